@@ -1,0 +1,22 @@
+//! Plain values that the layers exchange: ids, digests, sampling, requests and emissions.
+//!
+//! This crate knows no runtime, no tensor library and no protocol. Its types hold no behaviour beyond
+//! construction, checking and display, and none of them is serialisable: each edge of the system has
+//! wire types of its own and converts.
+
+mod digest;
+mod emission;
+mod ids;
+mod request;
+mod sampling;
+
+pub use digest::{Digest, DigestError, Digester};
+pub use emission::{Emission, FinishReason, Refusal, TokenLogprobs, Usage};
+pub use ids::{ConductorId, IdError, SequenceId, TokenId, TwinId};
+pub use request::{Generate, Prefix, StopRules};
+pub use sampling::{Sampling, SamplingError};
+
+/// Tokens in one block of the paged cache.
+///
+/// 32, because the released paged flash-attention kernels take only multiples of it.
+pub const BLOCK_SIZE: usize = 32;

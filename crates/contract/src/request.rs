@@ -1,0 +1,62 @@
+//! What is asked of the engine.
+
+use std::sync::Arc;
+
+use crate::{ConductorId, Digest, Sampling, TokenId};
+
+/// The tokens that a twin's pack puts before every cue, computed once and shared by all conductors.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Prefix {
+    /// Identifies tokens and everything else the keys and values depend on (model, adapter, pack).
+    pub digest: Digest,
+    /// What it is for, shown in metrics and logs: the twin's id.
+    pub label: String,
+    /// Never empty.
+    pub tokens: Vec<TokenId>,
+}
+
+/// One sequence to generate. The model sees `prefix.tokens ++ prompt`.
+#[derive(Clone, Debug)]
+pub struct Generate {
+    /// Whose work it is: fairness and reuse are kept per conductor.
+    pub conductor: ConductorId,
+    /// The conductor's share relative to others; at least 1.
+    pub weight: u32,
+    /// The pack's tokens, if the cue is for a twin.
+    pub prefix: Option<Arc<Prefix>>,
+    /// The tokens that follow the prefix. Never empty.
+    pub prompt: Vec<TokenId>,
+    /// How tokens are drawn.
+    pub sampling: Sampling,
+    /// When to stop.
+    pub stop: StopRules,
+}
+
+/// When a sequence ends. Stop strings are matched above the engine, on text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StopRules {
+    /// Most tokens to generate; at least 1.
+    pub max_tokens: usize,
+    /// End and stop tokens are not drawn before this many tokens have been.
+    pub min_tokens: usize,
+    /// The model's own end tokens; drawing one ends the sequence.
+    pub end_tokens: Vec<TokenId>,
+    /// Further tokens that end the sequence, by the caller's wish.
+    pub stop_tokens: Vec<TokenId>,
+    /// Whether `end_tokens` are ignored; `stop_tokens` are not.
+    pub ignore_end: bool,
+}
+
+impl Generate {
+    /// Tokens the model reads before it writes: prefix and prompt.
+    pub fn input_len(&self) -> usize {
+        self.prefix.as_ref().map_or(0, |prefix| prefix.tokens.len()) + self.prompt.len()
+    }
+}
+
+impl StopRules {
+    /// Whether drawing `token` ends the sequence.
+    pub fn ends(&self, token: TokenId) -> bool {
+        self.stop_tokens.contains(&token) || (!self.ignore_end && self.end_tokens.contains(&token))
+    }
+}
