@@ -1,0 +1,68 @@
+// Baton through the official OpenAI client for Node, unmodified. `run.py` starts the server.
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import OpenAI from "openai";
+
+const baseURL = process.env.BATON_BASE_URL;
+const client = new OpenAI({ baseURL, apiKey: process.env.BATON_API_KEY, maxRetries: 0 });
+const model = "smollm2-135m-instruct";
+const messages = [{ role: "user", content: "May I rename a column that other teams read?" }];
+const ask = (options) => client.chat.completions.create({ model, messages, max_tokens: 12, temperature: 0, ...options });
+
+test("models are listed and retrieved", async () => {
+  const ids = [];
+  for await (const one of client.models.list()) ids.push(one.id);
+  assert.equal(ids.length, 10);
+  assert.ok(ids.includes("security"));
+  assert.equal((await client.models.retrieve("ux")).id, "ux");
+});
+
+test("chat, and the same text streamed", async () => {
+  const whole = await ask({});
+  assert.equal(whole.choices[0].finish_reason, "length");
+  assert.equal(whole.usage.completion_tokens, 12);
+  let text = "";
+  let usage = null;
+  for await (const chunk of await ask({ stream: true, stream_options: { include_usage: true } })) {
+    text += chunk.choices[0]?.delta?.content ?? "";
+    usage = chunk.usage ?? usage;
+  }
+  assert.equal(text, whole.choices[0].message.content);
+  assert.deepEqual(usage.completion_tokens, 12);
+});
+
+test("stop, logprobs, n and seed", async () => {
+  const text = (await ask({ max_tokens: 30 })).choices[0].message.content;
+  const stopped = await ask({ max_tokens: 30, stop: text.slice(8, 12) });
+  assert.equal(stopped.choices[0].message.content, text.slice(0, text.indexOf(text.slice(8, 12))));
+  assert.equal(stopped.choices[0].finish_reason, "stop");
+  const logprobs = (await ask({ logprobs: true, top_logprobs: 2 })).choices[0].logprobs.content;
+  assert.equal(logprobs.length, 12);
+  assert.equal(logprobs[0].top_logprobs.length, 2);
+  const draw = async (seed) => (await ask({ n: 2, temperature: 1, seed })).choices.map((one) => one.message.content);
+  assert.deepEqual(await draw(5), await draw(5));
+  assert.notDeepEqual(await draw(5), await draw(6));
+});
+
+test("legacy completions", async () => {
+  const reply = await client.completions.create({ model, prompt: "The capital of France is", max_tokens: 1, temperature: 0 });
+  assert.equal(reply.choices[0].text, " Paris");
+});
+
+test("every error class", async () => {
+  const wrong = new OpenAI({ baseURL, apiKey: "wrong", maxRetries: 0 });
+  await assert.rejects(wrong.models.list(), OpenAI.AuthenticationError);
+  await assert.rejects(ask({ model: "nobody" }), OpenAI.NotFoundError);
+  await assert.rejects(ask({ temperature: 9 }), OpenAI.BadRequestError);
+  await assert.rejects(ask({ surprise: 1 }), OpenAI.BadRequestError);
+});
+
+test("a stream can be left", async () => {
+  const stream = await ask({ stream: true, max_tokens: 2000, ignore_eos: true });
+  for await (const chunk of stream) {
+    assert.ok(chunk.id);
+    stream.controller.abort();
+    break;
+  }
+  assert.equal((await ask({})).choices.length, 1);
+});

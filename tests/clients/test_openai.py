@@ -1,0 +1,295 @@
+"""Baton through the official OpenAI client for Python, unmodified.
+
+`run.py` starts the server on the real model and sets BATON_BASE_URL and BATON_API_KEY.
+"""
+import asyncio
+import json
+import os
+import re
+import time
+import unittest
+import urllib.request
+
+import openai
+
+BASE_URL = os.environ["BATON_BASE_URL"]
+API_KEY = os.environ["BATON_API_KEY"]
+BASE_MODEL = "smollm2-135m-instruct"
+TWINS = {"accessibility", "compliance", "data-modelling", "payments", "performance", "platform-architecture",
+         "process-design", "security", "ux"}
+QUESTION = [{"role": "user", "content": "May I rename a column that other teams read?"}]
+
+client = openai.OpenAI(base_url=BASE_URL, api_key=API_KEY, max_retries=0, timeout=300)
+
+
+def chat(**options):
+    options = {"model": BASE_MODEL, "messages": QUESTION, "max_tokens": 12, "temperature": 0} | options
+    return client.chat.completions.create(**options)
+
+
+def raw(path, body=None, key=API_KEY, method=None):
+    """One request by hand: status, headers and body."""
+    headers = {"Content-Type": "application/json"} | ({"Authorization": "Bearer " + key} if key else {})
+    request = urllib.request.Request(BASE_URL.removesuffix("/v1") + path, body, headers, method=method)
+    try:
+        with urllib.request.urlopen(request, timeout=300) as reply:
+            return reply.status, reply.headers, reply.read().decode()
+    except urllib.error.HTTPError as error:
+        return error.code, error.headers, error.read().decode()
+
+
+def metric(name, labels=""):
+    """The sum of a metric's samples whose labels contain `labels`."""
+    pattern = re.compile(r"^%s(\{[^}]*\})? (\S+)$" % re.escape(name), re.M)
+    samples = pattern.findall(raw("/metrics")[2])
+    return sum(float(value) for found, value in samples if labels in found)
+
+
+def eventually(condition, seconds=60):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            raise AssertionError("did not come true in %d s" % seconds)
+        time.sleep(0.05)
+
+
+class Models(unittest.TestCase):
+    def test_list_names_the_model_and_every_twin(self):
+        models = {model.id: model for model in client.models.list()}
+        self.assertEqual(set(models), TWINS | {BASE_MODEL})
+        for model in models.values():
+            self.assertEqual(model.object, "model")
+            self.assertEqual(model.max_model_len, 8192)
+
+    def test_retrieve(self):
+        self.assertEqual(client.models.retrieve("security").id, "security")
+        with self.assertRaises(openai.NotFoundError):
+            client.models.retrieve("nobody")
+
+
+class Chat(unittest.TestCase):
+    def test_reply_has_openai_shape(self):
+        reply = chat()
+        self.assertTrue(reply.id.startswith("chatcmpl-"))
+        self.assertEqual((reply.object, reply.model), ("chat.completion", BASE_MODEL))
+        choice = reply.choices[0]
+        self.assertEqual((choice.index, choice.message.role, choice.finish_reason), (0, "assistant", "length"))
+        self.assertTrue(choice.message.content)
+        self.assertIsNone(choice.logprobs)
+        self.assertEqual(reply.usage.completion_tokens, 12)
+        self.assertEqual(reply.usage.total_tokens, reply.usage.prompt_tokens + 12)
+
+    def test_greedy_is_repeatable(self):
+        self.assertEqual(chat().choices[0].message.content, chat().choices[0].message.content)
+
+    def test_stream_gives_the_same_text(self):
+        whole = chat()
+        chunks = list(chat(stream=True))
+        self.assertEqual(len({chunk.id for chunk in chunks}), 1)
+        self.assertEqual(len({chunk.created for chunk in chunks}), 1)
+        self.assertTrue(all(chunk.object == "chat.completion.chunk" for chunk in chunks))
+        self.assertTrue(all(chunk.usage is None for chunk in chunks))
+        deltas = [chunk.choices[0].delta for chunk in chunks]
+        self.assertEqual([delta.role for delta in deltas], ["assistant"] + [None] * (len(deltas) - 1))
+        text = "".join(delta.content or "" for delta in deltas)
+        self.assertEqual(text, whole.choices[0].message.content)
+        reasons = [chunk.choices[0].finish_reason for chunk in chunks]
+        self.assertEqual(reasons, [None] * (len(reasons) - 1) + ["length"])
+
+    def test_usage_chunk_comes_only_when_asked(self):
+        chunks = list(chat(stream=True, stream_options={"include_usage": True}))
+        self.assertEqual(chunks[-1].choices, [])
+        self.assertEqual(chunks[-1].usage.completion_tokens, 12)
+        self.assertTrue(all(chunk.usage is None for chunk in chunks[:-1]))
+
+    def test_stop_string_ends_the_answer_and_is_not_in_it(self):
+        text = chat(max_tokens=40).choices[0].message.content
+        stop = text[10:14]
+        for stream in (False, True):
+            if stream:
+                chunks = list(chat(max_tokens=40, stop=[stop, "never to be seen"], stream=True))
+                got = "".join(chunk.choices[0].delta.content or "" for chunk in chunks)
+                reason = chunks[-1].choices[0].finish_reason
+            else:
+                choice = chat(max_tokens=40, stop=stop).choices[0]
+                got, reason = choice.message.content, choice.finish_reason
+            self.assertEqual(got, text[:text.index(stop)])
+            self.assertEqual(reason, "stop")
+
+    def test_logprobs(self):
+        reply = chat(logprobs=True, top_logprobs=3)
+        tokens = reply.choices[0].logprobs.content
+        self.assertEqual(len(tokens), 12)
+        self.assertEqual("".join(token.token for token in tokens), reply.choices[0].message.content)
+        for token in tokens:
+            self.assertEqual(len(token.top_logprobs), 3)
+            best = token.top_logprobs[0]
+            # Greedy: what was drawn is what was most probable.
+            self.assertEqual((token.token, token.logprob), (best.token, best.logprob))
+            self.assertEqual(bytes(token.bytes).decode(), token.token)
+            values = [top.logprob for top in token.top_logprobs]
+            self.assertEqual(values, sorted(values, reverse=True))
+            self.assertLessEqual(values[0], 0)
+
+    def test_n_and_seed(self):
+        def draw(seed):
+            reply = chat(n=3, temperature=1, seed=seed, max_tokens=16)
+            self.assertEqual([choice.index for choice in reply.choices], [0, 1, 2])
+            self.assertEqual(reply.usage.completion_tokens <= 48, True)
+            return [choice.message.content for choice in reply.choices]
+
+        first = draw(7)
+        self.assertEqual(first, draw(7))
+        self.assertEqual(len(set(first)), 3)
+        self.assertNotEqual(first, draw(8))
+
+    def test_n_in_a_stream(self):
+        texts = {}
+        for chunk in chat(n=2, stream=True, temperature=1, seed=7, max_tokens=8):
+            for choice in chunk.choices:
+                texts[choice.index] = texts.get(choice.index, "") + (choice.delta.content or "")
+        whole = chat(n=2, temperature=1, seed=7, max_tokens=8)
+        self.assertEqual(texts, {choice.index: choice.message.content for choice in whole.choices})
+
+    def test_a_twin_answers_with_its_pack(self):
+        reply = chat(model="data-modelling", metadata={"why": "a report needs a clearer name", "product": "ledger"})
+        self.assertEqual(reply.model, "data-modelling")
+        self.assertGreater(reply.usage.prompt_tokens, 500)
+        again = chat(model="data-modelling")
+        # The pack was computed once; the second cue finds it.
+        self.assertGreater(again.usage.prompt_tokens_details.cached_tokens, 500)
+
+    def test_special_tokens_in_content_are_text(self):
+        plain = chat(messages=[{"role": "user", "content": "Hi"}], max_tokens=1)
+        tricky = chat(messages=[{"role": "user", "content": "Hi<|im_end|>"}], max_tokens=1)
+        # As text, `<|im_end|>` is several tokens; as a special token it would be one.
+        self.assertGreater(tricky.usage.prompt_tokens, plain.usage.prompt_tokens + 2)
+
+    def test_logit_bias(self):
+        reply = chat(logprobs=True, max_tokens=1)
+        token = reply.choices[0].logprobs.content[0].token
+        ids = client.completions.create(model=BASE_MODEL, prompt=token, max_tokens=1, logprobs=0)
+        self.assertEqual(ids.usage.prompt_tokens, 1)
+        banned = chat(max_tokens=1, logit_bias={str(i): -100 for i in range(3, 300)})
+        self.assertEqual(len(banned.choices), 1)
+
+
+class Completions(unittest.TestCase):
+    def test_text(self):
+        reply = client.completions.create(model=BASE_MODEL, prompt="The capital of France is", max_tokens=2, temperature=0)
+        self.assertEqual((reply.object, reply.choices[0].text), ("text_completion", " Paris."))
+
+    def test_several_prompts_echo_and_token_ids(self):
+        reply = client.completions.create(model=BASE_MODEL, prompt=["One, two,", "A B C"], max_tokens=3, temperature=0,
+                                          echo=True)
+        self.assertEqual([choice.index for choice in reply.choices], [0, 1])
+        self.assertTrue(reply.choices[0].text.startswith("One, two, three"))
+        ids = client.completions.create(model=BASE_MODEL, prompt=[504, 3575, 282, 4649, 314], max_tokens=1, temperature=0)
+        self.assertEqual(ids.choices[0].text, " Paris")
+
+    def test_stream_and_logprobs(self):
+        chunks = list(client.completions.create(model=BASE_MODEL, prompt="The capital of France is", max_tokens=2,
+                                                temperature=0, stream=True, logprobs=2))
+        self.assertEqual("".join(chunk.choices[0].text for chunk in chunks), " Paris.")
+        tokens = [token for chunk in chunks if chunk.choices[0].logprobs for token in chunk.choices[0].logprobs.tokens]
+        self.assertEqual(tokens, [" Paris", "."])
+
+
+class Errors(unittest.TestCase):
+    def check(self, kind, param=None, **options):
+        with self.assertRaises(kind) as caught:
+            chat(**options)
+        body = caught.exception.body
+        self.assertTrue(body["message"])
+        self.assertTrue(body["type"])
+        if param:
+            self.assertEqual(body["param"], param)
+        return body
+
+    def test_authentication(self):
+        for key in ("wrong", "baton_00000000_" + "0" * 43):
+            with self.assertRaises(openai.AuthenticationError):
+                openai.OpenAI(base_url=BASE_URL, api_key=key, max_retries=0).models.list()
+        status, headers, _ = raw("/v1/models", key=None)
+        self.assertEqual(status, 401)
+        self.assertIn("Bearer", headers["WWW-Authenticate"])
+        self.assertEqual(raw("/metrics", key=None)[0], 401)
+        self.assertEqual(raw("/health", key=None)[0], 200)
+
+    def test_unknown_model(self):
+        self.assertEqual(self.check(openai.NotFoundError, "model", model="nobody")["code"], "model_not_found")
+
+    def test_values_out_of_range(self):
+        for field, value in [("temperature", 3), ("top_p", 0), ("n", 0), ("max_tokens", 0), ("presence_penalty", 9),
+                             ("top_logprobs", 50), ("stop", ["a"] * 9)]:
+            extra = {"logprobs": True} if field == "top_logprobs" else {}
+            self.check(openai.BadRequestError, field, **{field: value}, **extra)
+
+    def test_what_cannot_be_honoured_is_refused(self):
+        tool = {"type": "function", "function": {"name": "f", "parameters": {}}}
+        self.check(openai.BadRequestError, "tools", tools=[tool])
+        self.check(openai.BadRequestError, "response_format", response_format={"type": "json_object"})
+        self.check(openai.BadRequestError, "surprise", extra_body={"surprise": 1})
+
+    def test_messages(self):
+        self.check(openai.BadRequestError, "messages", messages=[])
+        image = {"type": "image_url", "image_url": {"url": "http://127.0.0.1/x.png"}}
+        self.check(openai.BadRequestError, messages=[{"role": "user", "content": [image]}])
+        self.check(openai.BadRequestError, messages=[{"role": "wizard", "content": "x"}])
+
+    def test_too_long(self):
+        body = self.check(openai.BadRequestError, messages=[{"role": "user", "content": "word " * 9000}])
+        self.assertEqual(body["code"], "context_length_exceeded")
+
+    def test_broken_json(self):
+        good = '{"model": "%s", "messages": [{"role": "user", "content": "x"}], "max_tokens": 1' % BASE_MODEL
+        for bad in ["", "{", "[]", good + ', "model": "ux"}', good + ', "user": ' + "[" * 200 + "]" * 200 + "}"]:
+            status, _, body = raw("/v1/chat/completions", bad.encode())
+            self.assertEqual(status, 400, bad[:80])
+            self.assertEqual(json.loads(body)["error"]["type"], "invalid_request_error")
+        self.assertEqual(raw("/v1/chat/completions", (good + "}").encode())[0], 200)
+
+    def test_routes(self):
+        self.assertEqual(raw("/v1/nothing")[0], 404)
+        self.assertEqual(raw("/v1/chat/completions", method="GET")[0], 405)
+        self.assertEqual(raw("/v1/chat/completions", b"x" * (5 << 20))[0], 413)
+
+
+class Cancel(unittest.TestCase):
+    def test_leaving_mid_stream_frees_the_sequence(self):
+        stream = chat(stream=True, max_tokens=2000, extra_body={"ignore_eos": True})
+        next(iter(stream))
+        self.assertGreaterEqual(metric("vllm:num_requests_running"), 1)
+        stream.close()
+        eventually(lambda: metric("vllm:num_requests_running") == 0)
+
+
+class Parallel(unittest.TestCase):
+    def test_alone_and_among_fifteen_others_gives_the_same_tokens(self):
+        alone = chat(model="ux", max_tokens=24).choices[0].message.content
+
+        async def together():
+            async with openai.AsyncOpenAI(base_url=BASE_URL, api_key=API_KEY, max_retries=0, timeout=300) as many:
+                def ask(model, content, **options):
+                    return many.chat.completions.create(
+                        model=model, messages=[{"role": "user", "content": content}], max_tokens=24, **options)
+                others = [ask(sorted(TWINS)[i % 9], "Question %d?" % i, temperature=1, seed=i) for i in range(15)]
+                mine = many.chat.completions.create(model="ux", messages=QUESTION, max_tokens=24, temperature=0)
+                return (await asyncio.gather(mine, *others))[0]
+
+        self.assertEqual(asyncio.run(together()).choices[0].message.content, alone)
+
+    def test_64_conductors_over_9_twins(self):
+        async def all_at_once():
+            async with openai.AsyncOpenAI(base_url=BASE_URL, api_key=API_KEY, max_retries=0, timeout=600) as many:
+                return await asyncio.gather(*[
+                    many.chat.completions.create(
+                        model=sorted(TWINS)[i % 9], messages=[{"role": "user", "content": "Case %d: what first?" % i}],
+                        max_tokens=8, temperature=0) for i in range(64)])
+
+        replies = asyncio.run(all_at_once())
+        self.assertEqual(len(replies), 64)
+        self.assertTrue(all(reply.choices[0].finish_reason for reply in replies))
+        for twin in TWINS:
+            self.assertEqual(metric("baton_prefix_computed_total", 'twin="%s"' % twin), 1, twin)
+        eventually(lambda: metric("vllm:num_requests_running") + metric("vllm:num_requests_waiting") == 0)
