@@ -1,0 +1,160 @@
+//! Packs' prefixes: computed once, pinned, shared.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use baton_contract::{BLOCK_SIZE, Digest, Prefix};
+
+use crate::BlockId;
+use crate::pool::Pool;
+
+/// Every prefix that is resident or that a live sequence names.
+#[derive(Debug, Default)]
+pub(crate) struct Prefixes {
+    entries: BTreeMap<Digest, Entry>,
+    /// Completed computations by label.
+    computed: BTreeMap<String, u64>,
+    clock: u64,
+}
+
+/// One prefix. It holds no blocks, or all it needs.
+#[derive(Debug)]
+pub(crate) struct Entry {
+    pub(crate) prefix: Arc<Prefix>,
+    pub(crate) blocks: Vec<BlockId>,
+    /// Tokens whose keys and values are in the blocks.
+    pub(crate) computed: usize,
+    /// Running sequences that use or await it: while there are any, it is not evicted.
+    pub(crate) users: usize,
+    /// Waiting sequences that name it: it is evicted after those that nobody names.
+    pub(crate) wanted: usize,
+    /// Counts up with every use; breaks ties of eviction.
+    last_used: u64,
+    /// Orders computations: the job that was begun first goes first.
+    pub(crate) begun: u64,
+}
+
+impl Entry {
+    /// Whether it can be shared.
+    pub(crate) fn is_complete(&self) -> bool {
+        self.is_resident() && self.computed == self.prefix.tokens.len()
+    }
+
+    pub(crate) fn is_resident(&self) -> bool {
+        !self.blocks.is_empty()
+    }
+
+    fn is_idle(&self) -> bool {
+        self.is_resident() && self.users == 0
+    }
+}
+
+impl Prefixes {
+    pub(crate) fn get(&self, digest: &Digest) -> Option<&Entry> {
+        self.entries.get(digest)
+    }
+
+    pub(crate) fn entries(&self) -> impl Iterator<Item = &Entry> {
+        self.entries.values()
+    }
+
+    pub(crate) fn computed(&self) -> &BTreeMap<String, u64> {
+        &self.computed
+    }
+
+    /// Whether `prefix` differs from a known one of the same digest.
+    pub(crate) fn clashes(&self, prefix: &Arc<Prefix>) -> bool {
+        self.get(&prefix.digest)
+            .is_some_and(|entry| !Arc::ptr_eq(&entry.prefix, prefix) && entry.prefix.tokens != prefix.tokens)
+    }
+
+    /// A sequence that names the prefix starts to wait.
+    pub(crate) fn want(&mut self, prefix: &Arc<Prefix>) {
+        let new = || Entry {
+            prefix: Arc::clone(prefix),
+            blocks: Vec::new(),
+            computed: 0,
+            users: 0,
+            wanted: 0,
+            last_used: 0,
+            begun: 0,
+        };
+        self.entries.entry(prefix.digest).or_insert_with(new).wanted += 1;
+    }
+
+    /// A sequence that names the prefix no longer waits.
+    pub(crate) fn unwant(&mut self, digest: &Digest) {
+        if let Some(entry) = self.entries.get_mut(digest) {
+            entry.wanted -= 1;
+        }
+        self.forget_if_unused(digest);
+    }
+
+    /// A sequence that names the prefix starts to run.
+    pub(crate) fn hold(&mut self, digest: &Digest) {
+        if let Some(entry) = self.entries.get_mut(digest) {
+            entry.users += 1;
+        }
+    }
+
+    /// A sequence that names the prefix no longer runs.
+    pub(crate) fn unhold(&mut self, digest: &Digest) {
+        self.clock += 1;
+        if let Some(entry) = self.entries.get_mut(digest) {
+            entry.users -= 1;
+            entry.last_used = self.clock;
+        }
+        self.forget_if_unused(digest);
+    }
+
+    /// Gives the prefix the blocks that it will be computed into.
+    pub(crate) fn begin(&mut self, digest: &Digest, blocks: Vec<BlockId>) {
+        self.clock += 1;
+        if let Some(entry) = self.entries.get_mut(digest) {
+            debug_assert_eq!(blocks.len(), entry.prefix.tokens.len().div_ceil(BLOCK_SIZE));
+            entry.blocks = blocks;
+            entry.computed = 0;
+            entry.begun = self.clock;
+        }
+    }
+
+    /// The prefix is now computed up to `end`.
+    pub(crate) fn advance(&mut self, digest: &Digest, end: usize) {
+        let Some(entry) = self.entries.get_mut(digest) else { return };
+        entry.computed = end;
+        if entry.is_complete() {
+            *self.computed.entry(entry.prefix.label.clone()).or_default() += 1;
+        }
+    }
+
+    /// Drops what was computed of the prefix.
+    pub(crate) fn discard(&mut self, digest: &Digest, pool: &mut Pool) {
+        if let Some(entry) = self.entries.get_mut(digest) {
+            entry.computed = 0;
+            entry.blocks.drain(..).rev().for_each(|block| pool.release(block));
+        }
+        self.forget_if_unused(digest);
+    }
+
+    /// Blocks that evicting idle prefixes would give, but not those of `keep`.
+    pub(crate) fn idle_blocks(&self, keep: Option<&Digest>) -> usize {
+        let idle = self.entries.iter().filter(|(digest, entry)| entry.is_idle() && Some(*digest) != keep);
+        idle.map(|(_, entry)| entry.blocks.len()).sum()
+    }
+
+    /// Evicts the idle prefix that nobody waits for and that was used longest ago. False if none is idle.
+    pub(crate) fn evict(&mut self, pool: &mut Pool) -> bool {
+        let idle = self.entries.iter().filter(|(_, entry)| entry.is_idle());
+        let Some((digest, _)) = idle.min_by_key(|(_, entry)| (entry.wanted > 0, entry.last_used)) else {
+            return false;
+        };
+        self.discard(&digest.clone(), pool);
+        true
+    }
+
+    fn forget_if_unused(&mut self, digest: &Digest) {
+        if self.get(digest).is_some_and(|entry| !entry.is_resident() && entry.users == 0 && entry.wanted == 0) {
+            self.entries.remove(digest);
+        }
+    }
+}

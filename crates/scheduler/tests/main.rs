@@ -1,0 +1,4 @@
+//! One test binary: small situations, simulated workloads, fairness.
+
+mod planning;
+mod support;
