@@ -1,1 +1,32 @@
-//! placeholder
+//! Runs one model on one thread and streams what it emits.
+//!
+//! [`EngineHandle`] takes requests from any thread and answers each with a stream, [`Emissions`]. Behind it one thread
+//! loops over plan, step, commit, emit; all that can happen to it is one closed `Command`. [`Executor`] is the seam to
+//! whatever computes: `DecoderExecutor` here, a scripted one in tests.
+//!
+//! What always holds:
+//! * A stream is any number of tokens and then exactly one `Finished` or `Failed`, whatever happens to the engine.
+//! * A request that was taken holds a permit until its blocks are free; the number of permits is the queue's bound.
+//! * A step that fails takes down the requests of that step and no others, and the thread goes on.
+//!
+//! This crate knows neither HTTP nor text nor what twins mean, and reads no clock but the one it is given.
+
+mod command;
+mod config;
+mod device;
+mod error;
+mod executor;
+mod handle;
+mod permit;
+mod sampler;
+mod status;
+mod stream;
+
+pub use config::{Clock, EngineConfig, Limits};
+pub use device::Engine;
+pub use error::ExecutorError;
+pub use executor::{Draw, Executor, Sample};
+pub use handle::EngineHandle;
+pub use sampler::Sampler;
+pub use status::{Counters, EngineState, EngineStatus, Histogram};
+pub use stream::Emissions;

@@ -1,1 +1,17 @@
-//! placeholder
+//! Stand-ins for tests: requests, an executor that needs no model, and time that only moves when told.
+//!
+//! Only ever a dev-dependency. It knows nothing above the engine.
+
+mod clock;
+mod control;
+mod engine;
+mod request;
+mod script;
+mod scripted;
+
+pub use clock::SimulatedClock;
+pub use control::{Control, Fault};
+pub use engine::{Outcome, block_on, collect, engine, engine_with, limits};
+pub use request::{conductor, prefix, request};
+pub use script::{Script, Turn};
+pub use scripted::ScriptedExecutor;

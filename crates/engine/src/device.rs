@@ -1,0 +1,325 @@
+//! The engine's thread: command in, plan, step, commit, emission out.
+
+use std::any::Any;
+use std::collections::HashMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, channel, sync_channel};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use baton_contract::{Emission, SequenceId, TokenLogprobs};
+use baton_scheduler::{Drawn, Owner, Scheduler, SchedulerConfig, StepEvent, StepPlan};
+use tokio::sync::oneshot;
+
+use crate::command::{Command, Job};
+use crate::handle::{Board, Shared};
+use crate::{Draw, EngineConfig, EngineHandle, Executor, ExecutorError, Sample};
+
+/// Failed steps in a row that make an engine unhealthy.
+const UNHEALTHY_AFTER: u32 = 3;
+/// Steps between two checks of the scheduler's invariants while there is no pause.
+const CHECK_EVERY: u64 = 1024;
+
+/// Starts engines.
+#[derive(Debug)]
+pub enum Engine {}
+
+/// Everything the thread owns.
+struct Device {
+    shared: Arc<Shared>,
+    commands: Receiver<Command>,
+    executor: Box<dyn Executor>,
+    scheduler: Scheduler,
+    jobs: HashMap<SequenceId, Job>,
+    board: Board,
+    /// Failed steps since the last one that succeeded.
+    failures: u32,
+    /// Set by the first drain; a later one can only bring it forward.
+    deadline: Option<Instant>,
+    drains: Vec<oneshot::Sender<()>>,
+}
+
+/// What a step drew, for each span that draws, in order.
+type Samples = Vec<(SequenceId, Result<Sample, ExecutorError>)>;
+
+/// Tells the handles that the thread is over, also when it dies of a bug.
+struct Ending(Arc<Shared>);
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        self.0.stop();
+    }
+}
+
+impl Engine {
+    /// Starts the thread `baton-engine`, builds the executor on it and waits until that is done.
+    ///
+    /// # Errors
+    /// The thread could not be started, or `build` failed or panicked.
+    pub fn start(
+        config: EngineConfig,
+        build: impl FnOnce() -> Result<Box<dyn Executor>, ExecutorError> + Send + 'static,
+    ) -> Result<EngineHandle, ExecutorError> {
+        let (sender, commands) = channel();
+        let (started, ready) = sync_channel(1);
+        let shared = Arc::new(Shared::new(config));
+        let handle = EngineHandle::new(Arc::clone(&shared), sender);
+        let main = move || {
+            let _ending = Ending(Arc::clone(&shared));
+            match build() {
+                Ok(executor) => {
+                    let device = Device::new(shared, commands, executor);
+                    // The starter waits for this.
+                    let _ = started.send(Ok(()));
+                    device.run();
+                }
+                Err(error) => _ = started.send(Err(error)),
+            }
+        };
+        thread::Builder::new().name("baton-engine".to_owned()).spawn(main).map_err(ExecutorError::Thread)?;
+        let died = || Err(ExecutorError::Panicked("while the model was made ready".to_owned()));
+        ready.recv().unwrap_or_else(|_| died())?;
+        Ok(handle)
+    }
+}
+
+impl Device {
+    fn new(shared: Arc<Shared>, commands: Receiver<Command>, executor: Box<dyn Executor>) -> Self {
+        let limits = shared.config.scheduler;
+        // Between two steps all that is in flight may be waiting; the permits bound it.
+        let scheduler = Scheduler::new(SchedulerConfig { max_waiting: shared.config.capacity(), ..limits });
+        let board = Board { scheduler: scheduler.snapshot(), ..Board::default() };
+        shared.publish(&board);
+        Self {
+            shared,
+            commands,
+            executor,
+            scheduler,
+            jobs: HashMap::new(),
+            board,
+            failures: 0,
+            deadline: None,
+            drains: Vec::new(),
+        }
+    }
+
+    fn run(mut self) {
+        while self.receive() {
+            match self.scheduler.plan() {
+                Some(plan) => {
+                    self.publish();
+                    self.step(plan);
+                }
+                None if self.jobs.is_empty() => {}
+                None => self.stalled(),
+            }
+        }
+        self.shared.stop();
+        self.fail_all("the server is shutting down; send the request again later");
+        self.publish();
+    }
+
+    /// Takes in all commands; waits for one if there is nothing to do. False when the thread is to end.
+    fn receive(&mut self) -> bool {
+        loop {
+            if self.deadline.is_some_and(|deadline| self.jobs.is_empty() || self.shared.config.clock.now() >= deadline)
+            {
+                return false;
+            }
+            let command = match self.commands.try_recv() {
+                Ok(command) => command,
+                Err(_) if !self.jobs.is_empty() => return true,
+                Err(_) => {
+                    self.check_invariants();
+                    self.publish();
+                    match self.commands.recv() {
+                        Ok(command) => command,
+                        // No handle and no stream is left.
+                        Err(_) => return false,
+                    }
+                }
+            };
+            self.handle(command);
+        }
+    }
+
+    fn handle(&mut self, command: Command) {
+        match command {
+            Command::Generate(jobs) => jobs.into_iter().for_each(|job| self.admit(job)),
+            Command::Cancel(sequence) => {
+                // Gone already if it ended before its owner saw that.
+                if self.jobs.remove(&sequence).is_some() {
+                    self.scheduler.cancel(sequence);
+                    self.board.counters.cancelled += 1;
+                }
+            }
+            Command::Drain { deadline, over } => {
+                self.deadline = Some(self.deadline.map_or(deadline, |earlier| earlier.min(deadline)));
+                self.drains.push(over);
+            }
+        }
+    }
+
+    fn admit(&mut self, job: Job) {
+        match self.scheduler.admit(job.sequence, &job.request) {
+            Ok(()) => _ = self.jobs.insert(job.sequence, job),
+            Err(error) => {
+                self.board.counters.failed += 1;
+                job.end(Emission::Failed(error.to_string()));
+            }
+        }
+    }
+
+    fn step(&mut self, plan: StepPlan) {
+        let tokens = plan.spans.iter().map(|span| span.tokens.len()).sum::<usize>();
+        let _span = tracing::debug_span!("step", step = plan.step, spans = plan.spans.len(), tokens).entered();
+        let started = self.shared.config.clock.now();
+        let outcome = self.compute(&plan);
+        let took = self.shared.config.clock.now().saturating_duration_since(started);
+        self.board.counters.busy += took;
+        match outcome {
+            Ok(samples) => self.commit(plan, samples, took),
+            Err(error) => self.abort(plan, &error),
+        }
+        if self.board.counters.steps.is_multiple_of(CHECK_EVERY) {
+            self.check_invariants();
+        }
+    }
+
+    /// Has the plan computed: one result for each span that draws, in order.
+    fn compute(&mut self, plan: &StepPlan) -> Result<Samples, ExecutorError> {
+        let Self { jobs, executor, .. } = self;
+        let drawing = plan.spans.iter().filter(|span| span.draws).filter_map(|span| match span.owner {
+            Owner::Sequence(id) => jobs.get(&id),
+            Owner::Prefix(_) => None,
+        });
+        let draws: Vec<_> =
+            drawing.map(|job| Draw { sequence: job.sequence, request: &job.request, output: &job.output }).collect();
+        // What a panic leaves behind in the executor is cache content, and that is given up with the step.
+        let samples = catch_unwind(AssertUnwindSafe(|| executor.step(plan, &draws)))
+            .unwrap_or_else(|payload| Err(ExecutorError::Panicked(panic_text(payload.as_ref()).to_owned())))?;
+        if samples.len() != draws.len() {
+            let text = format!("{} tokens came back for {} draws", samples.len(), draws.len());
+            return Err(ExecutorError::Step(text.into()));
+        }
+        Ok(draws.iter().map(|draw| draw.sequence).zip(samples).collect())
+    }
+
+    fn commit(&mut self, plan: StepPlan, samples: Samples, took: Duration) {
+        self.failures = 0;
+        self.board.unhealthy = None;
+        let input_len = |owner| match owner {
+            Owner::Sequence(id) => self.jobs.get(&id).map_or(0, |job| job.request.input_len()),
+            Owner::Prefix(_) => usize::MAX,
+        };
+        self.board.counters.step(&plan, took, input_len);
+        let (mut drawn, mut logprobs, mut failed) = (Vec::with_capacity(samples.len()), HashMap::new(), Vec::new());
+        for (sequence, sample) in samples {
+            let token = match sample {
+                Ok(sample) => {
+                    logprobs.extend(sample.logprobs.map(|logprobs| (sequence, logprobs)));
+                    sample.token
+                }
+                Err(error) => {
+                    // The scheduler wants a token for each draw, and disregards that of a cancelled sequence.
+                    self.scheduler.cancel(sequence);
+                    failed.push((sequence, error));
+                    0
+                }
+            };
+            drawn.push(Drawn { sequence, token });
+        }
+        let events = self.scheduler.commit(plan, &drawn);
+        let ended = events.iter().filter(|event| matches!(event, StepEvent::Finished { .. })).count();
+        self.board.pace.step(took, ended + failed.len());
+        self.board.counters.failed += failed.len() as u64;
+        for event in &events {
+            if let StepEvent::Finished { reason, .. } = event {
+                self.board.counters.finished(*reason);
+            }
+        }
+        // Before anybody can see an emission, so that whoever sees one sees at least this state.
+        self.publish();
+        for (sequence, error) in failed {
+            tracing::warn!(sequence = sequence.0, %error, "a token could not be drawn");
+            self.end(sequence, Emission::Failed(error.to_string()));
+        }
+        for event in &events {
+            self.emit(event, &mut logprobs);
+        }
+    }
+
+    fn emit(&mut self, event: &StepEvent, logprobs: &mut HashMap<SequenceId, TokenLogprobs>) {
+        match *event {
+            StepEvent::Token { sequence, token } => {
+                let Some(job) = self.jobs.get_mut(&sequence) else { return };
+                job.output.push(token);
+                // An owner that has gone sends its cancel by itself.
+                let _ = job.emissions.send(Emission::Token { token, logprobs: logprobs.remove(&sequence) });
+            }
+            StepEvent::Finished { sequence, reason, usage } => {
+                self.end(sequence, Emission::Finished { reason, usage });
+            }
+        }
+    }
+
+    /// The step failed: so do its requests, and only they.
+    fn abort(&mut self, plan: StepPlan, error: &ExecutorError) {
+        self.failures += 1;
+        self.board.counters.failed_steps += 1;
+        let step = plan.step;
+        let dropped = self.scheduler.abort(plan);
+        tracing::error!(step, %error, failures = self.failures, requests = dropped.len(), "step failed");
+        if self.failures >= UNHEALTHY_AFTER {
+            self.board.unhealthy = Some(error.to_string());
+        }
+        self.board.counters.failed += dropped.len() as u64;
+        self.publish();
+        for sequence in dropped {
+            self.end(sequence, Emission::Failed("the engine failed at this request; send it again".to_owned()));
+        }
+    }
+
+    /// The scheduler has work but no plan, which it promises never to say. Failing loudly beats hanging.
+    fn stalled(&mut self) {
+        tracing::error!(requests = self.jobs.len(), "the scheduler has work, but no plan");
+        self.board.counters.broken_invariants += 1;
+        self.fail_all("the engine could not schedule this request; send it again");
+    }
+
+    fn fail_all(&mut self, text: &str) {
+        let jobs = std::mem::take(&mut self.jobs);
+        self.board.counters.failed += jobs.len() as u64;
+        for sequence in jobs.keys() {
+            self.scheduler.cancel(*sequence);
+        }
+        self.publish();
+        for job in jobs.into_values() {
+            job.end(Emission::Failed(text.to_owned()));
+        }
+    }
+
+    fn end(&mut self, sequence: SequenceId, last: Emission) {
+        if let Some(job) = self.jobs.remove(&sequence) {
+            job.end(last);
+        }
+    }
+
+    fn check_invariants(&mut self) {
+        if let Err(broken) = self.scheduler.check_invariants() {
+            tracing::error!(%broken, "an invariant of the scheduler is broken");
+            self.board.counters.broken_invariants += 1;
+        }
+    }
+
+    fn publish(&mut self) {
+        self.board.scheduler = self.scheduler.snapshot();
+        self.shared.publish(&self.board);
+    }
+}
+
+fn panic_text(payload: &(dyn Any + Send)) -> &str {
+    let text = payload.downcast_ref::<&str>().copied();
+    text.or_else(|| payload.downcast_ref::<String>().map(String::as_str)).unwrap_or("without a message")
+}

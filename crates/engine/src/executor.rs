@@ -1,0 +1,67 @@
+//! The seam between deciding and computing.
+
+use baton_contract::{Generate, SequenceId, TokenId, TokenLogprobs};
+use baton_scheduler::StepPlan;
+
+use crate::ExecutorError;
+
+/// Computes what a plan says and decides nothing.
+///
+/// It need not be `Send`: it is built on the engine's thread and never leaves it. It may panic; the engine then
+/// fails the requests of that step and calls it again for the next one.
+pub trait Executor {
+    /// Carries out one step: copies blocks, computes all spans, and draws a token for each entry of `draws`.
+    ///
+    /// `draws` has one entry for each span with `draws` set, in the order of the spans; so has the result. An error
+    /// inside the result concerns that sequence alone.
+    ///
+    /// # Errors
+    /// The whole step failed. Whatever it wrote to the cache counts as lost.
+    fn step(
+        &mut self,
+        plan: &StepPlan,
+        draws: &[Draw<'_>],
+    ) -> Result<Vec<Result<Sample, ExecutorError>>, ExecutorError>;
+}
+
+/// What is needed to draw the next token of one sequence.
+#[derive(Clone, Copy, Debug)]
+pub struct Draw<'a> {
+    /// Whose token it will be.
+    pub sequence: SequenceId,
+    /// Its request: input tokens, sampling and stop rules.
+    pub request: &'a Generate,
+    /// The tokens drawn so far.
+    pub output: &'a [TokenId],
+}
+
+/// A drawn token.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Sample {
+    /// The token.
+    pub token: TokenId,
+    /// Present if the request asks for it.
+    pub logprobs: Option<TokenLogprobs>,
+}
+
+impl<'a> Draw<'a> {
+    /// Which output token is drawn, from 0.
+    pub fn position(&self) -> usize {
+        self.output.len()
+    }
+
+    /// The tokens that the model has read: prefix, then prompt.
+    pub fn input(&self) -> impl Iterator<Item = TokenId> + 'a {
+        let prefix = self.request.prefix.as_ref().map_or(&[][..], |prefix| &prefix.tokens);
+        prefix.iter().chain(&self.request.prompt).copied()
+    }
+
+    /// The tokens that may not be drawn now: all that would end the sequence before `min_tokens`.
+    pub fn masked(&self) -> impl Iterator<Item = TokenId> + 'a {
+        let stop = &self.request.stop;
+        let early = self.output.len() < stop.min_tokens;
+        let ends: &[TokenId] = if early && !stop.ignore_end { &stop.end_tokens } else { &[] };
+        let stops: &[TokenId] = if early { &stop.stop_tokens } else { &[] };
+        ends.iter().chain(stops).copied()
+    }
+}
