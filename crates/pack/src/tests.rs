@@ -1,9 +1,13 @@
 //! Every build reads the frozen packs of every format version and says the same about them.
 
+mod properties;
+
+use std::fmt::Write;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::{Catalog, Date, Pack, check, create_new};
+use baton_contract::TwinId;
 use expect_test::{expect, expect_file};
 
 fn fixtures(kind: &str) -> PathBuf {
@@ -32,16 +36,17 @@ fn good_packs_keep_their_digest_and_their_text() {
     for (name, dir) in each("good") {
         assert_eq!(check(&dir, &tokens, today()).to_string(), "", "{name}");
         let pack = Pack::load(&dir).unwrap();
-        all += &format!("== {name}: {}\n", pack.digest());
+        let _ = writeln!(all, "== {name}: {}", pack.digest());
         for file in pack.files() {
-            all += &format!("{} {:>4} {}\n", file.digest.short(), file.bytes, file.path);
+            let _ = writeln!(all, "{} {:>4} {}", file.digest.short(), file.bytes, file.path);
         }
         for case in pack.cases() {
             let checks: Vec<_> = case.checks.iter().map(ToString::to_string).collect();
-            all += &format!("{}:{} {}: {}\n", case.file, case.line, case.name, checks.join(", "));
+            let _ = writeln!(all, "{}:{} {}: {}", case.file, case.line, case.name, checks.join(", "));
         }
-        all += &format!("{:?} {:?}\n", pack.manifest().sampling, pack.manifest().limits);
-        all += &format!("adapter: {}, spec: {}\n--\n{}", pack.has_adapter(), pack.spec().is_some(), pack.system_text());
+        let _ = writeln!(all, "{:?} {:?}", pack.manifest().sampling, pack.manifest().limits);
+        let _ =
+            write!(all, "adapter: {}, spec: {}\n--\n{}", pack.has_adapter(), pack.spec().is_some(), pack.system_text());
     }
     expect_file!["../../../tests/fixtures/packs/v1/good.txt"].assert_eq(&all);
 }
@@ -52,7 +57,7 @@ fn broken_packs_are_told_what_is_wrong() {
     for (name, dir) in each("broken") {
         let report = check(&dir, &tokens, today());
         assert!(!report.findings.is_empty(), "{name}");
-        all += &format!("== {name}\n{report}\n");
+        let _ = writeln!(all, "== {name}\n{report}");
     }
     expect_file!["../../../tests/fixtures/packs/v1/broken.txt"].assert_eq(&all);
 }
@@ -66,7 +71,7 @@ fn line_endings_do_not_change_the_digest() {
 #[test]
 fn a_catalog_keeps_what_is_whole_and_reports_the_rest() {
     let catalog = Catalog::load(&fixtures("catalog"));
-    let ids: Vec<_> = catalog.packs.keys().map(|id| id.as_str()).collect();
+    let ids: Vec<_> = catalog.packs.keys().map(TwinId::as_str).collect();
     assert_eq!(ids, ["roasting"]);
     expect![[r#"
         a/twin.toml: error: the id `brewing` is also claimed by b
@@ -139,5 +144,19 @@ fn fill_in(dir: &Path) {
             text.replace_range(start..end, "written");
         }
         fs::write(&path, text).unwrap();
+    }
+}
+
+#[test]
+fn the_nine_packs_are_whole_and_of_their_size() {
+    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../twin-packs");
+    let catalog = Catalog::load(&dir);
+    assert_eq!(catalog.report.to_string(), "");
+    assert_eq!(catalog.packs.len(), 9);
+    for (id, pack) in &catalog.packs {
+        assert_eq!(check(&dir.join(id.as_str()), &tokens, today()).to_string(), "", "{id}");
+        let text: usize = pack.context().iter().map(|document| document.text.len()).sum();
+        assert!((2800..=5200).contains(&(text + pack.instructions().len())), "{id}: {text}");
+        assert!(pack.cases().len() >= 5 && pack.cases().iter().all(|case| case.why.is_some()), "{id}");
     }
 }
