@@ -1,1 +1,105 @@
-//! placeholder
+//! Attends over a paged cache and multiplies by weights in every stored form.
+//!
+//! Every call takes and gives candle tensors; today they live on the CPU. The crate knows no model, no request and no
+//! schedule: a [`Layout`] says which row of a batch belongs to which cached positions, and that is all it is told.
+//!
+//! Two promises hold for every call:
+//!
+//! * **Batch invariance.** Each row of a result is computed in an order that depends on that row alone. The same row has
+//!   the same bits alone or among others, in one chunk or several, with any number of threads.
+//! * **One definition.** Each fast kernel stands beside a plain one, which is the definition. Both give the same bits,
+//!   so the instruction set is a matter of speed only.
+//!
+//! There are no globals: [`Kernels`] carries the thread pool and the instruction set, and is passed in.
+#![expect(unsafe_code, reason = "tasks write disjoint parts of one slice, and vector instructions are unsafe to call")]
+
+mod activation;
+mod attention;
+mod error;
+mod lanes;
+mod layout;
+mod matmul;
+mod norm;
+mod packed;
+mod pages;
+mod quantise;
+mod rope;
+mod tensor;
+mod threads;
+
+use std::sync::Arc;
+
+pub use activation::Activation;
+pub use attention::{AttentionParams, PARTITION};
+pub use error::KernelError;
+pub use layout::{BLOCK, Heads, Layout, SpanLayout};
+pub use packed::PackedMatrix;
+pub use pages::KvPages;
+pub use rope::{Rope, RopeStyle};
+
+use threads::Pool;
+
+/// The crate's result.
+pub type Result<T, E = KernelError> = std::result::Result<T, E>;
+
+/// An instruction set that the kernels are written for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Isa {
+    /// Plain Rust: the definition of every kernel, for any machine.
+    Plain,
+    /// x86-64 with AVX2, FMA and F16C.
+    Avx2,
+}
+
+impl Isa {
+    /// The fastest set that this machine runs.
+    pub fn detect() -> Self {
+        if Self::Avx2.is_available() { Self::Avx2 } else { Self::Plain }
+    }
+
+    /// Whether this machine runs it.
+    pub fn is_available(self) -> bool {
+        match self {
+            Self::Plain => true,
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx2 => {
+                std::is_x86_feature_detected!("avx2")
+                    && std::is_x86_feature_detected!("fma")
+                    && std::is_x86_feature_detected!("f16c")
+            }
+            #[cfg(not(target_arch = "x86_64"))]
+            Self::Avx2 => false,
+        }
+    }
+}
+
+/// The context of every call: a thread pool and an instruction set. Cheap to clone; clones share the pool.
+#[derive(Clone, Debug)]
+pub struct Kernels {
+    pool: Arc<Pool>,
+    isa: Isa,
+}
+
+impl Kernels {
+    /// Kernels for the fastest instruction set of this machine, on `threads` threads, the caller's included (at least one).
+    pub fn new(threads: usize) -> Self {
+        Self::with_isa(Isa::detect(), threads)
+    }
+
+    /// Kernels for one instruction set; [`Isa::Plain`] stands in where this machine lacks it.
+    pub fn with_isa(isa: Isa, threads: usize) -> Self {
+        let isa = if isa.is_available() { isa } else { Isa::Plain };
+        Self { pool: Arc::new(Pool::new(threads)), isa }
+    }
+
+    /// The instruction set in use.
+    pub fn isa(&self) -> Isa {
+        self.isa
+    }
+
+    /// Threads that compute, the caller's included.
+    pub fn threads(&self) -> usize {
+        self.pool.threads()
+    }
+}

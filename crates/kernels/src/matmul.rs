@@ -1,0 +1,151 @@
+//! Products of activations and packed weights.
+
+use candle_core::Tensor;
+
+use crate::packed::{GROUP, PANEL, Quantised, Segment, Store, Zero};
+use crate::quantise::Quantities;
+use crate::tensor::{matrix, output, slice};
+use crate::threads::Parts;
+use crate::{KernelError, Kernels, PackedMatrix, Result};
+
+/// What a product is made of.
+struct Product<'a> {
+    /// [rows, cols]
+    x: &'a [f32],
+    cols: usize,
+    /// The same, for quantised weights.
+    quantities: Option<&'a Quantities>,
+    /// [rows, width]
+    out: Parts<'a, f32>,
+    width: usize,
+    rows: usize,
+}
+
+/// The part of a product that one task computes.
+struct Tile {
+    first_row: usize,
+    rows: usize,
+    first_panel: usize,
+    panels: usize,
+    /// The column of `out` where the segment begins.
+    column: usize,
+}
+
+impl Kernels {
+    /// `x` [tokens, in] times the transpose of `weights` [out, in]: [tokens, out].
+    ///
+    /// With quantised weights the activations are rounded to 8 bits, with a scale for every 32 of them.
+    ///
+    /// # Errors
+    /// If `x` is not a matrix of f32 as wide as the weights.
+    pub fn matmul(&self, x: &Tensor, weights: &PackedMatrix) -> Result<Tensor> {
+        let (x, rows, cols) = matrix(x, "x")?;
+        let (width, inputs) = weights.dims();
+        if cols != inputs {
+            let expected = format!("[tokens, {inputs}]");
+            return Err(KernelError::Shape { what: "x", found: vec![rows, cols], expected });
+        }
+        let (x, layout) = x.storage_and_layout();
+        let x = slice::<f32>(&x, layout, "x")?;
+        let quantities = weights.is_quantised().then(|| self.quantise(x, cols));
+        let mut out = vec![0.0; rows * width];
+        let product = Product { x, cols, quantities: quantities.as_ref(), out: Parts::new(&mut out), width, rows };
+        let mut column = 0;
+        for segment in &weights.segments {
+            self.multiply(&product, segment, column);
+            column += segment.rows;
+        }
+        output(out, rows, width)
+    }
+
+    /// The rows `rows` of `weights` as floats: [rows, in].
+    ///
+    /// # Errors
+    /// If a row does not exist.
+    pub fn gather_rows(&self, weights: &PackedMatrix, rows: &[u32]) -> Result<Tensor> {
+        let (count, width) = weights.dims();
+        if let Some(&index) = rows.iter().find(|&&row| row as usize >= count) {
+            return Err(KernelError::Range { what: "row", index: index as usize, count });
+        }
+        let mut values = vec![0.0; rows.len() * width];
+        for (&row, out) in rows.iter().zip(values.chunks_exact_mut(width)) {
+            weights.unpack_row(row as usize, out);
+        }
+        output(values, rows.len(), width)
+    }
+
+    fn multiply(&self, product: &Product<'_>, segment: &Segment, column: usize) {
+        let panels = segment.rows.div_ceil(PANEL);
+        let size = 8;
+        self.pool.run(panels.div_ceil(size), &|task| {
+            let first_panel = task * size;
+            let panels = size.min(panels - first_panel);
+            let tile = Tile { first_row: 0, rows: product.rows, first_panel, panels, column };
+            product.tile(segment, &tile);
+        });
+    }
+}
+
+impl Product<'_> {
+    /// The definition: every output is summed by itself, from its first input to its last.
+    fn tile(&self, segment: &Segment, tile: &Tile) {
+        for panel in tile.first_panel..tile.first_panel + tile.panels {
+            for row in tile.first_row..tile.first_row + tile.rows {
+                let x = &self.x[row * self.cols..][..self.cols];
+                let range = panel * self.cols * PANEL..(panel + 1) * self.cols * PANEL;
+                let sums = match &segment.store {
+                    Store::Nibbles(w) => self.quantised(w, panel, row, Quantised::nibbles),
+                    Store::Bytes(w) => self.quantised(w, panel, row, Quantised::bytes),
+                    Store::F32(w) => float(&w[range], x, |w| w),
+                    Store::F16(w) => float(&w[range], x, half::f16::to_f32),
+                    Store::Bf16(w) => float(&w[range], x, half::bf16::to_f32),
+                };
+                let outputs = PANEL.min(segment.rows - panel * PANEL);
+                // SAFETY: each panel of each row is in one tile.
+                let out = unsafe { self.out.part(row * self.width + tile.column + panel * PANEL, outputs) };
+                out.copy_from_slice(&sums[..outputs]);
+            }
+        }
+    }
+
+    /// A group of 32 is summed in whole numbers, without rounding; groups are added from the first to the last.
+    #[expect(clippy::cast_precision_loss, reason = "sums are below 2^24")]
+    fn quantised(
+        &self,
+        weights: &Quantised,
+        panel: usize,
+        row: usize,
+        codes: impl Fn(&Quantised, usize, usize) -> [u8; GROUP],
+    ) -> [f32; PANEL] {
+        let mut sums = [0.0f32; PANEL];
+        let Some(x) = self.quantities else { return sums };
+        for group in 0..x.groups {
+            let (place, at) = (panel * x.groups + group, row * x.groups + group);
+            let x_codes = &x.codes[at * GROUP..][..GROUP];
+            for (output, sum) in sums.iter_mut().enumerate() {
+                let w_codes = codes(weights, place, output);
+                let mut dot: i32 = w_codes.iter().zip(x_codes).map(|(&w, &x)| i32::from(w) * i32::from(x)).sum();
+                if let Zero::Code(zero) = weights.zero {
+                    dot -= i32::from(zero) * x.sums[at];
+                }
+                let scale = weights.scales[place * PANEL + output].to_f32() * x.scales[at];
+                *sum = (dot as f32).mul_add(scale, *sum);
+                if let Zero::Minimums(minimums) = &weights.zero {
+                    *sum = minimums[place * PANEL + output].to_f32().mul_add(x.scaled_sums[at], *sum);
+                }
+            }
+        }
+        sums
+    }
+}
+
+/// Inputs are added from the first to the last, each with one rounding.
+fn float<T: Copy>(panel: &[T], x: &[f32], widen: impl Fn(T) -> f32) -> [f32; PANEL] {
+    let mut sums = [0.0f32; PANEL];
+    for (weights, &x) in panel.as_chunks::<PANEL>().0.iter().zip(x) {
+        for (sum, &weight) in sums.iter_mut().zip(weights) {
+            *sum = widen(weight).mul_add(x, *sum);
+        }
+    }
+    sums
+}

@@ -1,0 +1,80 @@
+//! Root-mean-square norms.
+
+use candle_core::Tensor;
+
+use crate::lanes::sum8;
+use crate::tensor::{matrix, matrix_of, output, slice, vector_of};
+use crate::threads::Parts;
+use crate::{Kernels, Result};
+
+impl Kernels {
+    /// `x / sqrt(mean(x²) + eps) * weight` for each row of `x` [rows, width], with `weight` [width].
+    ///
+    /// # Errors
+    /// If shapes or types do not fit.
+    pub fn rms_norm(&self, x: &Tensor, weight: &Tensor, eps: f32) -> Result<Tensor> {
+        let (x, rows, width) = matrix(x, "x")?;
+        let weight = vector_of(weight, width, "weight")?;
+        let (x, x_layout) = x.storage_and_layout();
+        let (weight, weight_layout) = weight.storage_and_layout();
+        let x = slice::<f32>(&x, x_layout, "x")?;
+        let weight = slice::<f32>(&weight, weight_layout, "weight")?;
+        let mut normed = vec![0.0; x.len()];
+        let parts = Parts::new(&mut normed);
+        self.rows(rows, width, &|first, rows| {
+            // SAFETY: row tiles do not overlap.
+            let normed = unsafe { parts.part(first * width, rows * width) };
+            normed.copy_from_slice(&x[first * width..][..rows * width]);
+            normed.chunks_exact_mut(width).for_each(|row| self.norm_row(row, weight, eps));
+        });
+        output(normed, rows, width)
+    }
+
+    /// `residual + x`, and the norm of it (see [`Kernels::rms_norm`]); both [rows, width].
+    ///
+    /// # Errors
+    /// If shapes or types do not fit.
+    pub fn add_rms_norm(&self, residual: &Tensor, x: &Tensor, weight: &Tensor, eps: f32) -> Result<(Tensor, Tensor)> {
+        let (residual, rows, width) = matrix(residual, "residual")?;
+        let x = matrix_of(x, rows, width, "x")?;
+        let weight = vector_of(weight, width, "weight")?;
+        let (residual, residual_layout) = residual.storage_and_layout();
+        let (x, x_layout) = x.storage_and_layout();
+        let (weight, weight_layout) = weight.storage_and_layout();
+        let residual = slice::<f32>(&residual, residual_layout, "residual")?;
+        let x = slice::<f32>(&x, x_layout, "x")?;
+        let weight = slice::<f32>(&weight, weight_layout, "weight")?;
+        let (mut sum, mut normed) = (vec![0.0; x.len()], vec![0.0; x.len()]);
+        let (sums, norms) = (Parts::new(&mut sum), Parts::new(&mut normed));
+        self.rows(rows, width, &|first, rows| {
+            let (start, len) = (first * width, rows * width);
+            // SAFETY: row tiles do not overlap.
+            let (sum, normed) = unsafe { (sums.part(start, len), norms.part(start, len)) };
+            for ((sum, a), b) in sum.iter_mut().zip(&residual[start..][..len]).zip(&x[start..][..len]) {
+                *sum = a + b;
+            }
+            normed.copy_from_slice(sum);
+            normed.chunks_exact_mut(width).for_each(|row| self.norm_row(row, weight, eps));
+        });
+        Ok((output(sum, rows, width)?, output(normed, rows, width)?))
+    }
+
+    fn norm_row(&self, row: &mut [f32], weight: &[f32], eps: f32) {
+        norm_row(row, weight, eps);
+    }
+}
+
+/// The definition: squares are summed in eight lanes, element `i` in lane `i % 8`, and the lanes by [`sum8`].
+#[expect(clippy::cast_precision_loss, reason = "widths are far below 2^24")]
+fn norm_row(row: &mut [f32], weight: &[f32], eps: f32) {
+    let mut lanes = [0.0f32; 8];
+    for chunk in row.chunks(8) {
+        for (lane, &x) in lanes.iter_mut().zip(chunk) {
+            *lane = x.mul_add(x, *lane);
+        }
+    }
+    let scale = 1.0 / (sum8(&lanes) / row.len() as f32 + eps).sqrt();
+    for (x, weight) in row.iter_mut().zip(weight) {
+        *x = *x * scale * weight;
+    }
+}
