@@ -1,5 +1,6 @@
 //! Every build reads the frozen packs of every format version and says the same about them.
 
+mod answers;
 mod properties;
 
 use std::fmt::Write;
@@ -73,13 +74,13 @@ fn a_catalog_keeps_what_is_whole_and_reports_the_rest() {
     let catalog = Catalog::load(&fixtures("catalog"));
     let ids: Vec<_> = catalog.packs.keys().map(TwinId::as_str).collect();
     assert_eq!(ids, ["roasting"]);
-    expect![[r#"
+    expect![[r"
         a/twin.toml: error: the id `brewing` is also claimed by b
           hint: give each twin its own id
         b/twin.toml: error: the id `brewing` is also claimed by a
           hint: give each twin its own id
         d/twin.toml:4:1: error: unknown field `titel`
-          hint: did you mean `title`?"#]]
+          hint: did you mean `title`?"]]
     .assert_eq(&catalog.report.to_string());
     let nowhere = Catalog::load(&fixtures("nowhere"));
     assert!(nowhere.packs.is_empty() && nowhere.report.has_errors());
@@ -90,7 +91,7 @@ fn a_new_pack_lists_what_is_left_to_write_and_nothing_else() {
     let parent = tempfile::tempdir().unwrap();
     let id = "legal".parse().unwrap();
     let dir = create_new(parent.path(), &id, today()).unwrap();
-    expect![[r#"
+    expect![[r"
         cases/first.toml:7:9: error: still to be written: a question that you were really asked
           hint: replace the mark from << to >>
         cases/first.toml:8:8: error: still to be written: why it was asked
@@ -120,7 +121,7 @@ fn a_new_pack_lists_what_is_left_to_write_and_nothing_else() {
         twin.toml:23:14: error: still to be written: a subject that it must not answer
           hint: replace the mark from << to >>
         twin.toml:23:70: error: still to be written: who answers it
-          hint: replace the mark from << to >>"#]]
+          hint: replace the mark from << to >>"]]
     .assert_eq(&check(&dir, &tokens, today()).to_string());
     let again = create_new(parent.path(), &id, today()).unwrap_err();
     assert!(again.is_request_fault(), "{again}");
