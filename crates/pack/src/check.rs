@@ -9,7 +9,7 @@ use crate::folder::{self, Folder, INSTRUCTIONS, MANIFEST, SPEC};
 use crate::limits::CASES;
 use crate::pack::{Document, Pack, Parts};
 use crate::source::{Source, clip};
-use crate::{Case, Finding, Manifest, Report, spec, v1};
+use crate::{Case, Finding, Report, spec, v1};
 
 /// Where in `twin.toml` the values stand that only the caller's facts can be held against; (line, column).
 pub(crate) struct Places {
@@ -42,7 +42,7 @@ pub(crate) fn read(dir: &Path, report: &mut Report) -> Option<(Pack, Places)> {
     for (path, text) in &folder.texts {
         to_fill_in(Source { path, text }, report);
     }
-    let manifest = manifest(&folder, dir, report);
+    let manifest = format(&folder, dir, report);
     let instructions = folder.texts.get(INSTRUCTIONS);
     if instructions.is_none() && !has(report, INSTRUCTIONS) {
         report.push(missing(INSTRUCTIONS, "write down how the expert decides"));
@@ -52,8 +52,9 @@ pub(crate) fn read(dir: &Path, report: &mut Report) -> Option<(Pack, Places)> {
         .get(SPEC)
         .and_then(|text| spec::parse(Source { path: SPEC, text }).map_err(|finding| report.push(finding)).ok());
     // Cases are written in the manifest's format; without a known one they cannot be read.
-    let (manifest, places) = manifest?;
+    let manifest = manifest?;
     let cases = cases(&folder, report);
+    let (manifest, places) = v1::parse_manifest(manifest, report)?;
     let parts = Parts {
         manifest,
         instructions: instructions?.clone(),
@@ -67,7 +68,8 @@ pub(crate) fn read(dir: &Path, report: &mut Report) -> Option<(Pack, Places)> {
     Some((Pack::new(parts), places))
 }
 
-fn manifest(folder: &Folder, dir: &Path, report: &mut Report) -> Option<(Manifest, Places)> {
+/// The manifest's text, if it is written in a format that is known.
+fn format<'a>(folder: &'a Folder, dir: &Path, report: &mut Report) -> Option<Source<'a>> {
     let Some(text) = folder.texts.get(MANIFEST) else {
         if !has(report, MANIFEST) && dir.is_dir() {
             report.push(missing(MANIFEST, "`baton twin new` writes a pack to begin with"));
@@ -83,7 +85,7 @@ fn manifest(folder: &Folder, dir: &Path, report: &mut Report) -> Option<(Manifes
         }
     };
     match table.get("format").map(toml::Value::as_integer) {
-        Some(Some(v1::FORMAT)) => v1::parse_manifest(source, report),
+        Some(Some(v1::FORMAT)) => Some(source),
         Some(Some(other)) => {
             let finding = Finding::error(MANIFEST, format!("`format` {other} is not known"));
             report.push(finding.hint(format!("this version of Baton reads format {}", v1::FORMAT)));
