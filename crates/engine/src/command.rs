@@ -24,16 +24,17 @@ pub(crate) enum Command {
 /// One sequence on the engine's thread.
 pub(crate) struct Job {
     pub(crate) sequence: SequenceId,
+    /// Dropped before `emissions`, so that it is back before the owner can see the end.
+    pub(crate) permit: Permit,
     pub(crate) request: Generate,
     /// Tokens drawn so far.
     pub(crate) output: Vec<TokenId>,
     /// Unbounded, but never holds more than `max_tokens` tokens and an end.
     pub(crate) emissions: UnboundedSender<Emission>,
-    pub(crate) permit: Permit,
 }
 
 impl Job {
-    /// Ends the stream. The permit is back before the owner can see that.
+    /// Ends the stream.
     pub(crate) fn end(self, last: Emission) {
         drop(self.permit);
         // An owner that has gone has nothing to be told.

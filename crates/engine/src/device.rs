@@ -2,6 +2,7 @@
 
 use std::any::Any;
 use std::collections::HashMap;
+use std::ops::Deref;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel, sync_channel};
@@ -26,25 +27,36 @@ const CHECK_EVERY: u64 = 1024;
 pub enum Engine {}
 
 /// Everything the thread owns.
+///
+/// Should the thread die of a bug, the fields are dropped from first to last: the state says so, streams end and
+/// permits come back, and only then drains return.
 struct Device {
-    shared: Arc<Shared>,
-    commands: Receiver<Command>,
+    shared: Ending,
+    jobs: HashMap<SequenceId, Job>,
     executor: Box<dyn Executor>,
     scheduler: Scheduler,
-    jobs: HashMap<SequenceId, Job>,
     board: Board,
     /// Failed steps since the last one that succeeded.
     failures: u32,
     /// Set by the first drain; a later one can only bring it forward.
     deadline: Option<Instant>,
     drains: Vec<oneshot::Sender<()>>,
+    commands: Receiver<Command>,
 }
 
 /// What a step drew, for each span that draws, in order.
 type Samples = Vec<(SequenceId, Result<Sample, ExecutorError>)>;
 
-/// Tells the handles that the thread is over, also when it dies of a bug.
+/// What the thread shares with the handles; dropping it tells them that the thread is over.
 struct Ending(Arc<Shared>);
+
+impl Deref for Ending {
+    type Target = Shared;
+
+    fn deref(&self) -> &Shared {
+        &self.0
+    }
+}
 
 impl Drop for Ending {
     fn drop(&mut self) {
@@ -66,7 +78,6 @@ impl Engine {
         let shared = Arc::new(Shared::new(config));
         let handle = EngineHandle::new(Arc::clone(&shared), sender);
         let main = move || {
-            let _ending = Ending(Arc::clone(&shared));
             match build() {
                 Ok(executor) => {
                     let device = Device::new(shared, commands, executor);
@@ -92,15 +103,15 @@ impl Device {
         let board = Board { scheduler: scheduler.snapshot(), ..Board::default() };
         shared.publish(&board);
         Self {
-            shared,
-            commands,
+            shared: Ending(shared),
+            jobs: HashMap::new(),
             executor,
             scheduler,
-            jobs: HashMap::new(),
             board,
             failures: 0,
             deadline: None,
             drains: Vec::new(),
+            commands,
         }
     }
 
@@ -270,9 +281,10 @@ impl Device {
         self.board.counters.failed_steps += 1;
         let step = plan.step;
         let dropped = self.scheduler.abort(plan);
-        tracing::error!(step, %error, failures = self.failures, requests = dropped.len(), "step failed");
+        let error = error.chain();
+        tracing::error!(step, error, failures = self.failures, requests = dropped.len(), "step failed");
         if self.failures >= UNHEALTHY_AFTER {
-            self.board.unhealthy = Some(error.to_string());
+            self.board.unhealthy = Some(error);
         }
         self.board.counters.failed += dropped.len() as u64;
         self.publish();

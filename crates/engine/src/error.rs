@@ -1,21 +1,22 @@
 //! What can go wrong below the handle.
 
+use std::error::Error;
 use std::io;
 
 /// Why an executor could not be built, a step failed, or one token could not be drawn.
 #[derive(Debug, thiserror::Error)]
 pub enum ExecutorError {
     /// The executor could not be built.
-    #[error("the model could not be made ready: {0}")]
-    Load(#[source] Box<dyn std::error::Error + Send + Sync>),
+    #[error("the model could not be made ready")]
+    Load(#[source] Box<dyn Error + Send + Sync>),
     /// The step could not be computed; none of its sequences got a token.
-    #[error("the step could not be computed: {0}")]
-    Step(#[source] Box<dyn std::error::Error + Send + Sync>),
-    /// The executor panicked.
-    #[error("the step panicked: {0}")]
+    #[error("the step could not be computed")]
+    Step(#[source] Box<dyn Error + Send + Sync>),
+    /// The executor panicked, in a step or while it was built.
+    #[error("the executor panicked: {0}")]
     Panicked(String),
     /// The engine's thread could not be started.
-    #[error("the engine's thread could not be started: {0}; check the limit on threads")]
+    #[error("the engine's thread could not be started; check the limit on threads")]
     Thread(#[source] io::Error),
     /// The model's output for one row holds a value that is not a number, or is infinite.
     #[error("the model's output is not a number")]
@@ -26,6 +27,16 @@ pub enum ExecutorError {
 }
 
 impl ExecutorError {
+    /// The error with its causes, in one line.
+    pub(crate) fn chain(&self) -> String {
+        let (mut text, mut cause) = (self.to_string(), self.source());
+        while let Some(error) = cause {
+            text = format!("{text}: {error}");
+            cause = error.source();
+        }
+        text
+    }
+
     /// Whether the caller can mend it by changing the request.
     pub fn is_request_fault(&self) -> bool {
         matches!(self, Self::NothingLeft)

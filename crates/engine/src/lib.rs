@@ -30,3 +30,6 @@ pub use handle::EngineHandle;
 pub use sampler::Sampler;
 pub use status::{Counters, EngineState, EngineStatus, Histogram};
 pub use stream::Emissions;
+
+// Part of this interface: users of the engine need not know the scheduler.
+pub use baton_scheduler::{BlockCounts, SchedulerConfig, Snapshot};

@@ -1,0 +1,127 @@
+//! What goes wrong stays where it went wrong.
+
+use std::error::Error;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use baton_contract::{Generate, Refusal};
+use baton_engine::{Clock, Engine, EngineConfig, EngineState, ExecutorError};
+use baton_testkit::{Control, Fault, Script, ScriptedExecutor, block_on, collect, engine, limits, prefix, request};
+use expect_test::expect;
+
+use crate::{VOCABULARY, assert_all_returned, expected};
+
+#[test]
+fn a_failed_step_takes_down_its_own_requests_only() {
+    for fault in [Fault::Panic, Fault::Error] {
+        let script = Script::hashed(VOCABULARY);
+        let (engine, control) = engine(script.clone());
+        control.hold();
+        let in_step = engine.submit(request(&[1, 2])).unwrap();
+        let step = control.wait_held();
+        let after = request(&[3, 4]);
+        let not_in_step = engine.submit(after.clone()).unwrap();
+        control.fault(step, fault);
+        control.release();
+        let failed = collect(in_step);
+        expect!["the engine failed at this request; send it again"].assert_eq(&failed.end.unwrap_err());
+        assert_eq!(collect(not_in_step).tokens, expected(&script, &after));
+        let status = engine.status();
+        assert_eq!((status.counters.failed, status.counters.failed_steps), (1, 1));
+        assert!(status.is_ready());
+        assert_all_returned(&engine);
+    }
+}
+
+#[test]
+fn a_failed_step_in_mid_sequence_keeps_what_was_emitted() {
+    let script = Script::hashed(VOCABULARY);
+    let (engine, control) = engine(script.clone());
+    let asked = request(&[1, 2]);
+    control.fault(4, Fault::Panic);
+    let outcome = collect(engine.submit(asked.clone()).unwrap());
+    assert_eq!(outcome.tokens, expected(&script, &asked)[..3]);
+    assert!(outcome.end.is_err());
+    assert_all_returned(&engine);
+}
+
+#[test]
+fn a_failed_draw_takes_down_one_request_of_the_step() {
+    let script = Script::hashed(VOCABULARY);
+    let (engine, control) = engine(script.clone());
+    let asked: Vec<_> = (1..=3).map(|token| request(&[token])).collect();
+    control.hold();
+    let mut streams = engine.submit_all(asked.clone()).unwrap();
+    let step = control.wait_held();
+    control.fault(step, Fault::Draw(streams[1].sequence()));
+    control.release();
+    expect!["the model's output is not a number"].assert_eq(&collect(streams.remove(1)).end.unwrap_err());
+    assert_eq!(collect(streams.remove(0)).tokens, expected(&script, &asked[0]));
+    assert_eq!(collect(streams.remove(0)).tokens, expected(&script, &asked[2]));
+    assert_all_returned(&engine);
+}
+
+#[test]
+fn a_failed_prefix_is_computed_again_for_the_next_cue() {
+    let (engine, control) = engine(Script::hashed(VOCABULARY));
+    let cue = || Generate { prefix: Some(prefix("ux", &[5; 100])), ..request(&[6]) };
+    control.fault(1, Fault::Panic);
+    assert!(collect(engine.submit(cue()).unwrap()).end.is_err());
+    assert!(collect(engine.submit(cue()).unwrap()).end.is_ok());
+    assert_eq!(engine.status().scheduler.prefixes_computed["ux"], 1);
+    assert_all_returned(&engine);
+}
+
+#[test]
+fn repeated_failures_make_the_engine_unhealthy_until_a_step_succeeds() {
+    let (engine, control) = engine(Script::hashed(VOCABULARY));
+    for step in 1..=3 {
+        assert!(engine.status().is_ready());
+        control.fault(step, Fault::Error);
+        assert!(collect(engine.submit(request(&[1])).unwrap()).end.is_err());
+    }
+    let status = engine.status();
+    assert!(!status.is_ready());
+    expect!["the step could not be computed: scripted error"].assert_eq(&status.unhealthy.unwrap());
+    assert!(collect(engine.submit(request(&[1])).unwrap()).end.is_ok());
+    assert!(engine.status().is_ready());
+}
+
+#[test]
+fn a_thread_that_dies_ends_every_stream() {
+    let broken = Arc::new(AtomicBool::new(false));
+    let (flag, now) = (Arc::clone(&broken), Instant::now());
+    let clock = Clock::from_fn(move || {
+        assert!(!flag.load(Ordering::Relaxed), "the clock broke, as scripted");
+        now
+    });
+    let config = EngineConfig { scheduler: limits(), vocabulary: VOCABULARY, clock };
+    let control = Control::default();
+    let executor = ScriptedExecutor::new(Script::hashed(VOCABULARY), control.clone());
+    let engine = Engine::start(config, move || Ok(Box::new(executor))).unwrap();
+    control.hold();
+    let running = engine.submit(request(&[1])).unwrap();
+    control.wait_held();
+    let waiting = engine.submit(request(&[2])).unwrap();
+    broken.store(true, Ordering::Relaxed);
+    control.release();
+    for stream in [running, waiting] {
+        expect!["the engine stopped before this request was finished"].assert_eq(&collect(stream).end.unwrap_err());
+    }
+    broken.store(false, Ordering::Relaxed);
+    block_on(engine.drain(Duration::ZERO));
+    assert_eq!(engine.submit(request(&[1])).unwrap_err(), Refusal::Stopped);
+    assert_eq!((engine.status().state, engine.status().in_flight), (EngineState::Stopped, 0));
+}
+
+#[test]
+fn an_executor_that_cannot_be_built_is_an_error_at_the_start() {
+    let config =
+        || EngineConfig { scheduler: limits(), vocabulary: VOCABULARY, clock: Control::default().clock().clock() };
+    let error = Engine::start(config(), || Err(ExecutorError::Load("no such file".into()))).unwrap_err();
+    expect!["the model could not be made ready"].assert_eq(&error.to_string());
+    expect!["no such file"].assert_eq(&error.source().unwrap().to_string());
+    let error = Engine::start(config(), || panic!("scripted")).unwrap_err();
+    expect!["the executor panicked: while the model was made ready"].assert_eq(&error.to_string());
+}
