@@ -6,7 +6,7 @@ use baton_contract::{Digest, FinishReason, SequenceId, TokenId, Usage};
 pub type BlockId = u32;
 
 /// What one step computes. Made by `Scheduler::plan`, given back by value to `commit` or `abort`.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, PartialEq, Eq, Hash)]
 pub struct StepPlan {
     /// Counts from 1 and only up.
     pub step: u64,
@@ -17,7 +17,7 @@ pub struct StepPlan {
 }
 
 /// Copies keys and values of all layers from one block to another.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct BlockCopy {
     /// Read.
     pub from: BlockId,
@@ -26,7 +26,7 @@ pub struct BlockCopy {
 }
 
 /// A run of consecutive tokens of one owner.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Span {
     /// Whose tokens these are.
     pub owner: Owner,

@@ -125,16 +125,17 @@ impl Pool {
 
     /// Whether free list, reusable list and index agree with the blocks themselves.
     pub(crate) fn is_consistent(&self) -> bool {
-        let free = self.free.iter().all(|id| self.holders(*id) == 0 && self.key(*id).is_none());
+        let mut listed = vec![false; self.blocks.len()];
+        let mut is_first = |id: BlockId| !std::mem::replace(&mut listed[id as usize], true);
+        let free = self.free.iter().all(|id| self.holders(*id) == 0 && self.key(*id).is_none() && is_first(*id));
         let reusable = self.reusable.iter().all(|(released, id)| {
             let block = &self.blocks[*id as usize];
-            block.holders == 0 && block.key.is_some() && block.released == *released
+            block.holders == 0 && block.key.is_some() && block.released == *released && is_first(*id)
         });
         let found = self.by_key.iter().all(|(key, id)| self.key(*id) == Some(key));
         let keyed = self.blocks.iter().filter(|block| block.key.is_some()).count();
         let idle = self.blocks.iter().filter(|block| block.holders == 0).count();
-        let listed = self.free.iter().chain(self.reusable.values()).collect::<std::collections::BTreeSet<_>>().len();
-        free && reusable && found && keyed == self.by_key.len() && idle == self.available() && idle == listed
+        free && reusable && found && keyed == self.by_key.len() && idle == self.available()
     }
 
     fn block_mut(&mut self, id: BlockId) -> &mut Block {

@@ -22,7 +22,7 @@ fn a_prefix_is_computed_once_and_its_partial_block_is_copied() {
     }
     check_plans(
         &mut scheduler,
-        &expect![[r#"
+        &expect![[r"
         step 1
           prefix: 0..64 in [0, 1], 0 shared
         step 2
@@ -35,6 +35,6 @@ fn a_prefix_is_computed_once_and_its_partial_block_is_copied() {
         step 4
           sequence 1: 73..74 in [0, 1, 3], 2 shared, draws
           sequence 2: 73..74 in [0, 1, 4], 2 shared, draws
-    "#]],
+    "]],
     );
 }

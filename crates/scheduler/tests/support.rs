@@ -24,7 +24,7 @@ pub(crate) fn prefix(label: &str, count: usize) -> Arc<Prefix> {
 
 pub(crate) fn request(conductor: &str, prompt: Vec<TokenId>, max_tokens: usize) -> Generate {
     Generate {
-        conductor: conductor.parse().unwrap(),
+        conductor: conductor.parse().expect("a valid name"),
         weight: 1,
         prefix: None,
         prompt,
@@ -63,11 +63,11 @@ pub(crate) fn show(plan: &StepPlan) -> String {
 pub(crate) fn run(scheduler: &mut Scheduler) -> (String, Vec<StepEvent>) {
     let (mut plans, mut events) = (String::new(), Vec::new());
     while let Some(plan) = scheduler.plan() {
-        scheduler.check_invariants().unwrap();
+        scheduler.check_invariants().expect("invariants hold");
         plans += &show(&plan);
         let drawn = drawn(&plan, |_| 7);
         events.extend(scheduler.commit(plan, &drawn));
-        scheduler.check_invariants().unwrap();
+        scheduler.check_invariants().expect("invariants hold");
     }
     (plans, events)
 }

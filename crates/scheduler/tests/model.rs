@@ -1,0 +1,241 @@
+//! An executor that computes nothing but remembers, for every slot of the cache, whose history was written there.
+
+use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
+
+use baton_contract::{BLOCK_SIZE, ConductorId, Digest, Generate, Prefix, SequenceId, TokenId};
+use baton_scheduler::{Drawn, Owner, Span, StepPlan};
+
+use crate::support::END;
+
+/// What one slot holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Slot {
+    /// Hash of the pack and of all tokens up to this position.
+    history: u64,
+    /// Whose work wrote it; `None` for a pack's prefix.
+    writer: Option<ConductorId>,
+}
+
+/// What the model knows of one sequence.
+#[derive(Debug)]
+pub(crate) struct Known {
+    request: Generate,
+    /// Prefix, prompt and output.
+    pub(crate) tokens: Vec<TokenId>,
+    histories: Vec<u64>,
+}
+
+/// The cache and the truth about all that may be in it.
+#[derive(Debug)]
+pub(crate) struct Model {
+    slots: Vec<Option<Slot>>,
+    pub(crate) sequences: BTreeMap<SequenceId, Known>,
+    prefixes: BTreeMap<Digest, Arc<Prefix>>,
+    token_budget: usize,
+}
+
+impl Known {
+    fn new(request: Generate) -> Self {
+        let prefix = request.prefix.as_ref().map_or(&[][..], |prefix| &prefix.tokens);
+        let tokens = [prefix, &request.prompt].concat();
+        let histories = histories(request.prefix.as_ref().map(|prefix| prefix.digest), &tokens);
+        Self { request, tokens, histories }
+    }
+
+    pub(crate) fn output(&self) -> usize {
+        self.tokens.len() - self.request.input_len()
+    }
+
+    /// The model's only answer to this history.
+    pub(crate) fn answer(&self) -> TokenId {
+        let last = *self.histories.last().expect("a prompt is never empty");
+        if last.is_multiple_of(23) { END } else { u32::try_from(last % 11).expect("small") + 2 }
+    }
+
+    /// Whether an end token ends the sequence.
+    pub(crate) fn heeds_end(&self) -> bool {
+        !self.request.stop.ignore_end
+    }
+
+    pub(crate) fn push(&mut self, token: TokenId) {
+        let last = *self.histories.last().expect("a prompt is never empty");
+        self.histories.push(mix(last ^ u64::from(token)));
+        self.tokens.push(token);
+    }
+}
+
+impl Model {
+    pub(crate) fn new(blocks: usize, token_budget: usize) -> Self {
+        let slots = vec![None; blocks * BLOCK_SIZE];
+        Self { slots, sequences: BTreeMap::new(), prefixes: BTreeMap::new(), token_budget }
+    }
+
+    pub(crate) fn add(&mut self, id: SequenceId, request: Generate) {
+        if let Some(prefix) = &request.prefix {
+            self.prefixes.insert(prefix.digest, Arc::clone(prefix));
+        }
+        self.sequences.insert(id, Known::new(request));
+    }
+
+    /// Executes a step and checks that every span sees exactly its own history.
+    pub(crate) fn step(&mut self, plan: &StepPlan) -> Vec<Drawn> {
+        self.check_shape(plan);
+        for copy in &plan.copies {
+            for offset in 0..BLOCK_SIZE {
+                let [from, to] = [copy.from, copy.to].map(|block| block as usize * BLOCK_SIZE + offset);
+                self.slots[to] = self.slots[from].clone();
+            }
+        }
+        plan.spans.iter().for_each(|span| self.write(span));
+        plan.spans.iter().for_each(|span| self.check_reads(span));
+        let drawing = plan.spans.iter().filter(|span| span.draws);
+        drawing
+            .map(|span| match span.owner {
+                Owner::Sequence(sequence) => Drawn { sequence, token: self.sequences[&sequence].answer() },
+                Owner::Prefix(_) => panic!("a prefix draws nothing"),
+            })
+            .collect()
+    }
+
+    /// Fails in the middle of a step: whatever it was to write is garbage.
+    pub(crate) fn fail(&mut self, plan: &StepPlan) {
+        self.check_shape(plan);
+        let copied = plan.copies.iter().flat_map(|copy| (0..BLOCK_SIZE).map(|offset| slot(copy.to, offset)));
+        let written = plan.spans.iter().flat_map(|span| (span.start..span.end()).map(|position| at(span, position)));
+        for slot in copied.chain(written) {
+            self.slots[slot] = None;
+        }
+    }
+
+    fn write(&mut self, span: &Span) {
+        let (tokens, histories, writer) = self.truth(span);
+        assert_eq!(span.tokens, tokens[span.start..span.end()], "tokens of {:?}", span.owner);
+        for (position, history) in histories.into_iter().enumerate().take(span.end()).skip(span.start) {
+            let slot = at(span, position);
+            if position % BLOCK_SIZE == 0 {
+                // What follows in this block is from another life.
+                self.slots[slot..slot + BLOCK_SIZE].fill(None);
+            }
+            self.slots[slot] = Some(Slot { history, writer: writer.clone() });
+        }
+    }
+
+    fn check_reads(&self, span: &Span) {
+        let (_, histories, writer) = self.truth(span);
+        let prefix_len = match span.owner {
+            Owner::Sequence(id) => self.sequences[&id].request.prefix.as_ref().map_or(0, |prefix| prefix.tokens.len()),
+            Owner::Prefix(_) => 0,
+        };
+        for (position, history) in histories.into_iter().enumerate().take(span.end()) {
+            let found = self.slots[at(span, position)].as_ref();
+            let found = found.unwrap_or_else(|| panic!("{:?} reads nothing at {position}", span.owner));
+            assert_eq!(found.history, history, "{:?} reads another's past at {position}", span.owner);
+            // A reused first block was copied from the prefix by its writer.
+            let writer = if position < prefix_len { None } else { writer.clone() };
+            assert_eq!(found.writer, writer, "{:?} reads a block of another conductor", span.owner);
+        }
+    }
+
+    /// Tokens, histories and conductor of a span's owner.
+    fn truth(&self, span: &Span) -> (Vec<TokenId>, Vec<u64>, Option<ConductorId>) {
+        match span.owner {
+            Owner::Sequence(id) => {
+                let known = &self.sequences[&id];
+                (known.tokens.clone(), known.histories.clone(), Some(known.request.conductor.clone()))
+            }
+            Owner::Prefix(digest) => {
+                let tokens = self.prefixes[&digest].tokens.clone();
+                let histories = histories(Some(digest), &tokens);
+                (tokens, histories, None)
+            }
+        }
+    }
+
+    /// What must hold of any plan, whatever is in the cache.
+    fn check_shape(&self, plan: &StepPlan) {
+        assert!(!plan.spans.is_empty());
+        let tokens: usize = plan.spans.iter().map(|span| span.tokens.len()).sum();
+        assert!(tokens <= self.token_budget, "{tokens} tokens, more than the budget");
+        let mut owners = HashSet::new();
+        let mut written = HashSet::new();
+        for span in &plan.spans {
+            assert!(!span.tokens.is_empty() && owners.insert(span.owner), "one span an owner: {:?}", span.owner);
+            assert_eq!(span.blocks.len(), span.end().div_ceil(BLOCK_SIZE), "blocks of {:?}", span.owner);
+            let distinct: HashSet<_> = span.blocks.iter().collect();
+            assert_eq!(distinct.len(), span.blocks.len(), "{:?} holds a block twice", span.owner);
+            for block in &span.blocks[span.start / BLOCK_SIZE..] {
+                assert!(written.insert(*block), "block {block} has two writers");
+            }
+            self.check_draw(span);
+        }
+        for span in &plan.spans {
+            for block in &span.blocks[..span.start / BLOCK_SIZE] {
+                assert!(!written.contains(block), "block {block} is read while it is written");
+            }
+        }
+        let mut targets = HashSet::new();
+        for copy in &plan.copies {
+            assert!(
+                written.contains(&copy.to) && targets.insert(copy.to),
+                "a copy goes where a span goes on: {copy:?}"
+            );
+            assert!(!written.contains(&copy.from), "a copied block is complete: {copy:?}");
+        }
+        self.check_neighbours(plan);
+    }
+
+    /// Draws continue where the output ended, and only after the last known token.
+    fn check_draw(&self, span: &Span) {
+        if let Owner::Sequence(id) = span.owner {
+            let known = &self.sequences[&id];
+            let shared = known.request.prefix.as_ref().map_or(0, |prefix| prefix.tokens.len() / BLOCK_SIZE);
+            assert_eq!(span.shared_blocks, shared);
+            assert_eq!(span.draws, span.end() == known.tokens.len(), "{:?}", span.owner);
+        } else {
+            assert!(!span.draws && span.shared_blocks == 0);
+        }
+    }
+
+    /// Spans with one prefix stand side by side.
+    fn check_neighbours(&self, plan: &StepPlan) {
+        let prefixes: Vec<_> = plan.spans.iter().map(|span| self.prefix_of(span)).collect();
+        let mut seen = HashSet::new();
+        for group in prefixes.chunk_by(|a, b| a == b) {
+            assert!(group[0].is_none() || seen.insert(group[0]), "spans of one prefix are apart");
+        }
+    }
+
+    fn prefix_of(&self, span: &Span) -> Option<Digest> {
+        match span.owner {
+            Owner::Sequence(id) => self.sequences[&id].request.prefix.as_ref().map(|prefix| prefix.digest),
+            Owner::Prefix(digest) => Some(digest),
+        }
+    }
+}
+
+fn slot(block: u32, offset: usize) -> usize {
+    block as usize * BLOCK_SIZE + offset
+}
+
+fn at(span: &Span, position: usize) -> usize {
+    slot(span.blocks[position / BLOCK_SIZE], position % BLOCK_SIZE)
+}
+
+/// One hash a position, each over all that comes before it.
+fn histories(pack: Option<Digest>, tokens: &[TokenId]) -> Vec<u64> {
+    let root = pack.map_or(0, |digest| digest.as_bytes().iter().fold(1, |hash, byte| mix(hash ^ u64::from(*byte))));
+    let next = |hash: &mut u64, token: &TokenId| {
+        *hash = mix(*hash ^ u64::from(*token));
+        Some(*hash)
+    };
+    tokens.iter().scan(root, next).collect()
+}
+
+/// The finaliser of `SplitMix64` (Steele et al., 2014).
+pub(crate) fn mix(value: u64) -> u64 {
+    let mut value = value.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    value = (value ^ (value >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    value = (value ^ (value >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    value ^ (value >> 31)
+}
