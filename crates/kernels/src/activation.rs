@@ -39,7 +39,12 @@ impl Kernels {
                 // SAFETY: each row is in one tile.
                 let out = unsafe { parts.part(row * width, width) };
                 let (gate, up) = gate_up[row * double..][..double].split_at(width);
-                gated_row(out, gate, up, activation);
+                match self.isa {
+                    #[cfg(target_arch = "x86_64")]
+                    // SAFETY: there are no kernels of this set where it is not available.
+                    crate::Isa::Avx2 => unsafe { crate::avx2::rows::gate(out, gate, up, activation) },
+                    _ => gated_row(out, gate, up, activation),
+                }
             }
         });
         output(values, rows, width)
@@ -54,7 +59,7 @@ fn gated_row(out: &mut [f32], gate: &[f32], up: &[f32], activation: Activation) 
 
 /// The definition, for one value or eight.
 #[inline(always)]
-fn gated<L: Lanes>(gate: L, up: L, activation: Activation) -> L {
+pub(crate) fn gated<L: Lanes>(gate: L, up: L, activation: Activation) -> L {
     match activation {
         Activation::Silu => gate.mul(sigmoid(gate)),
         Activation::GeluTanh => {

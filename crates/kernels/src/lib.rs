@@ -15,6 +15,8 @@
 
 mod activation;
 mod attention;
+#[cfg(target_arch = "x86_64")]
+mod avx2;
 mod error;
 mod lanes;
 mod layout;

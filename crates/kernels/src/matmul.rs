@@ -8,6 +8,18 @@ use crate::tensor::{matrix, output, slice};
 use crate::threads::Parts;
 use crate::{KernelError, Kernels, PackedMatrix, Result};
 
+/// Rows of one task; their activations stay in the second-level cache.
+const TILE_ROWS: usize = 128;
+
+/// Sums of some rows and some panels.
+pub(crate) type Sums<const ROWS: usize, const PANELS: usize> = [[[f32; PANEL]; PANELS]; ROWS];
+
+/// A kernel that computes small squares of rows and panels at once.
+pub(crate) trait Square {
+    /// The sums of `ROWS` rows from `row` and `PANELS` panels from `panel`.
+    fn sums<const ROWS: usize, const PANELS: usize>(&self, panel: usize, row: usize) -> Sums<ROWS, PANELS>;
+}
+
 /// What a product is made of.
 struct Product<'a> {
     /// [rows, cols]
@@ -76,13 +88,35 @@ impl Kernels {
 
     fn multiply(&self, product: &Product<'_>, segment: &Segment, column: usize) {
         let panels = segment.rows.div_ceil(PANEL);
-        let size = 8;
-        self.pool.run(panels.div_ceil(size), &|task| {
-            let first_panel = task * size;
-            let panels = size.min(panels - first_panel);
-            let tile = Tile { first_row: 0, rows: product.rows, first_panel, panels, column };
-            product.tile(segment, &tile);
+        let row_tiles = product.rows.div_ceil(TILE_ROWS);
+        let size = self.tile_panels(panels, row_tiles, product.rows.min(TILE_ROWS) * product.cols);
+        let panel_tiles = panels.div_ceil(size);
+        self.pool.run(panel_tiles * row_tiles, &|task| {
+            let (first_row, first_panel) = (task / panel_tiles * TILE_ROWS, task % panel_tiles * size);
+            let tile = Tile {
+                first_row,
+                rows: TILE_ROWS.min(product.rows - first_row),
+                first_panel,
+                panels: size.min(panels - first_panel),
+                column,
+            };
+            match self.isa {
+                #[cfg(target_arch = "x86_64")]
+                crate::Isa::Avx2 => product.tile_avx2(segment, &tile),
+                _ => product.tile(segment, &tile),
+            }
         });
+    }
+
+    /// How many panels one task takes: a few tasks for each thread, none of them trifling. `row_cost` is the number of
+    /// products that one output of all rows takes.
+    fn tile_panels(&self, panels: usize, row_tiles: usize, row_cost: usize) -> usize {
+        /// Products below which a task is not worth handing out: a few microseconds.
+        const GRAIN: usize = 256 * 1024;
+        let smallest = GRAIN / (row_cost * PANEL).max(1);
+        let even = (panels * row_tiles).div_ceil(self.threads() * 4);
+        // Kernels take panels in pairs.
+        even.max(smallest).clamp(1, panels.max(1)).next_multiple_of(2)
     }
 }
 
@@ -100,6 +134,57 @@ impl Product<'_> {
                     Store::F16(w) => float(&w[range], x, half::f16::to_f32),
                     Store::Bf16(w) => float(&w[range], x, half::bf16::to_f32),
                 };
+                self.write(segment, tile, [[sums]], panel, row);
+            }
+        }
+    }
+
+    /// The same in small squares of rows and panels.
+    #[cfg(target_arch = "x86_64")]
+    fn tile_avx2(&self, segment: &Segment, tile: &Tile) {
+        use crate::avx2::products::{Bytes, FloatSquare, Nibbles, QuantisedSquare};
+        let (x, cols) = (self.x, self.cols);
+        match (&segment.store, self.quantities) {
+            (Store::Nibbles(w), Some(x)) => self.squares(segment, tile, &QuantisedSquare::<Nibbles>::new(w, x)),
+            (Store::Bytes(w), Some(x)) => self.squares(segment, tile, &QuantisedSquare::<Bytes>::new(w, x)),
+            (Store::F32(w), _) => self.squares(segment, tile, &FloatSquare { weights: w, x, cols }),
+            (Store::F16(w), _) => self.squares(segment, tile, &FloatSquare { weights: w, x, cols }),
+            (Store::Bf16(w), _) => self.squares(segment, tile, &FloatSquare { weights: w, x, cols }),
+            (Store::Nibbles(_) | Store::Bytes(_), None) => {}
+        }
+    }
+
+    /// Covers a tile with squares.
+    #[cfg(target_arch = "x86_64")]
+    fn squares(&self, segment: &Segment, tile: &Tile, kernel: &impl Square) {
+        let (end_panel, end_row) = (tile.first_panel + tile.panels, tile.first_row + tile.rows);
+        for panel in (tile.first_panel..end_panel).step_by(2) {
+            for row in (tile.first_row..end_row).step_by(4) {
+                match (end_row - row, end_panel - panel) {
+                    (1, 1) => self.write(segment, tile, kernel.sums::<1, 1>(panel, row), panel, row),
+                    (2, 1) => self.write(segment, tile, kernel.sums::<2, 1>(panel, row), panel, row),
+                    (3, 1) => self.write(segment, tile, kernel.sums::<3, 1>(panel, row), panel, row),
+                    (_, 1) => self.write(segment, tile, kernel.sums::<4, 1>(panel, row), panel, row),
+                    (1, _) => self.write(segment, tile, kernel.sums::<1, 2>(panel, row), panel, row),
+                    (2, _) => self.write(segment, tile, kernel.sums::<2, 2>(panel, row), panel, row),
+                    (3, _) => self.write(segment, tile, kernel.sums::<3, 2>(panel, row), panel, row),
+                    _ => self.write(segment, tile, kernel.sums::<4, 2>(panel, row), panel, row),
+                }
+            }
+        }
+    }
+
+    /// Puts sums where they belong.
+    fn write<const ROWS: usize, const PANELS: usize>(
+        &self,
+        segment: &Segment,
+        tile: &Tile,
+        sums: Sums<ROWS, PANELS>,
+        panel: usize,
+        row: usize,
+    ) {
+        for (row, panels) in (row..).zip(sums) {
+            for (panel, sums) in (panel..).zip(panels) {
                 let outputs = PANEL.min(segment.rows - panel * PANEL);
                 // SAFETY: each panel of each row is in one tile.
                 let out = unsafe { self.out.part(row * self.width + tile.column + panel * PANEL, outputs) };

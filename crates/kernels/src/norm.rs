@@ -60,7 +60,12 @@ impl Kernels {
     }
 
     fn norm_row(&self, row: &mut [f32], weight: &[f32], eps: f32) {
-        norm_row(row, weight, eps);
+        match self.isa {
+            #[cfg(target_arch = "x86_64")]
+            // SAFETY: there are no kernels of this set where it is not available.
+            crate::Isa::Avx2 => unsafe { crate::avx2::rows::norm(row, weight, eps) },
+            _ => norm_row(row, weight, eps),
+        }
     }
 }
 

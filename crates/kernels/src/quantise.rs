@@ -60,11 +60,36 @@ impl Kernels {
     fn quantise_groups(&self, x: &[f32], to: RowMut<'_>) {
         let (x, codes) = (x.as_chunks::<GROUP>().0, to.codes.as_chunks_mut::<GROUP>().0);
         for (index, (x, codes)) in x.iter().zip(codes).enumerate() {
-            let (scale, sum) = quantise_group(x, codes);
+            let (scale, sum) = self.quantise_group(x, codes);
             to.scales[index] = scale;
             to.sums[index] = sum;
             to.scaled_sums[index] = scaled_sum(scale, sum);
         }
+    }
+
+    /// Returns the scale and the sum of the codes. A group with a value that is not finite gets the scale NaN, so that
+    /// whatever it takes part in is NaN.
+    fn quantise_group(&self, x: &[f32; GROUP], codes: &mut [i8; GROUP]) -> (f32, i32) {
+        /// Groups of values below this are zero; its reciprocal is still finite.
+        const SMALLEST: f32 = 1e-30;
+        let largest = f32::from_bits(match self.isa {
+            #[cfg(target_arch = "x86_64")]
+            // SAFETY: there are no kernels of this set where it is not available.
+            crate::Isa::Avx2 => unsafe { crate::avx2::rows::largest(x) },
+            _ => largest_magnitude(x),
+        });
+        if !largest.is_finite() || largest < SMALLEST {
+            codes.fill(0);
+            return (if largest.is_finite() { 0.0 } else { f32::NAN }, 0);
+        }
+        let inverse = 127.0 / largest;
+        let sum = match self.isa {
+            #[cfg(target_arch = "x86_64")]
+            // SAFETY: there are no kernels of this set where it is not available.
+            crate::Isa::Avx2 => unsafe { crate::avx2::rows::codes(x, inverse, codes) },
+            _ => round_codes(x, inverse, codes),
+        };
+        (largest / 127.0, sum)
     }
 }
 
@@ -73,21 +98,15 @@ fn scaled_sum(scale: f32, sum: i32) -> f32 {
     scale * sum as f32
 }
 
-/// The definition. A group with a value that is not finite gets the scale NaN, so that whatever it takes part in is NaN.
+/// As bits, so that a value that is not finite is larger than all others.
+fn largest_magnitude(x: &[f32; GROUP]) -> u32 {
+    x.iter().map(|x| x.abs().to_bits()).max().unwrap_or(0)
+}
+
 #[expect(clippy::cast_possible_truncation, reason = "codes are between -127 and 127")]
-fn quantise_group(x: &[f32; GROUP], codes: &mut [i8; GROUP]) -> (f32, i32) {
-    /// Groups of values below this are zero; its reciprocal is still finite.
-    const SMALLEST: f32 = 1e-30;
-    let largest = f32::from_bits(x.iter().map(|x| x.abs().to_bits()).max().unwrap_or(0));
-    if !largest.is_finite() || largest < SMALLEST {
-        codes.fill(0);
-        return (if largest.is_finite() { 0.0 } else { f32::NAN }, 0);
-    }
-    let inverse = 127.0 / largest;
-    let mut sum = 0;
+fn round_codes(x: &[f32; GROUP], inverse: f32, codes: &mut [i8; GROUP]) -> i32 {
     for (code, x) in codes.iter_mut().zip(x) {
         *code = (x * inverse).round_ties_even() as i8;
-        sum += i32::from(*code);
     }
-    (largest / 127.0, sum)
+    codes.iter().map(|&code| i32::from(code)).sum()
 }
