@@ -50,8 +50,13 @@ impl KvPages {
     }
 }
 
+#[cfg(target_arch = "x86_64")]
+pub(crate) use crate::avx2::Float as Widen;
+#[cfg(not(target_arch = "x86_64"))]
+pub(crate) use Copy as Widen;
+
 /// A type that pages are made of.
-pub(crate) trait Element: Copy + Send + Sync + 'static {
+pub(crate) trait Element: Widen + Send + Sync + 'static {
     /// Exact.
     fn widen(self) -> f32;
     /// Rounded to nearest; a finite value stays finite.

@@ -3,9 +3,13 @@
 //! Every function here does what its plain definition does, in the same order, and gives the same bits. All are compiled
 //! for these instruction sets and may be called only where [`crate::Isa::Avx2`] is available.
 
+pub(crate) mod attention;
+mod float;
 mod lanes;
 pub(crate) mod products;
 pub(crate) mod rows;
+
+pub(crate) use float::Float;
 
 use std::arch::x86_64::{__m256, _mm256_loadu_ps, _mm256_storeu_ps};
 

@@ -2,16 +2,16 @@
 
 use std::arch::x86_64::{
     __m128i, __m256, __m256i, _mm_loadu_si128, _mm256_add_epi16, _mm256_add_epi32, _mm256_and_si256,
-    _mm256_castsi256_ps, _mm256_cvtepi32_ps, _mm256_cvtepu16_epi32, _mm256_cvtph_ps, _mm256_fmadd_ps,
-    _mm256_load_si256, _mm256_loadu_ps, _mm256_madd_epi16, _mm256_maddubs_epi16, _mm256_mul_ps, _mm256_set1_epi8,
-    _mm256_set1_epi16, _mm256_set1_epi32, _mm256_set1_ps, _mm256_setzero_ps, _mm256_setzero_si256, _mm256_slli_epi32,
-    _mm256_srli_epi16, _mm256_sub_epi32,
+    _mm256_cvtepi32_ps, _mm256_cvtph_ps, _mm256_fmadd_ps, _mm256_load_si256, _mm256_madd_epi16, _mm256_maddubs_epi16,
+    _mm256_mul_ps, _mm256_set1_epi8, _mm256_set1_epi16, _mm256_set1_epi32, _mm256_set1_ps, _mm256_setzero_ps,
+    _mm256_setzero_si256, _mm256_srli_epi16, _mm256_sub_epi32,
 };
 
 use std::marker::PhantomData;
 
-use half::{bf16, f16};
+use half::f16;
 
+use super::float::Float;
 use crate::matmul::{Square, Sums};
 use crate::packed::{GROUP, PANEL, Quantised, Zero};
 use crate::quantise::Quantities;
@@ -203,38 +203,6 @@ fn arrays<const ROWS: usize, const PANELS: usize>(sums: [[__m256; PANELS]; ROWS]
 unsafe fn halves(from: *const f16) -> __m256 {
     // SAFETY: by this function's contract.
     _mm256_cvtph_ps(unsafe { _mm_loadu_si128(from.cast::<__m128i>()) })
-}
-
-/// A type of float weights.
-pub(crate) trait Float: Copy {
-    /// # Safety
-    /// Eight weights can be read, and the machine has AVX2 and F16C.
-    unsafe fn eight(from: *const Self) -> __m256;
-}
-
-impl Float for f32 {
-    #[inline(always)]
-    unsafe fn eight(from: *const Self) -> __m256 {
-        // SAFETY: by this function's contract.
-        unsafe { _mm256_loadu_ps(from) }
-    }
-}
-impl Float for f16 {
-    #[inline(always)]
-    unsafe fn eight(from: *const Self) -> __m256 {
-        // SAFETY: by this function's contract.
-        unsafe { _mm256_cvtph_ps(_mm_loadu_si128(from.cast::<__m128i>())) }
-    }
-}
-impl Float for bf16 {
-    #[inline(always)]
-    unsafe fn eight(from: *const Self) -> __m256 {
-        // SAFETY: by this function's contract. A bf16 is the upper half of an f32.
-        unsafe {
-            let wide = _mm256_cvtepu16_epi32(_mm_loadu_si128(from.cast::<__m128i>()));
-            _mm256_castsi256_ps(_mm256_slli_epi32::<16>(wide))
-        }
-    }
 }
 
 /// Float weights of `PANELS` panels from `panel`, times `ROWS` rows of `x` [rows, cols] from `row`.

@@ -4,14 +4,18 @@
 //! row its largest score, the sum of the exponentials, and the values weighted by them; the partitions are then merged in
 //! their order. Nothing of this depends on other rows, on where the blocks lie or on who computes which partition.
 
+mod plain;
+#[cfg(target_arch = "x86_64")]
+pub(crate) mod units;
+
 use candle_core::{DType, Tensor};
 use half::{bf16, f16};
 
-use crate::lanes::{Lanes, exp, sum8, tanh};
+use crate::lanes::{Lanes, tanh};
 use crate::pages::Element;
 use crate::tensor::{matrix_of, output, slice};
 use crate::threads::Parts;
-use crate::{BLOCK, Heads, KernelError, Kernels, KvPages, Layout, Result, SpanLayout};
+use crate::{BLOCK, Heads, KernelError, Kernels, KvPages, Layout, Result};
 
 /// Keys in a partition.
 pub const PARTITION: usize = 128;
@@ -39,14 +43,20 @@ impl AttentionParams {
     }
 
     /// The positions that a row at `position` sees.
-    fn visible(&self, position: usize) -> std::ops::Range<usize> {
+    pub(crate) fn visible(&self, position: usize) -> std::ops::Range<usize> {
         let end = position + 1;
         end.saturating_sub(self.window.unwrap_or(end))..end
     }
 
+    /// The partitions that a row at `position` sees.
+    pub(crate) fn partitions(&self, position: usize) -> std::ops::Range<usize> {
+        let visible = self.visible(position);
+        visible.start / PARTITION..visible.end.div_ceil(PARTITION)
+    }
+
     /// A score from a product of query and key.
     #[inline(always)]
-    fn score<L: Lanes>(&self, product: L) -> L {
+    pub(crate) fn score<L: Lanes>(&self, product: L) -> L {
         let score = product.mul(L::splat(self.scale));
         match self.softcap {
             Some(cap) => tanh(score.div(L::splat(cap))).mul(L::splat(cap)),
@@ -99,90 +109,80 @@ impl Kernels {
             heads,
         };
         let mut out = vec![0.0; query.len()];
-        let parts = Parts::new(&mut out);
-        let width = heads.query * heads.dim;
-        for span in &layout.spans {
+        let work = Work { query, cache, layout, params, out: Parts::new(&mut out) };
+        match self.isa {
+            #[cfg(target_arch = "x86_64")]
+            crate::Isa::Avx2 if heads.dim.is_multiple_of(8) => self.attend_units(&work),
+            _ => self.attend_rows(&work),
+        }
+        output(out, layout.positions.len(), heads.query * heads.dim)
+    }
+
+    fn attend_rows<T: Element>(&self, work: &Work<'_, T>) {
+        let Heads { query: heads, dim, .. } = work.cache.heads;
+        for span in &work.layout.spans {
             self.pool.run(span.rows, &|task| {
-                let row = span.first_row + task;
-                for head in 0..heads.query {
-                    let at = row * width + head * heads.dim;
+                for head in 0..heads {
+                    let at = ((span.first_row + task) * heads + head) * dim;
                     // SAFETY: each row is one task.
-                    let out = unsafe { parts.part(at, heads.dim) };
-                    cache.attend_row(&query[at..][..heads.dim], head, span, span.start() + task, params, out);
+                    let out = unsafe { work.out.part(at, dim) };
+                    let place = (span, span.start() + task);
+                    work.cache.attend_row(&work.query[at..][..dim], head, place, work.params, out);
                 }
             });
         }
-        output(out, layout.positions.len(), width)
     }
+
+    /// Units of rows that read the same keys, and then the rows that several units had a part in.
+    #[cfg(target_arch = "x86_64")]
+    fn attend_units<T: Element>(&self, work: &Work<'_, T>) {
+        use crate::avx2::attention::{Partials, merge_row, unit};
+        let Heads { query, kv, dim } = work.cache.heads;
+        let units = units::Units::new(work.layout, work.params, kv, self.threads());
+        let slots = units.partitions * query;
+        let (mut tops, mut values) = (vec![[0.0; 2]; slots], vec![0.0; slots * dim]);
+        let partials = Partials { places: &units.places, tops: Parts::new(&mut tops), values: Parts::new(&mut values) };
+        self.pool.run(units.units.len() * kv, &|task| {
+            // SAFETY: there are no kernels of this set where it is not available.
+            unsafe { unit(work, &units.units[task / kv], task % kv, &partials) };
+        });
+        self.pool.run(units.merged.len(), &|task| {
+            // SAFETY: as above.
+            unsafe { merge_row(work, units.merged[task], &partials) };
+        });
+    }
+}
+
+/// One call.
+pub(crate) struct Work<'a, T> {
+    /// [tokens, query heads * dim]
+    pub(crate) query: &'a [f32],
+    pub(crate) cache: Cache<'a, T>,
+    pub(crate) layout: &'a Layout,
+    pub(crate) params: &'a AttentionParams,
+    /// [tokens, query heads * dim]
+    pub(crate) out: Parts<'a, f32>,
 }
 
 /// The pages of a layer.
-struct Cache<'a, T> {
+pub(crate) struct Cache<'a, T> {
     /// [blocks, kv heads, dim, BLOCK]
-    key: &'a [T],
+    pub(crate) key: &'a [T],
     /// [blocks, kv heads, BLOCK, dim]
-    value: &'a [T],
-    heads: Heads,
+    pub(crate) value: &'a [T],
+    pub(crate) heads: Heads,
 }
 
 impl<T: Element> Cache<'_, T> {
-    /// The definition, for one head of one row.
-    fn attend_row(
-        &self,
-        query: &[f32],
-        head: usize,
-        span: &SpanLayout,
-        position: usize,
-        params: &AttentionParams,
-        out: &mut [f32],
-    ) {
-        let visible = params.visible(position);
-        let (mut largest, mut sum) = (f32::NEG_INFINITY, 0.0f32);
-        for partition in visible.start / PARTITION..visible.end.div_ceil(PARTITION) {
-            let keys = partition * PARTITION..((partition + 1) * PARTITION).min(visible.end);
-            let mut weights = [f32::NEG_INFINITY; PARTITION];
-            for (weight, key) in weights.iter_mut().zip(keys.clone()) {
-                if key >= visible.start {
-                    *weight = params.score(self.product(query, head, span, key));
-                }
-            }
-            let top = weights.iter().fold(f32::NEG_INFINITY, |top, &score| score.max(top));
-            let mut lanes = [0.0f32; 8];
-            for (index, weight) in weights.iter_mut().enumerate() {
-                *weight = exp(*weight - top);
-                lanes[index % 8] += *weight;
-            }
-            let mut values = vec![0.0f32; out.len()];
-            for (weight, key) in weights.iter().zip(keys) {
-                let row = self.value_row(head, span, key);
-                for (value, &element) in values.iter_mut().zip(row) {
-                    *value = weight.mul_add(element.widen(), *value);
-                }
-            }
-            let new = top.max(largest);
-            let (old_part, new_part) = (exp(largest - new), exp(top - new));
-            sum = sum.mul_add(old_part, sum8(&lanes) * new_part);
-            for (out, value) in out.iter_mut().zip(values) {
-                *out = out.mul_add(old_part, value * new_part);
-            }
-            largest = new;
-        }
-        out.iter_mut().for_each(|out| *out /= sum);
+    /// [dim, BLOCK]
+    pub(crate) fn key_page(&self, block: usize, kv_head: usize) -> &[T] {
+        let len = self.heads.dim * BLOCK;
+        &self.key[(block * self.heads.kv + kv_head) * len..][..len]
     }
 
-    /// Elements are multiplied and added from the first to the last, each with one rounding.
-    fn product(&self, query: &[f32], head: usize, span: &SpanLayout, key: usize) -> f32 {
-        let Heads { kv, dim, .. } = self.heads;
-        let block = span.blocks[key / BLOCK] as usize;
-        let page = &self.key[(block * kv + head / self.heads.group()) * dim * BLOCK..][..dim * BLOCK];
-        page.chunks_exact(BLOCK)
-            .zip(query)
-            .fold(0.0, |sum, (lane, query)| query.mul_add(lane[key % BLOCK].widen(), sum))
-    }
-
-    fn value_row(&self, head: usize, span: &SpanLayout, key: usize) -> &[T] {
-        let Heads { kv, dim, .. } = self.heads;
-        let block = span.blocks[key / BLOCK] as usize;
-        &self.value[((block * kv + head / self.heads.group()) * BLOCK + key % BLOCK) * dim..][..dim]
+    /// [BLOCK, dim]
+    pub(crate) fn value_page(&self, block: usize, kv_head: usize) -> &[T] {
+        let len = self.heads.dim * BLOCK;
+        &self.value[(block * self.heads.kv + kv_head) * len..][..len]
     }
 }
