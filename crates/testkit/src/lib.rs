@@ -1,10 +1,12 @@
-//! Stand-ins for tests: requests, an executor that needs no model, and time that only moves when told.
+//! Stand-ins for tests: requests, an executor that needs no model, time that only moves when told; and the way to the
+//! real model for tests that need it.
 //!
 //! Only ever a dev-dependency. It knows nothing above the engine.
 
 mod clock;
 mod control;
 mod engine;
+mod model;
 mod request;
 mod script;
 mod scripted;
@@ -12,6 +14,7 @@ mod scripted;
 pub use clock::SimulatedClock;
 pub use control::{Control, Fault};
 pub use engine::{Outcome, block_on, collect, engine, engine_with, limits};
+pub use model::model_path;
 pub use request::{conductor, prefix, request};
 pub use script::{Script, Turn};
 pub use scripted::ScriptedExecutor;

@@ -105,3 +105,48 @@ fn slot(span: &Span, position: usize) -> Result<(BlockId, usize), ExecutorError>
 fn fault(text: String) -> ExecutorError {
     ExecutorError::Step(text.into())
 }
+
+#[cfg(test)]
+mod tests {
+    use baton_contract::SequenceId;
+    use baton_scheduler::{BlockCopy, Owner};
+
+    use super::*;
+    use crate::request;
+
+    /// Draws after one span of sequence 1.
+    fn step(
+        executor: &mut ScriptedExecutor,
+        copies: &[BlockCopy],
+        tokens: &[TokenId],
+        start: usize,
+        blocks: &[BlockId],
+    ) -> Result<TokenId, String> {
+        let owner = Owner::Sequence(SequenceId(1));
+        let (tokens, blocks) = (tokens.to_vec(), blocks.to_vec());
+        let span = Span { owner, tokens, start, blocks, shared_blocks: 0, draws: true };
+        let plan = StepPlan { step: 1, copies: copies.to_vec(), spans: vec![span] };
+        let draw = Draw { sequence: SequenceId(1), request: &request(&[1]), output: &[] };
+        let mut samples = executor.step(&plan, &[draw]).map_err(|error| format!("{error:?}"))?;
+        Ok(samples.remove(0).unwrap().token)
+    }
+
+    #[test]
+    fn the_true_history_decides_and_wrong_blocks_show() {
+        let mut executor = ScriptedExecutor::new(Script::hashed(1000), Control::default());
+        let first = step(&mut executor, &[], &[1; 32], 0, &[0]);
+        assert_eq!(step(&mut executor, &[], &[1; 32], 0, &[1]), first, "which block holds it does not matter");
+        step(&mut executor, &[], &[2; 32], 0, &[2]).unwrap();
+        let second = step(&mut executor, &[], &[3], 32, &[0, 4]).unwrap();
+        let wrong = step(&mut executor, &[], &[3], 32, &[2, 4]).unwrap();
+        assert_ne!(wrong, second, "another history");
+        let copies = [BlockCopy { from: 0, to: 2 }];
+        assert_eq!(step(&mut executor, &copies, &[3], 32, &[2, 5]), Ok(second), "a copy is as good");
+        let missing = step(&mut executor, &[], &[3], 32, &[7, 4]).unwrap_err();
+        assert!(missing.contains("position 0 of Sequence(SequenceId(1)) was never written"), "{missing}");
+        let short = step(&mut executor, &[], &[3], 32, &[0]).unwrap_err();
+        assert!(short.contains("no block for position 32"), "{short}");
+        let twice = step(&mut executor, &[], &[3; 33], 0, &[0, 0]).unwrap_err();
+        assert!(twice.contains("two tokens are written to slot 0 of block 0"), "{twice}");
+    }
+}
