@@ -1,7 +1,8 @@
 //! Small situations and the plans they must give.
 
-use crate::support::{id, prefix, request, run, tokens};
-use baton_scheduler::{Scheduler, SchedulerConfig};
+use crate::support::{drawn, id, prefix, request, run, tokens};
+use baton_contract::{Generate, SequenceId, Usage};
+use baton_scheduler::{Scheduler, SchedulerConfig, StepEvent};
 use expect_test::{Expect, expect};
 
 const CONFIG: SchedulerConfig =
@@ -37,4 +38,164 @@ fn a_prefix_is_computed_once_and_its_partial_block_is_copied() {
           sequence 2: 73..74 in [0, 1, 4], 2 shared, draws
     "]],
     );
+}
+
+/// Admits a request for `conductor` under `number`, with a prefix of the given label and length.
+fn admit(
+    scheduler: &mut Scheduler,
+    number: u64,
+    conductor: &str,
+    pack: Option<(&str, usize)>,
+    change: &dyn Fn(&mut Generate),
+) {
+    let mut request = request(conductor, tokens(0, 40), 2);
+    request.prefix = pack.map(|(label, count)| prefix(label, count));
+    change(&mut request);
+    scheduler.admit(id(number), &request).expect("it fits");
+}
+
+fn usages(events: &[StepEvent]) -> Vec<(SequenceId, Usage)> {
+    let finished = events.iter().filter_map(|event| match event {
+        StepEvent::Finished { sequence, usage, .. } => Some((*sequence, *usage)),
+        StepEvent::Token { .. } => None,
+    });
+    finished.collect()
+}
+
+#[test]
+fn a_whole_last_block_of_a_prefix_is_not_copied() {
+    let mut scheduler = Scheduler::new(CONFIG);
+    admit(&mut scheduler, 1, "ada", Some(("ux", 64)), &|request| request.stop.max_tokens = 1);
+    check_plans(
+        &mut scheduler,
+        &expect![[r"
+        step 1
+          prefix: 0..64 in [0, 1], 0 shared
+        step 2
+          sequence 1: 64..104 in [0, 1, 2, 3], 2 shared, draws
+    "]],
+    );
+}
+
+#[test]
+fn the_budget_is_shared_between_decodes_prefixes_and_prompts() {
+    let mut scheduler = Scheduler::new(CONFIG);
+    admit(&mut scheduler, 1, "ada", None, &|request| request.stop.max_tokens = 4);
+    let plan = scheduler.plan().expect("there is work");
+    let drawn = drawn(&plan, |_| 7);
+    scheduler.commit(plan, &drawn);
+    admit(&mut scheduler, 2, "bob", Some(("ux", 90)), &|_| ());
+    admit(&mut scheduler, 3, "cyd", None, &|request| request.prompt = tokens(0, 50));
+    check_plans(
+        &mut scheduler,
+        &expect![[r"
+        step 2
+          sequence 1: 40..41 in [0, 1], 0 shared, draws
+          sequence 3: 0..31 in [8], 0 shared
+          prefix: 0..32 in [2], 0 shared
+        step 3
+          sequence 1: 41..42 in [0, 1], 0 shared, draws
+          sequence 3: 31..50 in [8, 9], 0 shared, draws
+          prefix: 32..76 in [2, 3, 4], 0 shared
+        step 4
+          sequence 1: 42..43 in [0, 1], 0 shared, draws
+          sequence 3: 50..51 in [8, 9], 0 shared, draws
+          prefix: 76..90 in [2, 3, 4], 0 shared
+        step 5
+          copy 4 to 5
+          sequence 2: 90..130 in [2, 3, 5, 6, 7], 2 shared, draws
+        step 6
+          sequence 2: 130..131 in [2, 3, 5, 6, 7], 2 shared, draws
+    "]],
+    );
+}
+
+#[test]
+fn full_blocks_are_reused_by_the_same_conductor_only() {
+    let mut scheduler = Scheduler::new(CONFIG);
+    let mut cached = Vec::new();
+    for (number, conductor, pack) in [(1, "ada", "ux"), (2, "ada", "ux"), (3, "bob", "ux"), (4, "ada", "security")] {
+        // 10 tokens beyond a block, and a prompt of 64: two full blocks, in the first 10 tokens of the pack.
+        admit(&mut scheduler, number, conductor, Some((pack, 42)), &|request| request.prompt = tokens(0, 64));
+        let (_, events) = run(&mut scheduler);
+        cached.extend(usages(&events).into_iter().map(|(id, usage)| (id.0, usage.cached)));
+    }
+    assert_eq!(cached, [(1, 0), (2, 96), (3, 42), (4, 0)]);
+    let snapshot = scheduler.snapshot();
+    assert_eq!((snapshot.cache_queried, snapshot.cache_hit), (4 * 106, 96 + 42));
+    assert_eq!(format!("{:?}", snapshot.prefixes_computed), r#"{"security": 1, "ux": 1}"#);
+}
+
+#[test]
+fn the_youngest_is_preempted_and_goes_on_where_it_was() {
+    let config = SchedulerConfig { blocks: 4, ..CONFIG };
+    let mut scheduler = Scheduler::new(config);
+    for number in [1, 2] {
+        admit(&mut scheduler, number, "ada", None, &|request| {
+            request.prompt = tokens(u32::try_from(number).expect("small") * 1000, 30);
+            request.stop.max_tokens = 45;
+        });
+    }
+    let (plans, events) = run(&mut scheduler);
+    let of_many = plans.lines().filter(|line| line.contains("sequence") && !has_one_token(line));
+    let turns = of_many.map(|line| format!("{}\n", line.trim())).collect::<String>();
+    expect![[r"
+        sequence 1: 0..30 in [0], 0 shared, draws
+        sequence 2: 0..30 in [1], 0 shared, draws
+        sequence 2: 32..65 in [1, 3, 2], 0 shared, draws
+    "]]
+    .assert_eq(&turns);
+    assert_eq!(scheduler.snapshot().preemptions, 1);
+    for (_, usage) in usages(&events) {
+        assert_eq!(usage, Usage { input: 30, cached: 0, output: 45 });
+    }
+    let tokens = events.iter().filter(|event| matches!(event, StepEvent::Token { .. })).count();
+    assert_eq!(tokens, 90, "no token is emitted twice");
+}
+
+fn has_one_token(line: &str) -> bool {
+    let positions = line.split(' ').find_map(|word| word.split_once(".."));
+    positions.is_some_and(|(start, end)| start.parse::<usize>().ok().map(|start| start + 1) == end.parse().ok())
+}
+
+#[test]
+fn idle_prefixes_give_way_oldest_first_but_used_ones_do_not() {
+    // Room for two packs of 3 blocks and a sequence.
+    let mut scheduler = Scheduler::new(SchedulerConfig { blocks: 9, ..CONFIG });
+    let computed = |scheduler: &Scheduler| {
+        let counts = scheduler.snapshot().prefixes_computed;
+        counts.into_iter().map(|(label, count)| format!("{label} {count}")).collect::<Vec<_>>().join(", ")
+    };
+    for (number, pack) in (1..).zip(["a", "b", "a", "c", "a", "b"]) {
+        admit(&mut scheduler, number, "ada", Some((pack, 96)), &|_| ());
+        run(&mut scheduler);
+    }
+    assert_eq!(computed(&scheduler), "a 1, b 2, c 1");
+    // `a` and `b` are resident. While a sequence uses `b`, a smaller `c` takes the place of `a`.
+    admit(&mut scheduler, 11, "ada", Some(("b", 96)), &|request| request.stop.max_tokens = 30);
+    for _ in 0..2 {
+        let plan = scheduler.plan().expect("there is work");
+        let drawn = drawn(&plan, |_| 7);
+        scheduler.commit(plan, &drawn);
+    }
+    admit(&mut scheduler, 12, "ada", Some(("c", 20)), &|request| request.prompt = tokens(0, 5));
+    run(&mut scheduler);
+    admit(&mut scheduler, 13, "ada", Some(("b", 96)), &|_| ());
+    run(&mut scheduler);
+    assert_eq!(computed(&scheduler), "a 1, b 2, c 2");
+    assert_eq!(scheduler.snapshot().blocks.pinned, 3 + 1);
+}
+
+#[test]
+fn a_failed_prefix_takes_its_waiters_with_it_and_nobody_else() {
+    let mut scheduler = Scheduler::new(SchedulerConfig { blocks: 64, token_budget: 32, ..CONFIG });
+    admit(&mut scheduler, 1, "ada", Some(("ux", 100)), &|_| ());
+    admit(&mut scheduler, 2, "bob", Some(("ux", 100)), &|_| ());
+    admit(&mut scheduler, 3, "cyd", Some(("security", 100)), &|_| ());
+    let plan = scheduler.plan().expect("there is work");
+    assert_eq!(plan.spans.len(), 1, "the first prefix takes the whole budget");
+    assert_eq!(scheduler.abort(plan), [id(1), id(2)]);
+    let (_, events) = run(&mut scheduler);
+    assert_eq!(usages(&events).into_iter().map(|(id, _)| id).collect::<Vec<_>>(), [id(3)]);
+    assert_eq!(scheduler.snapshot().prefixes_computed.keys().collect::<Vec<_>>(), ["security"]);
 }

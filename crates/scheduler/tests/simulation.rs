@@ -266,7 +266,7 @@ fn check_weather(climate: Climate, seeds: std::ops::Range<u64>) {
     let mut expected = vec![Outcome::Ok, Outcome::Refused, Outcome::Cancelled];
     expected.extend((climate.aborts > 0).then_some(Outcome::Failed));
     assert_eq!(met, expected);
-    assert!(preemptions > 40 && hits > 1000, "{preemptions} preemptions, {hits} tokens reused");
+    assert!(preemptions > 20 && hits > 1000, "{preemptions} preemptions, {hits} tokens reused");
 }
 
 #[test]
