@@ -1,0 +1,225 @@
+//! Chat templates: the Jinja text that a model brings, under Hugging Face's conventions.
+//!
+//! White space is handled as `transformers` does (`trim_blocks`, `lstrip_blocks`), with `break` and `continue`,
+//! Python's string methods, `raise_exception` and `tojson` without HTML escapes. `strftime_now` is absent: the same
+//! messages give the same prompt on any day, and templates that ask for it first fall back to their fixed date.
+
+use std::fmt;
+use std::sync::Arc;
+use std::thread;
+
+use minijinja::syntax::SyntaxConfig;
+use minijinja::value::Kwargs;
+use minijinja::{Environment, ErrorKind, Value, context};
+
+use crate::message::{SystemMessages, place_system};
+use crate::shield::{Shield, has_marks};
+use crate::{ChatMessage, Error, Tokenizer};
+
+/// Longest template source, in bytes: longer ones can exhaust the compiler's stack whatever its size.
+const SOURCE_LIMIT: usize = 32 << 10;
+/// Stack of the thread that compiles: nesting is bounded by `SOURCE_LIMIT` alone.
+const COMPILE_STACK: usize = 64 << 20;
+/// What a template may cost: one an instruction, and one for 64 bytes that it makes. More for each message, and one for
+/// each byte of content.
+const FUEL: u64 = 100_000;
+const FUEL_PER_MESSAGE: u64 = 5_000;
+/// Macros that may call each other.
+const RECURSION_LIMIT: usize = 50;
+const NAME: &str = "chat";
+
+/// A compiled chat template of one model. Cheap to clone.
+#[derive(Clone)]
+pub struct ChatTemplate {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    environment: Environment<'static>,
+    tokenizer: Tokenizer,
+    bos: String,
+    eos: String,
+    system: SystemMessages,
+}
+
+/// A rendered chat. Content is told from scaffold inside.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rendered {
+    marked: String,
+}
+
+impl Rendered {
+    /// The text, with marks around what might be mistaken for scaffold.
+    pub(crate) fn marked(&self) -> &str {
+        &self.marked
+    }
+
+    /// The text for people; where it spells a special token nothing tells scaffold from content.
+    pub fn text(&self) -> String {
+        Shield::remove(&self.marked).into_owned()
+    }
+}
+
+impl ChatTemplate {
+    /// Compiles a model's template for its tokenizer, and finds out which system messages it takes.
+    ///
+    /// # Errors
+    /// If the source is too long, not Jinja, or fails for a single user message.
+    pub fn compile(source: &str, tokenizer: &Tokenizer) -> Result<Self, Error> {
+        if source.len() > SOURCE_LIMIT {
+            return Err(Error::BadTemplate(format!("it has {} bytes; at most {SOURCE_LIMIT} fit", source.len())));
+        }
+        if has_marks(source) {
+            return Err(Error::BadTemplate("it uses the noncharacters U+FDD0 or U+FDD1".to_owned()));
+        }
+        let source = source.to_owned();
+        let tokenizer = tokenizer.clone();
+        let on_big_stack = move || Self::compile_here(source, tokenizer);
+        thread::Builder::new()
+            .name("baton-template".to_owned())
+            .stack_size(COMPILE_STACK)
+            .spawn(on_big_stack)
+            .map_err(|error| Error::BadTemplate(format!("no thread to compile it on: {error}")))?
+            .join()
+            .map_err(|_| Error::BadTemplate("compiling it panicked".to_owned()))?
+    }
+
+    fn compile_here(source: String, tokenizer: Tokenizer) -> Result<Self, Error> {
+        let compiled = environment().and_then(|mut environment| {
+            environment.add_template_owned(NAME, source)?;
+            Ok(environment)
+        });
+        let environment =
+            compiled.map_err(|error| Error::BadTemplate(format!("{error} (line {})", error.line().unwrap_or(0))))?;
+        let roles = tokenizer.special_tokens();
+        let (bos, eos) = (tokenizer.spelling(roles.bos), tokenizer.spelling(roles.eos));
+        let mut inner = Inner { environment, tokenizer, bos, eos, system: SystemMessages::Anywhere };
+        inner.system = inner.probe_system()?;
+        Ok(Self { inner: Arc::new(inner) })
+    }
+
+    /// The messages as the model was trained to read them. A developer message is a system message; system messages
+    /// that the template would refuse or drop are put into the user message that follows, under the heading
+    /// `Instructions:`.
+    ///
+    /// # Errors
+    /// If the template refuses the messages (the caller's fault), or fails.
+    pub fn render(&self, messages: &[ChatMessage], add_generation_prompt: bool) -> Result<Rendered, Error> {
+        let inner = &self.inner;
+        inner.render(&place_system(messages, inner.system), add_generation_prompt)
+    }
+}
+
+impl Inner {
+    fn render(&self, messages: &[ChatMessage], add_generation_prompt: bool) -> Result<Rendered, Error> {
+        let shield = self.tokenizer.specials().shield();
+        let shown: Vec<Value> = messages
+            .iter()
+            .map(|message| context! { role => message.role.name(), content => shield.mark(&message.content) })
+            .collect();
+        let bytes: usize = messages.iter().map(|message| message.content.len()).sum();
+        let fuel = FUEL + FUEL_PER_MESSAGE * messages.len() as u64 + bytes as u64;
+        let mut environment = self.environment.clone();
+        environment.set_fuel(Some(fuel));
+        let context = context! {
+            messages => shown,
+            add_generation_prompt => add_generation_prompt,
+            bos_token => self.bos.as_str(),
+            eos_token => self.eos.as_str(),
+        };
+        let rendered = environment.get_template(NAME).and_then(|template| template.render(context));
+        rendered.map(|marked| Rendered { marked }).map_err(|error| match refusal(&error) {
+            Some(reason) => Error::Refused(reason),
+            None => Error::Render(error),
+        })
+    }
+
+    /// Tries chats on the template, because what it takes cannot be read off its source.
+    fn probe_system(&self) -> Result<SystemMessages, Error> {
+        let [pack, more, late] = ["pack probe", "more probe", "late probe"];
+        let [ask, answer, again] = ["ask probe", "answer probe", "again probe"];
+        let works = |chat: &[ChatMessage]| {
+            self.render(chat, true).is_ok_and(|rendered| {
+                let mut rest = rendered.marked();
+                chat.iter().all(|message| match rest.split_once(&message.content) {
+                    Some((_, after)) => {
+                        rest = after;
+                        true
+                    }
+                    None => false,
+                })
+            })
+        };
+        let (system, user) = (ChatMessage::system, ChatMessage::user);
+        let anywhere =
+            [system(pack), system(more), user(ask), ChatMessage::assistant(answer), system(late), user(again)];
+        if works(&anywhere) {
+            return Ok(SystemMessages::Anywhere);
+        }
+        if works(&[system(pack), user(ask)]) {
+            return Ok(SystemMessages::First);
+        }
+        self.render(&[user(ask)], true)
+            .map(|_| SystemMessages::Nowhere)
+            .map_err(|error| Error::BadTemplate(format!("it fails for one user message: {error}")))
+    }
+}
+
+impl fmt::Debug for ChatTemplate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ChatTemplate").field("system", &self.inner.system).finish_non_exhaustive()
+    }
+}
+
+/// Carries the text that a template gave to `raise_exception`.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct Raised(String);
+
+fn refusal(error: &minijinja::Error) -> Option<String> {
+    let mut source = std::error::Error::source(error);
+    while let Some(cause) = source {
+        if let Some(Raised(reason)) = cause.downcast_ref() {
+            return Some(reason.clone());
+        }
+        source = cause.source();
+    }
+    None
+}
+
+fn environment() -> Result<Environment<'static>, minijinja::Error> {
+    let syntax = SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build()?;
+    let mut environment = Environment::new();
+    environment.set_syntax(syntax);
+    environment.set_recursion_limit(RECURSION_LIMIT);
+    environment.set_unknown_method_callback(minijinja_contrib::pycompat::unknown_method_callback);
+    environment.add_function("raise_exception", |reason: String| -> Result<Value, minijinja::Error> {
+        Err(minijinja::Error::new(ErrorKind::InvalidOperation, "raise_exception").with_source(Raised(reason)))
+    });
+    environment
+        .add_filter("tojson", |value: &Value, indent: Option<Value>, options: Kwargs| to_json(value, indent, options));
+    Ok(environment)
+}
+
+/// `json.dumps(value, ensure_ascii=False, indent=…)`, which Hugging Face puts in place of Jinja's own filter: that
+/// one writes four characters as escapes, to be safe in HTML.
+fn to_json(value: &Value, indent: Option<Value>, options: Kwargs) -> Result<String, minijinja::Error> {
+    let json = minijinja::filters::tojson(value, indent, options)?.to_string();
+    let mut plain = String::with_capacity(json.len());
+    let mut rest = json.as_str();
+    while let Some(at) = rest.find('\\') {
+        plain.push_str(&rest[..at]);
+        let escape = &rest[at..];
+        let html = [("\\u003c", '<'), ("\\u003e", '>'), ("\\u0026", '&'), ("\\u0027", '\'')];
+        rest = if let Some((escaped, character)) = html.iter().find(|(escaped, _)| escape.starts_with(escaped)) {
+            plain.push(*character);
+            &escape[escaped.len()..]
+        } else {
+            // Another escape; its second character is ASCII and may itself be a backslash.
+            plain.push_str(&escape[..2]);
+            &escape[2..]
+        };
+    }
+    plain.push_str(rest);
+    Ok(plain)
+}
