@@ -1,1 +1,23 @@
-//! placeholder
+//! Builds a decoder from an architecture and weights, and runs one batch of it.
+//!
+//! Families of models are values of [`Architecture`]; there is one forward pass. A model comes from a [`GgufFile`],
+//! whose every length is checked, so that a hostile file gives an error and nothing worse.
+//!
+//! This crate does not know requests, scheduling, sampling or text: it takes token ids and gives logits.
+
+mod architecture;
+mod batch;
+mod cache;
+mod decoder;
+mod error;
+pub mod gguf;
+mod linear;
+mod weights;
+
+pub use architecture::{Architecture, RopeSpec};
+pub use batch::Batch;
+pub use baton_kernels::{BLOCK, Heads, Layout, RopeStyle, SpanLayout};
+pub use cache::PagedCache;
+pub use decoder::Decoder;
+pub use error::{BatchError, Error};
+pub use gguf::GgufFile;

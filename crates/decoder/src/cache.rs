@@ -1,0 +1,50 @@
+//! Keys and values of all layers, in blocks that sequences borrow.
+
+use baton_kernels::{BLOCK, Kernels, KvPages};
+use candle_core::{DType, Device, Tensor};
+
+use crate::{Architecture, Error};
+
+/// The paged cache of one decoder: for each layer, keys and values of [blocks, [`BLOCK`], kv heads, head dim].
+///
+/// What lies in a block nobody has written is not to be read; the batch's spans see to that.
+#[derive(Debug)]
+pub struct PagedCache {
+    pub(crate) layers: Vec<KvPages>,
+    blocks: usize,
+}
+
+impl PagedCache {
+    /// A cache of `blocks` blocks, all of its memory taken at once.
+    ///
+    /// # Errors
+    /// The device has not enough memory, or the kernels cannot keep keys and values as `dtype`.
+    pub fn new(architecture: &Architecture, blocks: usize, dtype: DType, device: &Device) -> Result<Self, Error> {
+        let shape = (blocks, BLOCK, architecture.heads.kv, architecture.heads.dim);
+        let pages = || Ok::<_, Error>(Tensor::zeros(shape, dtype, device)?);
+        let layers = (0..architecture.layers).map(|_| Ok(KvPages { key: pages()?, value: pages()? }));
+        Ok(Self { layers: layers.collect::<Result<_, Error>>()?, blocks })
+    }
+
+    /// Bytes that one block takes in all layers together.
+    pub fn bytes_per_block(architecture: &Architecture, dtype: DType) -> usize {
+        let row = architecture.heads.kv * architecture.heads.dim * dtype.size_in_bytes();
+        2 * architecture.layers * BLOCK * row
+    }
+
+    /// Blocks.
+    pub fn blocks(&self) -> usize {
+        self.blocks
+    }
+
+    /// Copies keys and values of all layers from one block onto another.
+    ///
+    /// # Errors
+    /// One of the blocks does not exist.
+    pub fn copy_block(&mut self, kernels: &Kernels, from: u32, to: u32) -> Result<(), Error> {
+        for pages in &self.layers {
+            kernels.copy_block(pages, from, to)?;
+        }
+        Ok(())
+    }
+}
