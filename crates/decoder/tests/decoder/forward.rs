@@ -1,6 +1,6 @@
 //! The forward pass against a plain one, and against itself in other batches.
 
-use baton_decoder::{Architecture, BLOCK, BatchError, Decoder, Error, PagedCache};
+use baton_decoder::{Architecture, BLOCK, Batch, BatchError, Decoder, Error, PagedCache};
 use baton_kernels::{Isa, Kernels};
 use candle_core::{DType, Device};
 use expect_test::expect;
@@ -212,9 +212,8 @@ fn bad_batches_are_refused() {
     };
     let mut cache = cache(&decoder, DType::F16);
     assert!(decoder.forward(&good(), &mut cache).is_ok());
-    type Change = fn(&mut baton_decoder::Batch);
-    let cases: [(&str, Change); 21] = [
-        ("empty", |batch| *batch = baton_decoder::Batch::default()),
+    let cases: [(&str, fn(&mut Batch)); 21] = [
+        ("empty", |batch| *batch = Batch::default()),
         ("positions", |batch| {
             _ = batch.layout.positions.pop();
         }),
