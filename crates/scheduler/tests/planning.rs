@@ -196,6 +196,7 @@ fn a_failed_prefix_takes_its_waiters_with_it_and_nobody_else() {
     let plan = scheduler.plan().expect("there is work");
     assert_eq!(plan.spans.len(), 1, "the first prefix takes the whole budget");
     assert_eq!(scheduler.abort(plan), [id(1), id(2)]);
+    assert_eq!(scheduler.snapshot().blocks.pinned, 4, "only the other prefix keeps its blocks");
     let (_, events) = run(&mut scheduler);
     assert_eq!(usages(&events).into_iter().map(|(id, _)| id).collect::<Vec<_>>(), [id(3)]);
     assert_eq!(scheduler.snapshot().prefixes_computed.keys().collect::<Vec<_>>(), ["security"]);
