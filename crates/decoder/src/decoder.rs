@@ -34,6 +34,11 @@ impl Decoder {
         &self.architecture
     }
 
+    /// The kernels it runs on; its cache copies blocks with them.
+    pub fn kernels(&self) -> &Kernels {
+        &self.kernels
+    }
+
     /// Runs one batch: writes its keys and values to their slots and returns the logits of its draw rows,
     /// [draw rows, vocabulary] in f32.
     ///

@@ -2,7 +2,7 @@
 //!
 //! [`EngineHandle`] takes requests from any thread and answers each with a stream, [`Emissions`]. Behind it one thread
 //! loops over plan, step, commit, emit; all that can happen to it is one closed `Command`. [`Executor`] is the seam to
-//! whatever computes: `DecoderExecutor` here, a scripted one in tests.
+//! whatever computes: [`DecoderExecutor`] here, a scripted one in tests.
 //!
 //! What always holds:
 //! * A stream is any number of tokens and then exactly one `Finished` or `Failed`, whatever happens to the engine.
@@ -13,6 +13,7 @@
 
 mod command;
 mod config;
+mod decoder_executor;
 mod device;
 mod error;
 mod executor;
@@ -23,6 +24,7 @@ mod status;
 mod stream;
 
 pub use config::{Clock, EngineConfig, Limits};
+pub use decoder_executor::DecoderExecutor;
 pub use device::Engine;
 pub use error::ExecutorError;
 pub use executor::{Draw, Executor, Sample};

@@ -1,0 +1,108 @@
+//! The executor that runs a real model.
+
+use baton_contract::BLOCK_SIZE;
+use baton_decoder::{Batch, Decoder, PagedCache, SpanLayout};
+use baton_scheduler::{Span, StepPlan};
+
+use crate::{Draw, Executor, ExecutorError, Sample, Sampler};
+
+/// Runs plans on a decoder and its paged cache.
+pub struct DecoderExecutor {
+    decoder: Decoder,
+    cache: PagedCache,
+    sampler: Sampler,
+}
+
+impl DecoderExecutor {
+    /// An executor over `cache`, which belongs to `decoder` and has as many blocks as the scheduler counts on.
+    pub fn new(decoder: Decoder, cache: PagedCache) -> Self {
+        Self { decoder, cache, sampler: Sampler::new() }
+    }
+}
+
+impl Executor for DecoderExecutor {
+    fn step(
+        &mut self,
+        plan: &StepPlan,
+        draws: &[Draw<'_>],
+    ) -> Result<Vec<Result<Sample, ExecutorError>>, ExecutorError> {
+        for copy in &plan.copies {
+            self.cache.copy_block(self.decoder.kernels(), copy.from, copy.to).map_err(step_error)?;
+        }
+        let logits = self.decoder.forward(&batch(plan), &mut self.cache).map_err(step_error)?;
+        if draws.is_empty() {
+            return Ok(Vec::new());
+        }
+        let vocabulary = logits.dim(1).map_err(step_error)?;
+        // [draws * vocabulary]
+        let logits: Vec<f32> = logits.flatten_all().and_then(|logits| logits.to_vec1()).map_err(step_error)?;
+        let rows = logits.chunks_exact(vocabulary);
+        Ok(rows.zip(draws).map(|(row, draw)| self.sampler.draw(row, draw)).collect())
+    }
+}
+
+/// Lays the spans of a plan end to end.
+fn batch(plan: &StepPlan) -> Batch {
+    let mut batch = Batch::default();
+    for span in &plan.spans {
+        let first_row = batch.tokens.len();
+        batch.tokens.extend_from_slice(&span.tokens);
+        batch.layout.positions.extend((span.start..span.end()).map(narrow));
+        batch.layout.slots.extend((span.start..span.end()).map(|position| slot(span, position)));
+        batch.layout.spans.push(SpanLayout {
+            first_row,
+            rows: span.tokens.len(),
+            context: span.end(),
+            blocks: span.blocks.clone(),
+            shared_blocks: span.shared_blocks,
+        });
+        if span.draws {
+            batch.draw_rows.push(narrow(batch.tokens.len() - 1));
+        }
+    }
+    batch
+}
+
+/// Where a position of a span lies in the cache, counted in tokens.
+fn slot(span: &Span, position: usize) -> u32 {
+    span.blocks[position / BLOCK_SIZE] * narrow(BLOCK_SIZE) + narrow(position % BLOCK_SIZE)
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "positions and rows are far fewer than 2^32")]
+fn narrow(number: usize) -> u32 {
+    number as u32
+}
+
+fn step_error(error: impl std::error::Error + Send + Sync + 'static) -> ExecutorError {
+    ExecutorError::Step(Box::new(error))
+}
+
+#[cfg(test)]
+mod tests {
+    use baton_contract::{Digest, SequenceId};
+    use baton_decoder::Layout;
+    use baton_scheduler::Owner;
+
+    use super::*;
+
+    #[test]
+    fn spans_lie_end_to_end() {
+        let prefix = Span {
+            owner: Owner::Prefix(Digest::of(b"")),
+            tokens: vec![5, 6],
+            start: 31,
+            blocks: vec![9, 4],
+            shared_blocks: 2,
+            draws: false,
+        };
+        let owner = Owner::Sequence(SequenceId(1));
+        let decode = Span { owner, tokens: vec![7], start: 64, blocks: vec![9, 4, 0], shared_blocks: 2, draws: true };
+        let plan = StepPlan { step: 1, copies: Vec::new(), spans: vec![prefix, decode] };
+        let spans = vec![
+            SpanLayout { first_row: 0, rows: 2, context: 33, blocks: vec![9, 4], shared_blocks: 2 },
+            SpanLayout { first_row: 2, rows: 1, context: 65, blocks: vec![9, 4, 0], shared_blocks: 2 },
+        ];
+        let layout = Layout { positions: vec![31, 32, 64], slots: vec![9 * 32 + 31, 4 * 32, 0], spans };
+        assert_eq!(batch(&plan), Batch { tokens: vec![5, 6, 7], layout, draw_rows: vec![2] });
+    }
+}
