@@ -171,4 +171,6 @@ fn pick<I: Iterator<Item = (TokenId, f32)>>(tokens: impl Fn() -> I, u: f64) -> O
 }
 
 #[cfg(test)]
+mod reference;
+#[cfg(test)]
 mod tests;

@@ -4,7 +4,7 @@ use std::thread;
 
 use baton_contract::Emission;
 use baton_engine::SchedulerConfig;
-use baton_testkit::{Script, block_on, collect, engine_with, limits};
+use baton_testkit::{Fault, Script, block_on, collect, engine_with, limits};
 
 use crate::{Random, VOCABULARY, assert_all_returned, expected};
 
@@ -68,4 +68,33 @@ fn a_thousand_drops_at_random_moments_leave_nothing_behind() {
     let counters = engine.status().counters;
     assert_eq!(counters.stopped + counters.cut + counters.cancelled, 1001);
     assert!(finished > 0 && counters.cancelled > 20, "{finished} {counters:?}");
+}
+
+#[test]
+fn faults_at_random_steps_lose_no_request() {
+    let script = Script::hashed(VOCABULARY);
+    let (engine, control) = engine_with(tight(), script.clone());
+    let mut random = Random(7);
+    for _ in 0..60 {
+        let fault = if random.below(2) == 0 { Fault::Panic } else { Fault::Error };
+        control.fault(1 + random.below(1000), fault);
+    }
+    let asked: Vec<_> = (0..200).map(|_| random.request()).collect();
+    let streams = engine.submit_all(asked.clone()).unwrap();
+    let (mut ended, mut failed) = (0, 0);
+    for (asked, stream) in asked.iter().zip(streams) {
+        let outcome = collect(stream);
+        let whole = expected(&script, asked);
+        if outcome.end.is_ok() {
+            assert_eq!(outcome.tokens, whole);
+            ended += 1;
+        } else {
+            assert!(whole.starts_with(&outcome.tokens));
+            failed += 1;
+        }
+    }
+    let counters = engine.status().counters;
+    assert_eq!((counters.stopped + counters.cut, counters.failed), (ended, failed));
+    assert!(ended > 20 && failed > 20, "{ended} ended, {failed} failed");
+    assert_all_returned(&engine);
 }
