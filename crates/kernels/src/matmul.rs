@@ -1,5 +1,7 @@
 //! Products of activations and packed weights.
 
+use std::mem::MaybeUninit;
+
 use candle_core::Tensor;
 
 use crate::packed::{GROUP, PANEL, Quantised, Segment, Store, Zero};
@@ -11,11 +13,17 @@ use crate::{KernelError, Kernels, PackedMatrix, Result};
 /// Rows of one task; their activations stay in the second-level cache.
 const TILE_ROWS: usize = 128;
 
+/// Products below which a task is not worth handing out: about a microsecond.
+const GRAIN: usize = 128 * 1024;
+
 /// Sums of some rows and some panels.
 pub(crate) type Sums<const ROWS: usize, const PANELS: usize> = [[[f32; PANEL]; PANELS]; ROWS];
 
 /// A kernel that computes small squares of rows and panels at once.
 pub(crate) trait Square {
+    /// Panels that it takes at once, 1 or 2: as many as there are registers for the sums of four rows.
+    const PANELS: usize;
+
     /// The sums of `ROWS` rows from `row` and `PANELS` panels from `panel`.
     fn sums<const ROWS: usize, const PANELS: usize>(&self, panel: usize, row: usize) -> Sums<ROWS, PANELS>;
 }
@@ -28,7 +36,7 @@ struct Product<'a> {
     /// The same, for quantised weights.
     quantities: Option<&'a Quantities>,
     /// [rows, width]
-    out: Parts<'a, f32>,
+    out: Parts<'a, MaybeUninit<f32>>,
     width: usize,
     rows: usize,
 }
@@ -60,13 +68,16 @@ impl Kernels {
         let (x, layout) = x.storage_and_layout();
         let x = slice::<f32>(&x, layout, "x")?;
         let quantities = weights.is_quantised().then(|| self.quantise(x, cols));
-        let mut out = vec![0.0; rows * width];
-        let product = Product { x, cols, quantities: quantities.as_ref(), out: Parts::new(&mut out), width, rows };
+        let mut out = Vec::with_capacity(rows * width);
+        let parts = Parts::new(&mut out.spare_capacity_mut()[..rows * width]);
+        let product = Product { x, cols, quantities: quantities.as_ref(), out: parts, width, rows };
         let mut column = 0;
         for segment in &weights.segments {
             self.multiply(&product, segment, column);
             column += segment.rows;
         }
+        // SAFETY: the segments' outputs are all `width` outputs of a row, and each has written its own for every row.
+        unsafe { out.set_len(rows * width) };
         output(out, rows, width)
     }
 
@@ -89,7 +100,10 @@ impl Kernels {
     fn multiply(&self, product: &Product<'_>, segment: &Segment, column: usize) {
         let panels = segment.rows.div_ceil(PANEL);
         let row_tiles = product.rows.div_ceil(TILE_ROWS);
-        let size = self.tile_panels(panels, row_tiles, product.rows.min(TILE_ROWS) * product.cols);
+        let work = product.rows * panels * PANEL * product.cols;
+        let tasks = (work / GRAIN).clamp(1, 4 * self.threads());
+        // Kernels take panels in pairs.
+        let size = panels.div_ceil(tasks.div_ceil(row_tiles.max(1))).max(1).next_multiple_of(2);
         let panel_tiles = panels.div_ceil(size);
         self.pool.run(panel_tiles * row_tiles, &|task| {
             let (first_row, first_panel) = (task / panel_tiles * TILE_ROWS, task % panel_tiles * size);
@@ -106,17 +120,6 @@ impl Kernels {
                 _ => product.tile(segment, &tile),
             }
         });
-    }
-
-    /// How many panels one task takes: a few tasks for each thread, none of them trifling. `row_cost` is the number of
-    /// products that one output of all rows takes.
-    fn tile_panels(&self, panels: usize, row_tiles: usize, row_cost: usize) -> usize {
-        /// Products below which a task is not worth handing out: a few microseconds.
-        const GRAIN: usize = 256 * 1024;
-        let smallest = GRAIN / (row_cost * PANEL).max(1);
-        let even = (panels * row_tiles).div_ceil(self.threads() * 4);
-        // Kernels take panels in pairs.
-        even.max(smallest).clamp(1, panels.max(1)).next_multiple_of(2)
     }
 }
 
@@ -156,11 +159,11 @@ impl Product<'_> {
 
     /// Covers a tile with squares.
     #[cfg(target_arch = "x86_64")]
-    fn squares(&self, segment: &Segment, tile: &Tile, kernel: &impl Square) {
+    fn squares<K: Square>(&self, segment: &Segment, tile: &Tile, kernel: &K) {
         let (end_panel, end_row) = (tile.first_panel + tile.panels, tile.first_row + tile.rows);
-        for panel in (tile.first_panel..end_panel).step_by(2) {
+        for panel in (tile.first_panel..end_panel).step_by(K::PANELS) {
             for row in (tile.first_row..end_row).step_by(4) {
-                match (end_row - row, end_panel - panel) {
+                match (end_row - row, K::PANELS.min(end_panel - panel)) {
                     (1, 1) => self.write(segment, tile, kernel.sums::<1, 1>(panel, row), panel, row),
                     (2, 1) => self.write(segment, tile, kernel.sums::<2, 1>(panel, row), panel, row),
                     (3, 1) => self.write(segment, tile, kernel.sums::<3, 1>(panel, row), panel, row),
@@ -188,7 +191,11 @@ impl Product<'_> {
                 let outputs = PANEL.min(segment.rows - panel * PANEL);
                 // SAFETY: each panel of each row is in one tile.
                 let out = unsafe { self.out.part(row * self.width + tile.column + panel * PANEL, outputs) };
-                out.copy_from_slice(&sums[..outputs]);
+                match out.first_chunk_mut::<PANEL>() {
+                    // A copy of known length is two instructions, any other a call.
+                    Some(whole) => *whole = sums.map(MaybeUninit::new),
+                    None => _ = out.write_copy_of_slice(&sums[..outputs]),
+                }
             }
         }
     }

@@ -24,8 +24,7 @@ impl Kernels {
         self.rows(rows, width, &|first, rows| {
             // SAFETY: row tiles do not overlap.
             let normed = unsafe { parts.part(first * width, rows * width) };
-            normed.copy_from_slice(&x[first * width..][..rows * width]);
-            normed.chunks_exact_mut(width).for_each(|row| self.norm_row(row, weight, eps));
+            self.norm_rows(&x[first * width..][..rows * width], weight, eps, normed);
         });
         output(normed, rows, width)
     }
@@ -53,33 +52,39 @@ impl Kernels {
             for ((sum, a), b) in sum.iter_mut().zip(&residual[start..][..len]).zip(&x[start..][..len]) {
                 *sum = a + b;
             }
-            normed.copy_from_slice(sum);
-            normed.chunks_exact_mut(width).for_each(|row| self.norm_row(row, weight, eps));
+            self.norm_rows(sum, weight, eps, normed);
         });
         Ok((output(sum, rows, width)?, output(normed, rows, width)?))
     }
 
-    fn norm_row(&self, row: &mut [f32], weight: &[f32], eps: f32) {
-        match self.isa {
-            #[cfg(target_arch = "x86_64")]
-            // SAFETY: there are no kernels of this set where it is not available.
-            crate::Isa::Avx2 => unsafe { crate::avx2::rows::norm(row, weight, eps) },
-            _ => norm_row(row, weight, eps),
+    fn norm_rows(&self, x: &[f32], weight: &[f32], eps: f32, normed: &mut [f32]) {
+        for (x, normed) in x.chunks_exact(weight.len()).zip(normed.chunks_exact_mut(weight.len())) {
+            match self.isa {
+                #[cfg(target_arch = "x86_64")]
+                // SAFETY: there are no kernels of this set where it is not available.
+                crate::Isa::Avx2 => unsafe { crate::avx2::rows::norm(x, weight, eps, normed) },
+                _ => norm(x, weight, eps, normed),
+            }
         }
     }
 }
 
 /// The definition: squares are summed in eight lanes, element `i` in lane `i % 8`, and the lanes by [`sum8`].
-#[expect(clippy::cast_precision_loss, reason = "widths are far below 2^24")]
-fn norm_row(row: &mut [f32], weight: &[f32], eps: f32) {
+fn norm(x: &[f32], weight: &[f32], eps: f32, normed: &mut [f32]) {
     let mut lanes = [0.0f32; 8];
-    for chunk in row.chunks(8) {
+    for chunk in x.chunks(8) {
         for (lane, &x) in lanes.iter_mut().zip(chunk) {
             *lane = x.mul_add(x, *lane);
         }
     }
-    let scale = 1.0 / (sum8(&lanes) / row.len() as f32 + eps).sqrt();
-    for (x, weight) in row.iter_mut().zip(weight) {
-        *x = *x * scale * weight;
+    let scale = inverse_root(&lanes, x.len(), eps);
+    for ((normed, x), weight) in normed.iter_mut().zip(x).zip(weight) {
+        *normed = x * scale * weight;
     }
+}
+
+/// `1 / sqrt(mean + eps)` from partial sums of squares.
+#[expect(clippy::cast_precision_loss, reason = "widths are far below 2^24")]
+pub(crate) fn inverse_root(squares: &[f32; 8], width: usize, eps: f32) -> f32 {
+    1.0 / (sum8(squares) / width as f32 + eps).sqrt()
 }

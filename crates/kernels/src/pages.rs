@@ -1,6 +1,7 @@
 //! The paged cache of one layer.
 
 use candle_core::{CpuStorage, DType, InplaceOp2, Layout, Tensor};
+use half::slice::HalfFloatSliceExt;
 use half::{bf16, f16};
 
 use crate::{BLOCK, Heads, KernelError, Kernels, Result};
@@ -56,19 +57,20 @@ pub(crate) use crate::avx2::Float as Widen;
 pub(crate) use Copy as Widen;
 
 /// A type that pages are made of.
-pub(crate) trait Element: Widen + Send + Sync + 'static {
+pub(crate) trait Element: Widen + Default + Send + Sync + 'static {
     /// Exact.
     fn widen(self) -> f32;
-    /// Rounded to nearest; a finite value stays finite.
-    fn narrow(value: f32) -> Self;
+    /// Rounds each to nearest. What is too large, or infinite, becomes the largest finite value: an infinity in the cache
+    /// would spoil rows that give it no weight.
+    fn narrow(from: &[f32], to: &mut [Self]);
 }
 
 impl Element for f32 {
     fn widen(self) -> f32 {
         self
     }
-    fn narrow(value: f32) -> Self {
-        value
+    fn narrow(from: &[f32], to: &mut [Self]) {
+        clamp(from, f32::MAX, to);
     }
 }
 
@@ -76,9 +78,13 @@ impl Element for f16 {
     fn widen(self) -> f32 {
         self.to_f32()
     }
-    fn narrow(value: f32) -> Self {
-        // An infinity in the cache would poison rows that mask it out; 65504 is wrong by less.
-        if value.is_finite() { f16::from_f32(value.clamp(-65504.0, 65504.0)) } else { f16::from_f32(value) }
+    fn narrow(from: &[f32], to: &mut [Self]) {
+        for (from, to) in from.chunks(64).zip(to.chunks_mut(64)) {
+            let mut bounded = [0.0; 64];
+            let bounded = &mut bounded[..from.len()];
+            clamp(from, f16::MAX.to_f32(), bounded);
+            to.convert_from_f32_slice(bounded);
+        }
     }
 }
 
@@ -86,8 +92,17 @@ impl Element for bf16 {
     fn widen(self) -> f32 {
         self.to_f32()
     }
-    fn narrow(value: f32) -> Self {
-        bf16::from_f32(value)
+    fn narrow(from: &[f32], to: &mut [Self]) {
+        for (&from, to) in from.iter().zip(to) {
+            let largest = bf16::MAX.to_f32();
+            *to = bf16::from_f32(from.clamp(-largest, largest));
+        }
+    }
+}
+
+fn clamp(from: &[f32], largest: f32, to: &mut [f32]) {
+    for (&from, to) in from.iter().zip(to) {
+        *to = from.clamp(-largest, largest);
     }
 }
 
@@ -147,20 +162,20 @@ impl<F: Fn(usize, &[f32], &mut [f32])> InplaceOp2 for WritePages<'_, F> {
 impl<F: Fn(usize, &[f32], &mut [f32])> WritePages<'_, F> {
     fn write<T: Element>(&self, pages: &mut [T], qkv: &[f32]) {
         let Heads { kv, dim, .. } = self.heads;
-        let mut written = vec![0.0; kv * dim];
+        let mut row = vec![0.0; kv * dim];
+        let mut narrow = vec![T::default(); kv * dim];
         for (index, (qkv, &slot)) in qkv.chunks_exact(self.heads.qkv_width()).zip(self.slots).enumerate() {
-            (self.row)(index, qkv, &mut written);
+            (self.row)(index, qkv, &mut row);
+            T::narrow(&row, &mut narrow);
             let (block, offset) = (slot as usize / BLOCK, slot as usize % BLOCK);
             let page = &mut pages[block * BLOCK * kv * dim..][..BLOCK * kv * dim];
-            for (page, head) in page.chunks_exact_mut(BLOCK * dim).zip(written.chunks_exact(dim)) {
+            for (page, head) in page.chunks_exact_mut(BLOCK * dim).zip(narrow.chunks_exact(dim)) {
                 if self.keys {
-                    for (lane, &x) in page.chunks_exact_mut(BLOCK).zip(head) {
-                        lane[offset] = T::narrow(x);
+                    for (lane, &x) in page.as_chunks_mut::<BLOCK>().0.iter_mut().zip(head) {
+                        lane[offset] = x;
                     }
                 } else {
-                    for (to, &x) in page[offset * dim..][..dim].iter_mut().zip(head) {
-                        *to = T::narrow(x);
-                    }
+                    page[offset * dim..][..dim].copy_from_slice(head);
                 }
             }
         }

@@ -140,8 +140,12 @@ impl Kernels {
         let Heads { query, kv, dim } = work.cache.heads;
         let units = units::Units::new(work.layout, work.params, kv, self.threads());
         let slots = units.partitions * query;
-        let (mut tops, mut values) = (vec![[0.0; 2]; slots], vec![0.0; slots * dim]);
-        let partials = Partials { places: &units.places, tops: Parts::new(&mut tops), values: Parts::new(&mut values) };
+        let (mut tops, mut values) = (vec![[0.0; 2]; slots], Vec::with_capacity(slots * dim));
+        let partials = Partials {
+            places: &units.places,
+            tops: Parts::new(&mut tops),
+            values: Parts::new(&mut values.spare_capacity_mut()[..slots * dim]),
+        };
         self.pool.run(units.units.len() * kv, &|task| {
             // SAFETY: there are no kernels of this set where it is not available.
             unsafe { unit(work, &units.units[task / kv], task % kv, &partials) };

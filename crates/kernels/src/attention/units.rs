@@ -121,3 +121,66 @@ fn partitions(rows: Range<usize>, layout: &Layout, params: &AttentionParams) -> 
     }
     seen
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Spans of (rows, context, shared blocks); the shared blocks of all are the same.
+    fn layout(spans: &[(usize, usize, u32)]) -> Layout {
+        let mut layout = Layout::default();
+        for (index, &(rows, context, shared)) in (1..).zip(spans) {
+            let first_row = layout.positions.len();
+            layout.positions.extend((context - rows..context).map(|position| u32::try_from(position).unwrap()));
+            let own = u32::try_from(context.div_ceil(BLOCK)).unwrap() - shared;
+            let blocks = (0..shared).chain((0..own).map(|block| index * 100 + block)).collect();
+            layout.spans.push(SpanLayout { first_row, rows, context, blocks, shared_blocks: shared as usize });
+        }
+        layout
+    }
+
+    /// Rows, first own block, partitions and whether they are partial, of every unit.
+    fn units(spans: &[(usize, usize, u32)], window: Option<usize>, threads: usize) -> Vec<String> {
+        let layout = layout(spans);
+        let params = AttentionParams { scale: 1.0, softcap: None, window };
+        let units = Units::new(&layout, &params, 3, threads);
+        let line = |unit: &Unit<'_>| {
+            let of = unit.blocks.last().copied().unwrap_or_default() / 100;
+            let partial = if unit.partial { " partial" } else { "" };
+            format!("rows {:?} of span {of}, partitions {:?}{partial}", unit.rows, unit.partitions)
+        };
+        units.units.iter().map(line).collect()
+    }
+
+    #[test]
+    fn spans_that_share_a_prefix_read_it_together() {
+        let found = units(&[(1, 300, 8), (1, 400, 8), (2, 270, 8)], None, 2);
+        let expected = [
+            "rows 0..4 of span 1, partitions 0..1 partial",
+            "rows 0..4 of span 1, partitions 1..2 partial",
+            "rows 0..1 of span 1, partitions 2..3 partial",
+            "rows 1..2 of span 2, partitions 2..3 partial",
+            "rows 1..2 of span 2, partitions 3..4 partial",
+            "rows 2..4 of span 3, partitions 2..3 partial",
+        ];
+        assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn long_chunks_and_unshared_rows_are_whole() {
+        let found = units(&[(20, 300, 0), (1, 400, 0)], None, 2);
+        let expected = [
+            "rows 0..16 of span 1, partitions 0..3",
+            "rows 16..20 of span 1, partitions 0..3",
+            "rows 20..21 of span 2, partitions 0..4",
+        ];
+        assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn a_single_row_is_split_when_threads_would_idle() {
+        let expected = ["rows 0..1 of span 1, partitions 1..2 partial", "rows 0..1 of span 1, partitions 2..3 partial"];
+        assert_eq!(units(&[(1, 300, 0)], Some(100), 2), expected);
+        assert_eq!(units(&[(1, 300, 0)], Some(100), 1), ["rows 0..1 of span 1, partitions 1..3"]);
+    }
+}

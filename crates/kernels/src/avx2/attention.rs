@@ -4,12 +4,14 @@
 //! values, which are read and widened once for all of them.
 
 use std::arch::x86_64::{
-    __m256, _mm256_and_si256, _mm256_blendv_ps, _mm256_castsi256_ps, _mm256_cmpgt_epi32, _mm256_fmadd_ps,
-    _mm256_loadu_ps, _mm256_set1_epi32, _mm256_set1_ps, _mm256_setr_epi32, _mm256_setzero_ps, _mm256_storeu_ps,
+    __m256, _MM_HINT_T1, _mm_prefetch, _mm256_and_si256, _mm256_blendv_ps, _mm256_castsi256_ps, _mm256_cmpgt_epi32,
+    _mm256_fmadd_ps, _mm256_loadu_ps, _mm256_set1_epi32, _mm256_set1_ps, _mm256_setr_epi32, _mm256_setzero_ps,
+    _mm256_storeu_ps,
 };
+use std::mem::MaybeUninit;
 use std::ops::Range;
 
-use super::{Float, array, load, store};
+use super::{Float, array, load};
 use crate::attention::units::Unit;
 use crate::attention::{AttentionParams, PARTITION, Work};
 use crate::lanes::{Lanes, exp, sum8};
@@ -27,7 +29,7 @@ pub(crate) struct Partials<'a> {
     /// [partitions, query heads] The largest score and the sum.
     pub(crate) tops: Parts<'a, [f32; 2]>,
     /// [partitions, query heads, dim]
-    pub(crate) values: Parts<'a, f32>,
+    pub(crate) values: Parts<'a, MaybeUninit<f32>>,
 }
 
 /// What one partition gives the lines of a unit.
@@ -69,7 +71,7 @@ pub(crate) fn unit<T: Element>(work: &Work<'_, T>, unit: &Unit<'_>, kv_head: usi
                 // SAFETY: one unit computes this partition of this row, and one task this head.
                 let (top, to) = unsafe { (partials.tops.part(slot, 1), partials.values.part(slot * dim, dim)) };
                 top[0] = scratch.tops[line];
-                to.copy_from_slice(values);
+                to.write_copy_of_slice(values);
             } else {
                 // SAFETY: one unit computes this row, and one task this head.
                 let out = unsafe { work.out.part((row * heads + head) * dim, dim) };
@@ -95,8 +97,9 @@ pub(crate) fn merge_row<T: Element>(work: &Work<'_, T>, row: usize, partials: &P
         let out = unsafe { work.out.part((row * heads + head) * dim, dim) };
         for partition in 0..count {
             let slot = (partials.places[row] + partition) * heads + head;
-            // SAFETY: the units are done, and each row is one task.
-            let (top, values) = unsafe { (partials.tops.part(slot, 1)[0], partials.values.part(slot * dim, dim)) };
+            // SAFETY: each row is one task, and the units have written every partition that the row sees.
+            let (top, values) =
+                unsafe { (partials.tops.part(slot, 1)[0], partials.values.part(slot * dim, dim).assume_init_ref()) };
             merge(&mut state, out, top, values);
         }
         divide(out, state[1]);
@@ -111,18 +114,16 @@ fn merge(state: &mut [f32; 2], out: &mut [f32], [top, sum]: [f32; 2], values: &[
     let (old_part, new_part) = (exp(state[0] - largest), exp(top - largest));
     *state = [largest, state[1].mul_add(old_part, sum * new_part)];
     let (old_part, new_part) = (_mm256_set1_ps(old_part), _mm256_set1_ps(new_part));
-    for (out, values) in out.chunks_mut(8).zip(values.chunks(8)) {
-        let merged = load(out).mul_add(old_part, load(values).mul(new_part));
-        store(out, merged);
+    for (out, values) in out.as_chunks_mut().0.iter_mut().zip(values.as_chunks().0) {
+        *out = array(load(out).mul_add(old_part, load(values).mul(new_part)));
     }
 }
 
 #[inline]
 #[target_feature(enable = "avx2,fma,f16c")]
 fn divide(out: &mut [f32], sum: f32) {
-    for out in out.chunks_mut(8) {
-        let quotient = load(out).div(_mm256_set1_ps(sum));
-        store(out, quotient);
+    for out in out.as_chunks_mut().0 {
+        *out = array(load(out).div(_mm256_set1_ps(sum)));
     }
 }
 
@@ -145,6 +146,11 @@ fn compute<T: Element>(work: &Work<'_, T>, unit: &Unit<'_>, kv_head: usize, part
     let lines = scratch.tops.len();
     for block in blocks.clone() {
         let page = work.cache.key_page(unit.blocks[first_key / BLOCK + block] as usize, kv_head);
+        // The values are wanted soon, and the next keys.
+        prefetch(work.cache.value_page(unit.blocks[first_key / BLOCK + block] as usize, kv_head));
+        if let Some(&next) = unit.blocks.get(first_key / BLOCK + block + 1) {
+            prefetch(work.cache.key_page(next as usize, kv_head));
+        }
         let query = |line: usize| {
             let (row, head) = (unit.rows.start + line / group, kv_head * group + line % group);
             &work.query[(row * heads + head) * dim..][..dim]
@@ -184,6 +190,16 @@ fn compute<T: Element>(work: &Work<'_, T>, unit: &Unit<'_>, kv_head: usize, part
     }
 }
 
+#[inline]
+#[target_feature(enable = "avx2,fma,f16c")]
+fn prefetch<T>(page: &[T]) {
+    /// Bytes that are fetched together.
+    const FETCHED: usize = 64;
+    for part in page.chunks((FETCHED / size_of::<T>()).max(1)) {
+        _mm_prefetch::<_MM_HINT_T1>(part.as_ptr().cast::<i8>());
+    }
+}
+
 /// The keys that a row sees among those of a partition, counted from its first.
 fn visible(params: &AttentionParams, position: u32, first_key: usize) -> Range<usize> {
     let visible = params.visible(position as usize);
@@ -201,22 +217,21 @@ fn softmax(weights: &mut [f32], visible: Range<usize>, params: &AttentionParams)
     let lowest = _mm256_set1_ps(f32::NEG_INFINITY);
     let vectors = visible.start / 8..visible.end.div_ceil(8);
     let mut largest = lowest;
-    for vector in vectors.clone() {
-        let place = &mut weights[vector * 8..][..8];
+    let weights = weights.as_chunks_mut::<8>().0;
+    for (vector, place) in weights.iter_mut().enumerate().take(vectors.end).skip(vectors.start) {
         let scores = only(params.score(load(place)), lowest, vector * 8, &visible);
         largest = scores.max(largest);
-        store(place, scores);
+        *place = array(scores);
     }
     let top = array(largest).into_iter().fold(f32::NEG_INFINITY, |top, score| score.max(top));
-    weights[..vectors.start * 8].fill(0.0);
     let mut sums = _mm256_setzero_ps();
-    for vector in vectors.clone() {
-        let place = &mut weights[vector * 8..][..8];
+    weights[..vectors.start].fill([0.0; 8]);
+    for place in &mut weights[vectors.clone()] {
         let weight = exp(load(place).sub(_mm256_set1_ps(top)));
         sums = sums.add(weight);
-        store(place, weight);
+        *place = array(weight);
     }
-    weights[vectors.end * 8..].fill(0.0);
+    weights[vectors.end..].fill([0.0; 8]);
     [top, sum8(&array(sums))]
 }
 
@@ -238,9 +253,9 @@ fn only(lanes: __m256, other: __m256, first: usize, range: &Range<usize>) -> __m
 /// The whole block as floats.
 #[target_feature(enable = "avx2,fma,f16c")]
 fn widen<T: Float>(page: &[T], wide: &mut [f32]) {
-    for (wide, page) in wide.chunks_exact_mut(8).zip(page.chunks_exact(8)) {
+    for (wide, page) in wide.as_chunks_mut().0.iter_mut().zip(page.as_chunks::<8>().0) {
         // SAFETY: eight values.
-        store(wide, unsafe { T::eight(page.as_ptr()) });
+        *wide = array(unsafe { T::eight(page.as_ptr()) });
     }
 }
 

@@ -13,33 +13,27 @@ pub(crate) use float::Float;
 
 use std::arch::x86_64::{__m256, _mm256_loadu_ps, _mm256_storeu_ps};
 
-/// Eight lanes from up to eight values; zero where there is none.
 #[inline]
 #[target_feature(enable = "avx2,fma,f16c")]
-fn load(values: &[f32]) -> __m256 {
-    let mut lanes = [0.0f32; 8];
-    let whole = match values.first_chunk::<8>() {
-        Some(whole) => whole,
-        None => {
-            lanes[..values.len()].copy_from_slice(values);
-            &lanes
-        }
-    };
+fn load(values: &[f32; 8]) -> __m256 {
     // SAFETY: eight values.
-    unsafe { _mm256_loadu_ps(whole.as_ptr()) }
+    unsafe { _mm256_loadu_ps(values.as_ptr()) }
 }
 
-/// The first lanes into up to eight places.
+/// Up to eight values, and zeros.
 #[inline]
 #[target_feature(enable = "avx2,fma,f16c")]
-fn store(to: &mut [f32], lanes: __m256) {
-    if let Some(whole) = to.first_chunk_mut::<8>() {
-        // SAFETY: eight places.
-        unsafe { _mm256_storeu_ps(whole.as_mut_ptr(), lanes) };
-    } else {
-        let count = to.len();
-        to.copy_from_slice(&array(lanes)[..count]);
-    }
+fn load_part(values: &[f32]) -> __m256 {
+    let mut lanes = [0.0; 8];
+    lanes[..values.len()].copy_from_slice(values);
+    load(&lanes)
+}
+
+/// As many lanes as there are places.
+#[inline]
+#[target_feature(enable = "avx2,fma,f16c")]
+fn store_part(to: &mut [f32], lanes: __m256) {
+    to.copy_from_slice(&array(lanes)[..to.len()]);
 }
 
 /// The lanes as values.

@@ -49,6 +49,8 @@ impl<'a, C: Codes> QuantisedSquare<'a, C> {
 }
 
 impl<C: Codes> Square for QuantisedSquare<'_, C> {
+    const PANELS: usize = if C::LINES == 4 { 2 } else { 1 };
+
     fn sums<const ROWS: usize, const PANELS: usize>(&self, panel: usize, row: usize) -> Sums<ROWS, PANELS> {
         // SAFETY: made for kernels of `Isa::Avx2`, and there are none where it is not available.
         unsafe { quantised::<C, ROWS, PANELS>(self.weights, self.x, panel, row) }
@@ -64,6 +66,8 @@ pub(crate) struct FloatSquare<'a, T> {
 }
 
 impl<T: Float> Square for FloatSquare<'_, T> {
+    const PANELS: usize = 2;
+
     fn sums<const ROWS: usize, const PANELS: usize>(&self, panel: usize, row: usize) -> Sums<ROWS, PANELS> {
         // SAFETY: made for kernels of `Isa::Avx2`, and there are none where it is not available.
         unsafe { float::<T, ROWS, PANELS>(self.weights, self.x, self.cols, panel, row) }

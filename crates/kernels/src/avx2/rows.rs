@@ -8,33 +8,41 @@ use std::arch::x86_64::{
     _mm256_storeu_si256,
 };
 
-use super::{array, load, store};
+use super::{array, load, load_part, store_part};
 use crate::activation::{Activation, gated};
-use crate::lanes::{Lanes, sum8};
+use crate::lanes::Lanes;
+use crate::norm::inverse_root;
 use crate::packed::GROUP;
 
-/// See `norm::norm_row`.
-#[expect(clippy::cast_precision_loss, reason = "widths are far below 2^24")]
+/// See `norm::norm`.
 #[target_feature(enable = "avx2,fma,f16c")]
-pub(crate) fn norm(row: &mut [f32], weight: &[f32], eps: f32) {
+pub(crate) fn norm(x: &[f32], weight: &[f32], eps: f32, normed: &mut [f32]) {
+    let (whole, rest) = x.as_chunks::<8>();
     let mut squares = _mm256_setzero_ps();
-    for x in row.chunks(8) {
+    for x in whole {
         let x = load(x);
         squares = x.mul_add(x, squares);
     }
-    let scale = 1.0 / (sum8(&array(squares)) / row.len() as f32 + eps).sqrt();
-    for (x, weight) in row.chunks_mut(8).zip(weight.chunks(8)) {
-        let normed = load(x).mul(_mm256_set1_ps(scale)).mul(load(weight));
-        store(x, normed);
+    let last = load_part(rest);
+    squares = last.mul_add(last, squares);
+    let scale = _mm256_set1_ps(inverse_root(&array(squares), x.len(), eps));
+    let (weights, last_weights) = weight.as_chunks::<8>();
+    let (to, last_to) = normed.as_chunks_mut::<8>();
+    for ((to, x), weight) in to.iter_mut().zip(whole).zip(weights) {
+        *to = array(load(x).mul(scale).mul(load(weight)));
     }
+    store_part(last_to, last.mul(scale).mul(load_part(last_weights)));
 }
 
 /// See `activation::gated`.
 #[target_feature(enable = "avx2,fma,f16c")]
 pub(crate) fn gate(out: &mut [f32], gate: &[f32], up: &[f32], activation: Activation) {
-    for ((out, gate), up) in out.chunks_mut(8).zip(gate.chunks(8)).zip(up.chunks(8)) {
-        store(out, gated(load(gate), load(up), activation));
+    let ((out, last_out), (gate, last_gate)) = (out.as_chunks_mut::<8>(), gate.as_chunks::<8>());
+    let (up, last_up) = up.as_chunks::<8>();
+    for ((out, gate), up) in out.iter_mut().zip(gate).zip(up) {
+        *out = array(gated(load(gate), load(up), activation));
     }
+    store_part(last_out, gated(load_part(last_gate), load_part(last_up), activation));
 }
 
 /// The largest magnitude of a group, as bits: a value that is not finite is larger than all others.
