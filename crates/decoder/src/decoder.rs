@@ -23,7 +23,7 @@ impl Decoder {
     /// The file is not a model, is damaged, or has a part that is not supported, which the error names.
     pub fn load(source: &GgufFile, kernels: Kernels, progress: &mut dyn FnMut(usize, usize)) -> Result<Self, Error> {
         let architecture = Architecture::from_gguf(source)?;
-        let weights = Weights::load(&architecture, source, progress)?;
+        let weights = Weights::load(&architecture, source, kernels.threads(), progress)?;
         let frequencies = architecture.rope.inverse_frequencies(weights.rope_divisors.as_deref());
         let rope = Rope::new(&frequencies, architecture.max_context, architecture.rope.style, 1.0);
         Ok(Self { architecture, weights, rope, kernels })

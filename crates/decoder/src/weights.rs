@@ -2,11 +2,13 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread::{self, ScopedJoinHandle};
 
 use baton_kernels::PackedMatrix;
 use candle_core::{Device, Tensor};
 
-use crate::gguf::{GgufFile, TensorInfo};
+use crate::gguf::{Form, GgufFile};
 use crate::linear::{Linear, PackedLinear};
 use crate::{Architecture, Error};
 
@@ -41,17 +43,24 @@ pub(crate) struct LayerWeights {
     pub(crate) down: Box<dyn Linear>,
 }
 
+/// Everything outside the layers.
+struct OuterWeights {
+    embedding: Arc<PackedMatrix>,
+    head: Arc<PackedMatrix>,
+    output_norm: Tensor,
+    rope_divisors: Option<Vec<f32>>,
+}
+
 /// Takes tensors out of a file, each by its name and with the shape that the architecture gives it.
+#[derive(Clone)]
 struct Source<'a> {
     file: &'a GgufFile,
-    taken: BTreeSet<String>,
-    done: usize,
-    total: usize,
-    progress: &'a mut dyn FnMut(usize, usize),
+    /// Told the name of every tensor that was used.
+    used: Sender<String>,
 }
 
 impl Weights {
-    /// Reads and packs all tensors. `progress` is told bytes done and bytes in all.
+    /// Reads and packs all tensors on `threads` threads. `progress` is told bytes done and bytes in all.
     ///
     /// # Errors
     /// A tensor is missing, has another shape than the architecture gives it, is stored in a form that cannot be
@@ -59,33 +68,81 @@ impl Weights {
     pub(crate) fn load(
         architecture: &Architecture,
         file: &GgufFile,
+        threads: usize,
         progress: &mut dyn FnMut(usize, usize),
     ) -> Result<Self, Error> {
-        let total = file.tensors().map(|(_, info)| file.bytes(info).len()).sum();
-        let mut source = Source { file, taken: BTreeSet::new(), done: 0, total, progress };
-        let Architecture { vocabulary, hidden, .. } = *architecture;
-        let embedding = Arc::new(source.matrix("token_embd.weight", vocabulary, hidden)?);
-        let head = if architecture.tied_head {
-            Arc::clone(&embedding)
-        } else {
-            Arc::new(source.matrix("output.weight", vocabulary, hidden)?)
-        };
-        let rope_divisors = if architecture.rope.divisors {
-            Some(source.floats("rope_freqs.weight", architecture.rope.dim / 2)?)
-        } else {
-            None
-        };
-        let layers = (0..architecture.layers).map(|index| LayerWeights::load(architecture, index, &mut source));
-        let layers = layers.collect::<Result<_, _>>()?;
-        let output_norm = source.vector("output_norm.weight", hidden)?;
-        source.finish()?;
+        let (used, names) = channel();
+        let source = Source { file, used };
+        let (outer, mut workers) = thread::scope(|scope| {
+            let layers = |worker: usize| {
+                let source = source.clone();
+                scope.spawn(move || {
+                    let own = (worker..architecture.layers).step_by(threads);
+                    own.map(|index| LayerWeights::load(architecture, index, &source)).collect::<Result<Vec<_>, _>>()
+                })
+            };
+            let workers: Vec<_> = (0..threads).map(layers).collect();
+            let outer = scope.spawn(move || OuterWeights::load(architecture, &source));
+            let unused = follow(file, names, progress);
+            let outer = joined(outer)?;
+            let workers = workers.into_iter().map(|worker| Ok(joined(worker)?.into_iter()));
+            let workers = workers.collect::<Result<Vec<_>, Error>>()?;
+            // To leave a tensor out would be to compute another model.
+            match unused.first() {
+                Some(name) => Err(Error::Unsupported(format!("the tensor `{name}`"))),
+                None => Ok((outer, workers)),
+            }
+        })?;
+        let layers = (0..architecture.layers).filter_map(|index| workers[index % threads].next()).collect();
+        let OuterWeights { embedding, head, output_norm, rope_divisors } = outer;
         let head = Box::new(PackedLinear { weight: head, bias: None });
         Ok(Self { embedding, layers, output_norm, head, rope_divisors })
     }
 }
 
+/// Reports progress until nobody sends names any more, and returns those that were not sent.
+fn follow<'a>(
+    file: &'a GgufFile,
+    names: Receiver<String>,
+    progress: &mut dyn FnMut(usize, usize),
+) -> BTreeSet<&'a str> {
+    let mut unused: BTreeSet<_> = file.tensors().map(|(name, _)| name).collect();
+    let total = file.tensors().map(|(_, info)| file.bytes(info).len()).sum();
+    let mut done = 0;
+    for name in names {
+        unused.remove(name.as_str());
+        done += file.tensor(&name).map_or(0, |info| file.bytes(info).len());
+        progress(done, total);
+    }
+    unused
+}
+
+/// What a thread returned; its panic goes on here.
+fn joined<T>(thread: ScopedJoinHandle<'_, T>) -> T {
+    thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+}
+
+impl OuterWeights {
+    fn load(architecture: &Architecture, source: &Source<'_>) -> Result<Self, Error> {
+        let Architecture { vocabulary, hidden, rope, tied_head, .. } = *architecture;
+        let embedding = Arc::new(source.matrix("token_embd.weight", vocabulary, hidden)?);
+        let head = if tied_head {
+            Arc::clone(&embedding)
+        } else {
+            Arc::new(source.matrix("output.weight", vocabulary, hidden)?)
+        };
+        let divisors = rope.divisors.then(|| source.floats("rope_freqs.weight", rope.dim / 2));
+        Ok(Self {
+            embedding,
+            head,
+            output_norm: source.vector("output_norm.weight", hidden)?,
+            rope_divisors: divisors.transpose()?,
+        })
+    }
+}
+
 impl LayerWeights {
-    fn load(architecture: &Architecture, index: usize, source: &mut Source<'_>) -> Result<Self, Error> {
+    fn load(architecture: &Architecture, index: usize, source: &Source<'_>) -> Result<Self, Error> {
         let Architecture { hidden, feed_forward, heads, .. } = *architecture;
         let (query, kv) = (heads.query * heads.dim, heads.kv * heads.dim);
         let name = |part: &str| format!("blk.{index}.{part}");
@@ -112,21 +169,18 @@ impl LayerWeights {
 }
 
 impl Source<'_> {
-    /// The tensor of this name, if it has this shape.
-    fn take(&mut self, name: &str, dims: &[usize]) -> Result<&TensorInfo, Error> {
+    /// Form and bytes of the tensor of this name, if it has this shape.
+    fn tensor(&self, name: &str, dims: &[usize]) -> Result<(Form, &[u8]), Error> {
         let info = self.file.tensor(name).ok_or_else(|| Error::Missing(format!("tensor `{name}`")))?;
         if info.dims != dims {
             let what = format!("the tensor `{name}` has the shape {:?}, but {dims:?} is needed", info.dims);
             return Err(Error::Inconsistent(what));
         }
-        self.taken.insert(name.to_owned());
-        self.done += self.file.bytes(info).len();
-        (self.progress)(self.done, self.total);
-        Ok(info)
+        Ok((info.form, self.file.bytes(info)))
     }
 
     /// Matrices of `(name, rows)` over the same `columns`, one after the other, as one product.
-    fn linear(&mut self, parts: &[(String, usize)], columns: usize, bias: bool) -> Result<Box<dyn Linear>, Error> {
+    fn linear(&self, parts: &[(String, usize)], columns: usize, bias: bool) -> Result<Box<dyn Linear>, Error> {
         let mut matrices = Vec::with_capacity(parts.len());
         let mut biases = Vec::new();
         for (name, rows) in parts {
@@ -140,35 +194,34 @@ impl Source<'_> {
         Ok(Box::new(PackedLinear { weight, bias }))
     }
 
-    fn matrix(&mut self, name: &str, rows: usize, columns: usize) -> Result<PackedMatrix, Error> {
-        let file = self.file;
-        let info = self.take(name, &[rows, columns])?;
-        let form = info.form;
-        let unsupported = || Error::Unsupported(format!("the form {} of the tensor `{name}`", form.name));
-        let form = form.dtype().ok_or_else(unsupported)?;
-        let bytes = file.bytes(info);
-        let packed = PackedMatrix::pack(form, rows, columns, bytes);
-        packed.map_err(|source| Error::Weights { name: name.to_owned(), source })
+    fn matrix(&self, name: &str, rows: usize, columns: usize) -> Result<PackedMatrix, Error> {
+        let (form, bytes) = self.tensor(name, &[rows, columns])?;
+        let dtype = form.dtype().ok_or_else(|| unsupported(form, name))?;
+        let packed = PackedMatrix::pack(dtype, rows, columns, bytes);
+        let packed = packed.map_err(|source| Error::Weights { name: name.to_owned(), source })?;
+        self.report(name);
+        Ok(packed)
     }
 
-    fn vector(&mut self, name: &str, len: usize) -> Result<Tensor, Error> {
+    fn vector(&self, name: &str, len: usize) -> Result<Tensor, Error> {
         Ok(Tensor::new(self.floats(name, len)?, &Device::Cpu)?)
     }
 
-    fn floats(&mut self, name: &str, len: usize) -> Result<Vec<f32>, Error> {
-        let file = self.file;
-        let info = self.take(name, &[len])?;
-        if info.form.name != "F32" {
-            return Err(Error::Unsupported(format!("the form {} of the tensor `{name}`", info.form.name)));
+    fn floats(&self, name: &str, len: usize) -> Result<Vec<f32>, Error> {
+        let (form, bytes) = self.tensor(name, &[len])?;
+        if form.name != "F32" {
+            return Err(unsupported(form, name));
         }
-        Ok(file.bytes(info).as_chunks().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect())
+        self.report(name);
+        Ok(bytes.as_chunks().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect())
     }
 
-    /// Refuses a file with tensors that nobody took: leaving them out would compute another model.
-    fn finish(self) -> Result<(), Error> {
-        match self.file.tensors().find(|(name, _)| !self.taken.contains(*name)) {
-            Some((name, _)) => Err(Error::Unsupported(format!("the tensor `{name}`"))),
-            None => Ok(()),
-        }
+    fn report(&self, name: &str) {
+        // Nobody listens once loading has failed elsewhere.
+        let _ = self.used.send(name.to_owned());
     }
+}
+
+fn unsupported(form: Form, name: &str) -> Error {
+    Error::Unsupported(format!("the form {} of the tensor `{name}`", form.name))
 }
