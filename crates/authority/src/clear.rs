@@ -2,7 +2,7 @@
 
 use baton_contract::{ConductorId, TwinId};
 
-use crate::{Cleared, Principal};
+use crate::Principal;
 
 /// What a cue is addressed to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,12 +31,16 @@ pub enum Denied {
     /// The mandate covers single twins, so not the model without one.
     #[error("your mandate covers twins only, not the base model; cue a twin, or ask an architect to widen it")]
     Base,
-    /// As many cues as the mandate allows are in progress.
-    #[error("your mandate allows {limit} cues at once and {in_flight} are in progress; wait for one to end")]
+    /// More answers would be in progress than the mandate allows.
+    #[error(
+        "your mandate allows {limit} answers at once; {in_flight} are in progress and this request asks for {asked}"
+    )]
     InFlight {
-        /// Cues in progress.
+        /// Answers in progress.
         in_flight: u32,
-        /// Cues allowed.
+        /// Answers that the cue asks for.
+        asked: u32,
+        /// Answers allowed.
         limit: u32,
     },
 }
@@ -63,19 +67,20 @@ impl ClearedCue {
     }
 }
 
-/// Decides whether a conductor may cue `target` now, with `in_flight` cues of theirs already in progress.
+/// Decides whether a conductor may cue `target` for `asked` answers now, with `in_flight` of theirs in progress.
 ///
 /// # Errors
 /// Says what the mandate does not allow.
-pub fn clear(principal: &Principal, target: Target, in_flight: u32) -> Result<ClearedCue, Denied> {
+pub fn clear(principal: &Principal, target: Target, in_flight: u32, asked: u32) -> Result<ClearedCue, Denied> {
     let mandate = principal.mandate();
-    match (&mandate.twins, &target) {
-        (Cleared::Only(twins), Target::Twin(twin)) if !twins.contains(twin) => return Err(Denied::Twin(twin.clone())),
-        (Cleared::Only(_), Target::Base) => return Err(Denied::Base),
-        _ => {}
+    if !mandate.covers(&target) {
+        return Err(match target {
+            Target::Twin(twin) => Denied::Twin(twin),
+            Target::Base => Denied::Base,
+        });
     }
-    if in_flight >= mandate.max_in_flight {
-        return Err(Denied::InFlight { in_flight, limit: mandate.max_in_flight });
+    if in_flight.saturating_add(asked) > mandate.max_in_flight {
+        return Err(Denied::InFlight { in_flight, asked, limit: mandate.max_in_flight });
     }
     Ok(ClearedCue {
         conductor: principal.conductor().clone(),

@@ -2,14 +2,14 @@
 
 use baton_contract::TwinId;
 
-use crate::Error;
+use crate::{Error, Target};
 
 /// What leadership has cleared one key for. Every field is enforced.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mandate {
     /// Which twins may be cued.
     pub twins: Cleared,
-    /// Most cues of the conductor that may be in progress at once; 1 to 10,000.
+    /// Most answers that the conductor may have in progress at once, over all keys; 1 to 10,000.
     pub max_in_flight: u32,
     /// The conductor's share of the machine relative to others; 1 to 1,000.
     pub weight: u32,
@@ -27,13 +27,22 @@ pub enum Cleared {
 }
 
 impl Default for Mandate {
-    /// Every twin, 64 cues in flight, an ordinary share.
+    /// Every twin, 256 answers in flight, an ordinary share.
     fn default() -> Self {
-        Self { twins: Cleared::All, max_in_flight: 64, weight: 1, max_tokens: None }
+        Self { twins: Cleared::All, max_in_flight: 256, weight: 1, max_tokens: None }
     }
 }
 
 impl Mandate {
+    /// Whether cues to `target` are cleared at all.
+    pub fn covers(&self, target: &Target) -> bool {
+        match (&self.twins, target) {
+            (Cleared::All, _) => true,
+            (Cleared::Only(twins), Target::Twin(twin)) => twins.contains(twin),
+            (Cleared::Only(_), Target::Base) => false,
+        }
+    }
+
     /// Checks every range.
     ///
     /// # Errors

@@ -109,7 +109,7 @@ fn the_file_is_frozen_and_holds_no_secret() {
 
         [key.mandate]
         twins = "all"
-        max_in_flight = 64
+        max_in_flight = 256
         weight = 1
     "#]]
     .assert_eq(&text);
@@ -195,17 +195,20 @@ fn a_cue_is_cleared_by_the_mandate_only() {
     let ux = || Target::Twin(twin("ux"));
     let law = || Target::Twin(twin("law"));
 
-    let cue = clear(&ada, law(), 63).unwrap();
+    let cue = clear(&ada, law(), 254, 2).unwrap();
     assert_eq!((cue.conductor().as_str(), cue.weight(), cue.max_tokens()), ("ada", 1, None));
     assert_eq!(cue.target(), &law());
-    assert!(clear(&ada, Target::Base, 0).is_ok());
-    assert_eq!(clear(&ada, ux(), 64).unwrap_err(), Denied::InFlight { in_flight: 64, limit: 64 });
+    assert!(clear(&ada, Target::Base, 0, 256).is_ok());
+    assert_eq!(clear(&ada, ux(), 255, 2).unwrap_err(), Denied::InFlight { in_flight: 255, asked: 2, limit: 256 });
 
-    let cue = clear(&bob, ux(), 1).unwrap();
+    let cue = clear(&bob, ux(), 1, 1).unwrap();
     assert_eq!((cue.conductor().as_str(), cue.weight(), cue.max_tokens()), ("bob", 3, Some(9)));
-    assert_eq!(clear(&bob, ux(), 2).unwrap_err(), Denied::InFlight { in_flight: 2, limit: 2 });
-    assert_eq!(clear(&bob, law(), 0).unwrap_err(), Denied::Twin(twin("law")));
-    assert_eq!(clear(&bob, Target::Base, 0).unwrap_err(), Denied::Base);
+    assert_eq!(
+        clear(&bob, ux(), u32::MAX, 1).unwrap_err(),
+        Denied::InFlight { in_flight: u32::MAX, asked: 1, limit: 2 }
+    );
+    assert_eq!(clear(&bob, law(), 0, 1).unwrap_err(), Denied::Twin(twin("law")));
+    assert_eq!(clear(&bob, Target::Base, 0, 1).unwrap_err(), Denied::Base);
 }
 
 #[test]

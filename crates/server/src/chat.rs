@@ -1,0 +1,13 @@
+//! `POST /v1/chat/completions`.
+
+mod chunks;
+mod convert;
+mod handler;
+mod logprobs;
+mod types;
+mod validate;
+
+#[cfg(test)]
+mod tests;
+
+pub(crate) use handler::create;

@@ -1,0 +1,116 @@
+//! A chat reply in chunks.
+
+use axum::body::Bytes;
+use baton_contract::Usage;
+
+use super::logprobs::chat_logprobs;
+use super::types::{ChatChunk, ChunkChoice, Delta};
+use crate::cue::{ChunkUsage, Event, Generation, UsageBody, finish_reason, total};
+use crate::http::{Sse, done, event};
+use crate::reply::Reply;
+
+/// Turns the events of a generation into chunks.
+pub(super) struct ChatStream {
+    reply: Reply,
+    generation: Generation,
+    include_usage: bool,
+    /// What each finished answer cost.
+    usages: Vec<Usage>,
+    n: u32,
+    stage: Stage,
+}
+
+enum Stage {
+    /// Nothing was sent.
+    Opening,
+    Streaming,
+    Over,
+}
+
+impl ChatStream {
+    pub(super) fn new(reply: Reply, generation: Generation, n: u32, include_usage: bool) -> Self {
+        Self { reply, generation, include_usage, usages: Vec::new(), n, stage: Stage::Opening }
+    }
+
+    /// The first chunk of every answer says who speaks.
+    fn opening(&self) -> Vec<u8> {
+        let mut piece = Vec::new();
+        for index in 0..self.n {
+            let delta = Delta { role: Some("assistant"), content: Some(String::new()) };
+            let mut chunk = self.chunk(vec![ChunkChoice { index, delta, logprobs: None, finish_reason: None }]);
+            chunk.baton = (index == 0).then_some(&self.reply.extra);
+            event(&mut piece, &chunk);
+        }
+        piece
+    }
+
+    /// The usage, if it was asked for, and the end.
+    fn closing(&self) -> Vec<u8> {
+        let mut piece = Vec::new();
+        if self.include_usage {
+            let mut chunk = self.chunk(Vec::new());
+            chunk.usage = Some(ChunkUsage(Some(UsageBody::new(total(&self.usages, self.usages.len())))));
+            event(&mut piece, &chunk);
+        }
+        done(&mut piece);
+        piece
+    }
+
+    fn told(&mut self, index: u32, happened: Event) -> Vec<u8> {
+        let mut piece = Vec::new();
+        let choice = match happened {
+            Event::Text(part) => ChunkChoice {
+                index,
+                logprobs: chat_logprobs(&self.reply.tokenizer, &part.tokens),
+                delta: Delta { role: None, content: Some(part.text) },
+                finish_reason: None,
+            },
+            Event::End { reason, usage } => {
+                self.usages.push(usage);
+                let finish_reason = Some(finish_reason(reason));
+                ChunkChoice { index, delta: Delta::default(), logprobs: None, finish_reason }
+            }
+            Event::Failed(error) => {
+                self.stage = Stage::Over;
+                event(&mut piece, &error.body());
+                return piece;
+            }
+        };
+        event(&mut piece, &self.chunk(vec![choice]));
+        piece
+    }
+
+    fn chunk(&self, choices: Vec<ChunkChoice>) -> ChatChunk<'_> {
+        ChatChunk {
+            id: &self.reply.id,
+            object: "chat.completion.chunk",
+            created: self.reply.created,
+            model: &self.reply.model,
+            system_fingerprint: &self.reply.fingerprint,
+            choices,
+            usage: self.include_usage.then_some(ChunkUsage(None)),
+            baton: None,
+        }
+    }
+}
+
+impl Sse for ChatStream {
+    async fn next(&mut self) -> Option<Bytes> {
+        let piece = match self.stage {
+            Stage::Opening => {
+                self.stage = Stage::Streaming;
+                self.opening()
+            }
+            Stage::Streaming => {
+                if let Some((index, happened)) = self.generation.next().await {
+                    self.told(index, happened)
+                } else {
+                    self.stage = Stage::Over;
+                    self.closing()
+                }
+            }
+            Stage::Over => return None,
+        };
+        Some(piece.into())
+    }
+}

@@ -1,0 +1,38 @@
+//! One chat request from body to reply.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+
+use super::chunks::ChatStream;
+use super::convert::{completion, messages};
+use super::types::ChatRequest;
+use crate::cue::{Cue, collect};
+use crate::error::ApiError;
+use crate::http::{Caller, JsonBody, stream};
+use crate::render;
+use crate::reply::Reply;
+use crate::state::AppState;
+
+/// Answers a chat, at once or as a stream.
+pub(crate) async fn create(
+    State(state): State<Arc<AppState>>,
+    Caller(principal): Caller,
+    JsonBody(body): JsonBody,
+) -> Result<Response, ApiError> {
+    let ChatRequest { model, messages: said, top_logprobs, params } = ChatRequest::read(body)?;
+    let cue = Cue::open(&state, &principal, &model, params, 1)?;
+    let (n, ask) = (cue.params().n, cue.params().stream);
+    let messages = messages(&cue.model, said, &cue.params().intent);
+    let reply = Reply::new(&state, "chatcmpl", cue.model.name(), cue.extra.clone())?;
+    let prompts = render::chat(&state, cue.model.clone(), messages).await?;
+    let generation = cue.submit(&state, prompts, top_logprobs, None).map_err(|error| error.or_param("messages"))?;
+    if let Some(ask) = ask {
+        let events = ChatStream::new(reply, generation, n, ask.include_usage);
+        return Ok(stream(events, state.config.keep_alive));
+    }
+    let answers = collect(generation, n as usize).await?;
+    Ok(Json(completion(&reply, answers)).into_response())
+}

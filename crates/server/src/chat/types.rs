@@ -1,0 +1,112 @@
+//! The wire types of `POST /v1/chat/completions`: the request as it was read, the reply as it is written.
+
+use serde::Serialize;
+
+use crate::cue::{BatonExtra, ChunkUsage, Params, UsageBody};
+
+/// A body whose every field has been read and checked.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct ChatRequest {
+    pub(crate) model: String,
+    pub(crate) messages: Vec<Message>,
+    /// How many alternatives to report beside each token's own log-probability.
+    pub(crate) top_logprobs: Option<u8>,
+    pub(crate) params: Params,
+}
+
+/// One message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Message {
+    pub(crate) role: Role,
+    pub(crate) content: String,
+}
+
+/// Who speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Role {
+    System,
+    Developer,
+    User,
+    Assistant,
+}
+
+#[derive(Serialize)]
+pub(crate) struct ChatCompletion<'a> {
+    pub(crate) id: &'a str,
+    pub(crate) object: &'static str,
+    pub(crate) created: i64,
+    pub(crate) model: &'a str,
+    pub(crate) choices: Vec<ChatChoice>,
+    pub(crate) usage: UsageBody,
+    pub(crate) system_fingerprint: &'a str,
+    pub(crate) baton: &'a BatonExtra,
+}
+
+#[derive(Serialize)]
+pub(crate) struct ChatChoice {
+    pub(crate) index: u32,
+    pub(crate) message: AssistantMessage,
+    pub(crate) logprobs: Option<ChatLogprobs>,
+    pub(crate) finish_reason: &'static str,
+}
+
+#[derive(Serialize)]
+pub(crate) struct AssistantMessage {
+    pub(crate) role: &'static str,
+    pub(crate) content: String,
+    /// Always null: a twin says what it will not answer in its own words.
+    pub(crate) refusal: Option<String>,
+}
+
+#[derive(Serialize)]
+pub(crate) struct ChatChunk<'a> {
+    pub(crate) id: &'a str,
+    pub(crate) object: &'static str,
+    pub(crate) created: i64,
+    pub(crate) model: &'a str,
+    pub(crate) system_fingerprint: &'a str,
+    pub(crate) choices: Vec<ChunkChoice>,
+    /// Absent unless usage was asked for; then null in all chunks but the last.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) usage: Option<ChunkUsage>,
+    /// In the first chunk of a choice.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) baton: Option<&'a BatonExtra>,
+}
+
+#[derive(Serialize)]
+pub(crate) struct ChunkChoice {
+    pub(crate) index: u32,
+    pub(crate) delta: Delta,
+    pub(crate) logprobs: Option<ChatLogprobs>,
+    pub(crate) finish_reason: Option<&'static str>,
+}
+
+#[derive(Default, Serialize)]
+pub(crate) struct Delta {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) role: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) content: Option<String>,
+}
+
+#[derive(Serialize)]
+pub(crate) struct ChatLogprobs {
+    pub(crate) content: Vec<TokenLogprob>,
+    pub(crate) refusal: Option<Vec<TokenLogprob>>,
+}
+
+#[derive(Serialize)]
+pub(crate) struct TokenLogprob {
+    pub(crate) token: String,
+    pub(crate) logprob: f32,
+    pub(crate) bytes: Vec<u8>,
+    pub(crate) top_logprobs: Vec<Alternative>,
+}
+
+#[derive(Serialize)]
+pub(crate) struct Alternative {
+    pub(crate) token: String,
+    pub(crate) logprob: f32,
+    pub(crate) bytes: Vec<u8>,
+}

@@ -1,0 +1,99 @@
+//! Limits of the server, and what it is wired to.
+
+use std::sync::{Arc, RwLock};
+use std::time::Duration;
+
+use baton_authority::{KeyRing, Principal};
+use baton_contract::Digest;
+use baton_engine::EngineHandle;
+use baton_pack::Pack;
+use baton_text::{ChatTemplate, Tokenizer};
+
+/// Limits on connections and bodies.
+#[derive(Clone, Debug)]
+pub struct ServerConfig {
+    /// Connections that may be open at once; more wait in the operating system's queue.
+    pub max_connections: usize,
+    /// From the first byte of a request, or from the start of the connection, to the end of its headers.
+    pub header_timeout: Duration,
+    /// From the end of the headers to the end of the body.
+    pub body_timeout: Duration,
+    /// How long a connection may be open between two requests.
+    pub idle_timeout: Duration,
+    /// How long a client may take none of the bytes that are ready for it.
+    pub write_timeout: Duration,
+    /// How long requests in progress may go on after the shutdown has begun.
+    pub drain_timeout: Duration,
+    /// Silence on a stream after which a comment is sent, so that nobody between takes it for dead.
+    pub keep_alive: Duration,
+    /// Largest body, in bytes.
+    pub max_body: usize,
+    /// Prompts that are rendered and tokenised at once, each on a blocking thread.
+    pub render_workers: usize,
+}
+
+/// What the server is wired to.
+pub struct Services {
+    /// Runs the model.
+    pub engine: EngineHandle,
+    /// The model's tokenizer.
+    pub tokenizer: Tokenizer,
+    /// The model's chat template.
+    pub template: ChatTemplate,
+    /// The model itself.
+    pub model: ModelCard,
+    /// The twins to serve.
+    pub twins: Vec<Pack>,
+    /// Who may call.
+    pub keys: Keys,
+    /// The time of day.
+    pub clock: Clock,
+}
+
+/// What there is to say about the model.
+#[derive(Clone, Debug)]
+pub struct ModelCard {
+    /// What a client writes as `model` to have no twin.
+    pub id: String,
+    /// Identifies the weights.
+    pub digest: Digest,
+}
+
+/// Seconds since 1970, passed in so that a test can stop the clock.
+pub type Clock = Arc<dyn Fn() -> i64 + Send + Sync>;
+
+/// The key ring in use. Clones share it, so that a changed key file can take effect without a restart.
+#[derive(Clone, Debug)]
+pub struct Keys(Arc<RwLock<KeyRing>>);
+
+impl Default for ServerConfig {
+    fn default() -> Self {
+        Self {
+            max_connections: 1024,
+            header_timeout: Duration::from_secs(10),
+            body_timeout: Duration::from_secs(30),
+            idle_timeout: Duration::from_secs(75),
+            write_timeout: Duration::from_secs(30),
+            drain_timeout: Duration::from_secs(30),
+            keep_alive: Duration::from_secs(15),
+            max_body: 4 << 20,
+            render_workers: 2,
+        }
+    }
+}
+
+impl Keys {
+    /// Starts with `ring`.
+    pub fn new(ring: KeyRing) -> Self {
+        Self(Arc::new(RwLock::new(ring)))
+    }
+
+    /// Puts `ring` in the place of the one in use; answers in progress go on.
+    pub fn replace(&self, ring: KeyRing) {
+        *self.0.write().unwrap_or_else(std::sync::PoisonError::into_inner) = ring;
+    }
+
+    pub(crate) fn identify(&self, presented: &str) -> Option<Principal> {
+        self.0.read().unwrap_or_else(std::sync::PoisonError::into_inner).identify(presented)
+    }
+}

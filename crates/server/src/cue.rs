@@ -1,0 +1,18 @@
+//! A cue from end to end, as far as both generating endpoints share it.
+
+mod extra;
+mod fields;
+mod generation;
+mod open;
+mod params;
+mod text;
+mod whole;
+
+pub(crate) use extra::{BatonExtra, ChunkUsage, UsageBody, finish_reason, finite, token_text};
+pub(crate) use fields::{refuse_the_rest, take_model};
+pub(crate) use generation::{Event, Generation};
+pub(crate) use open::{Cue, Prompts, total};
+pub(crate) use params::{Intent, Params};
+pub(crate) use text::TokenReport;
+use text::{ChoiceText, Piece};
+pub(crate) use whole::{Answer, collect};

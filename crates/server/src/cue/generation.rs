@@ -1,0 +1,118 @@
+//! The answers to one request as one stream of events.
+
+use std::pin::Pin;
+
+use baton_contract::{Emission, FinishReason, Usage};
+use baton_engine::{Emissions, EngineHandle};
+use futures_util::FutureExt;
+use futures_util::stream::{SelectAll, Stream, StreamExt, unfold};
+
+use super::{ChoiceText, Piece};
+use crate::error::ApiError;
+use crate::metrics::Meter;
+
+/// What happens to one answer: any number of `Text`s, then one `End` or `Failed`.
+#[derive(Clone, Debug)]
+pub(crate) enum Event {
+    Text(Piece),
+    End { reason: FinishReason, usage: Usage },
+    Failed(ApiError),
+}
+
+/// All answers to a request, interleaved as they come. Dropping it cancels what is not finished.
+pub(crate) struct Generation(SelectAll<Events>);
+
+type Events = Pin<Box<dyn Stream<Item = (u32, Event)> + Send>>;
+
+/// One answer in the making.
+pub(crate) struct Choice {
+    pub(crate) index: u32,
+    pub(crate) emissions: Emissions,
+    pub(crate) engine: EngineHandle,
+    pub(crate) text: ChoiceText,
+    pub(crate) meter: Meter,
+    /// Tokens of prefix and prompt.
+    pub(crate) input: usize,
+}
+
+/// Where a choice is.
+enum State {
+    Running(Box<Choice>),
+    /// Its end is still to be told.
+    Ending(Event),
+    Over,
+}
+
+impl Generation {
+    pub(crate) fn new(choices: Vec<Choice>) -> Self {
+        let streams = choices.into_iter().map(|choice| {
+            let index = choice.index;
+            let events = unfold(State::Running(Box::new(choice)), next).map(move |event| (index, event));
+            Box::pin(events) as Events
+        });
+        Self(streams.collect())
+    }
+
+    /// The next event and the index of its answer; `None` after the last.
+    pub(crate) async fn next(&mut self) -> Option<(u32, Event)> {
+        self.0.next().await
+    }
+}
+
+async fn next(state: State) -> Option<(Event, State)> {
+    match state {
+        State::Running(choice) => Some(advance(choice).await),
+        State::Ending(end) => Some((end, State::Over)),
+        State::Over => None,
+    }
+}
+
+/// Reads emissions until there is something to tell.
+async fn advance(mut choice: Box<Choice>) -> (Event, State) {
+    loop {
+        let (piece, end) = match choice.emissions.next().await {
+            Some(Emission::Token { token, logprobs }) => {
+                choice.meter.token();
+                let (piece, stopped) = choice.text.push(token, logprobs);
+                let end = stopped.then(|| Event::End { reason: FinishReason::Stop, usage: choice.usage_so_far() });
+                (piece, end)
+            }
+            Some(Emission::Finished { reason, usage }) => (choice.text.finish(), Some(Event::End { reason, usage })),
+            Some(Emission::Failed(message)) => return choice.fail(message),
+            None => return choice.fail("the engine ended the answer without saying why".to_owned()),
+        };
+        if let Some(Event::End { reason, usage }) = &end {
+            choice.meter.end(*reason, usage);
+        }
+        match (end, piece.text.is_empty() && piece.tokens.is_empty()) {
+            (None, true) => {}
+            (None, false) => return (Event::Text(piece), State::Running(choice)),
+            (Some(end), true) => return (end, State::Over),
+            (Some(end), false) => return (Event::Text(piece), State::Ending(end)),
+        }
+    }
+}
+
+impl Choice {
+    /// What the answer has cost when a stop string ends it, which the engine does not know.
+    fn usage_so_far(&mut self) -> Usage {
+        let output = self.meter.tokens();
+        let live = self.engine.status().scheduler.usage.get(&self.emissions.sequence()).map(|usage| usage.cached);
+        // The engine may have been faster and finished already.
+        let cached = live.or_else(|| {
+            loop {
+                match self.emissions.next().now_or_never()?? {
+                    Emission::Token { .. } => {}
+                    Emission::Finished { usage, .. } => return Some(usage.cached),
+                    Emission::Failed(_) => return None,
+                }
+            }
+        });
+        Usage { input: self.input, cached: cached.unwrap_or(0), output }
+    }
+
+    fn fail(&mut self, message: String) -> (Event, State) {
+        self.meter.fail();
+        (Event::Failed(ApiError::internal(message)), State::Over)
+    }
+}

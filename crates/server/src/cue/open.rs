@@ -1,0 +1,191 @@
+//! Hops two to four of a cue: cleared, rendered and encoded, submitted.
+
+use std::sync::Arc;
+
+use baton_authority::{ClearedCue, Principal, clear};
+use baton_contract::{Generate, Prefix, Sampling, StopRules, TokenId, Usage};
+use baton_text::Tokenizer;
+
+use super::generation::Choice;
+use super::{BatonExtra, ChoiceText, Generation, Params};
+use crate::conductors::Slot;
+use crate::error::ApiError;
+use crate::metrics::Meter;
+use crate::state::AppState;
+use crate::twins::Model;
+
+/// A cleared cue that has not been submitted.
+pub(crate) struct Cue {
+    pub(crate) model: Model,
+    cleared: ClearedCue,
+    /// Held until the last answer has ended.
+    slot: Slot,
+    params: Params,
+    seed: u64,
+    pub(crate) extra: BatonExtra,
+}
+
+/// What the answers continue.
+pub(crate) struct Prompts {
+    pub(crate) prefix: Option<Arc<Prefix>>,
+    /// After the prefix; one list a prompt.
+    pub(crate) tokens: Vec<Vec<TokenId>>,
+}
+
+impl Cue {
+    /// Finds the model, clears the cue and takes a place among the conductor's answers in progress.
+    ///
+    /// # Errors
+    /// There is no such model, or the mandate does not allow the cue.
+    pub(crate) fn open(
+        state: &AppState,
+        principal: &Principal,
+        model: &str,
+        params: Params,
+        prompts: usize,
+    ) -> Result<Self, ApiError> {
+        let model = state.models.find(model).ok_or_else(|| ApiError::no_model(model))?;
+        let asked = u32::try_from(prompts).unwrap_or(u32::MAX).saturating_mul(params.n);
+        let (cleared, slot) = state
+            .conductors
+            .take(principal.conductor(), asked, |in_flight| clear(principal, model.target(), in_flight, asked))?;
+        let span = tracing::Span::current();
+        span.record("twin", model.name());
+        let why = params.intent.why.is_some();
+        state.metrics.cue(model.name(), why);
+        let seed = params.seed.map_or_else(draw_seed, Ok)?;
+        let extra = BatonExtra::new(&model, seed, &params.intent, (state.clock)());
+        Ok(Self { model, cleared, slot, params, seed, extra })
+    }
+
+    pub(crate) fn params(&self) -> &Params {
+        &self.params
+    }
+
+    /// Submits `n` answers to each prompt, all or none.
+    ///
+    /// # Errors
+    /// A value does not fit the twin or the model, or the engine refuses.
+    pub(crate) fn submit(
+        self,
+        state: &AppState,
+        prompts: Prompts,
+        top_logprobs: Option<u8>,
+        default_max: Option<usize>,
+    ) -> Result<Generation, ApiError> {
+        let limits = state.engine.limits();
+        let sampling = self.sampling(top_logprobs, limits.vocabulary)?;
+        let slot = Arc::new(self.slot);
+        let mut requests = Vec::new();
+        for tokens in prompts.tokens {
+            let prefix = prompts.prefix.clone();
+            let input = tokens.len() + prefix.as_ref().map_or(0, |prefix| prefix.tokens.len());
+            let room = limits.max_context.saturating_sub(input).max(1);
+            let stop = stop_rules(&self.params, &self.model, &self.cleared, &state.tokenizer, (room, default_max))?;
+            for choice in 0..self.params.n {
+                let sampling = Sampling { seed: choice_seed(self.seed, choice), ..sampling.clone() };
+                requests.push(Generate {
+                    conductor: self.cleared.conductor().clone(),
+                    weight: self.cleared.weight(),
+                    prefix: prefix.clone(),
+                    prompt: tokens.clone(),
+                    sampling,
+                    stop: stop.clone(),
+                });
+            }
+        }
+        let inputs: Vec<usize> = requests.iter().map(Generate::input_len).collect();
+        let streams = state.engine.submit_all(requests)?;
+        let choices = (0..).zip(streams.into_iter().zip(inputs)).map(|(index, (emissions, input))| Choice {
+            index,
+            emissions,
+            engine: state.engine.clone(),
+            text: ChoiceText::new(&state.tokenizer, &self.params.stop),
+            meter: Meter::start(&state.metrics, Arc::clone(&slot)),
+            input,
+        });
+        Ok(Generation::new(choices.collect()))
+    }
+
+    /// The server's defaults, the pack's over them, the caller's over both.
+    fn sampling(&self, top_logprobs: Option<u8>, vocabulary: usize) -> Result<Sampling, ApiError> {
+        let outside = |token: TokenId| token as usize >= vocabulary;
+        let refuse = |field: &str, token: TokenId| {
+            let message = format!("`{field}`: token {token} is outside the vocabulary of {vocabulary} tokens");
+            Err(ApiError::invalid(field, message))
+        };
+        if let Some(token) = self.params.stop_tokens.iter().find(|token| outside(**token)) {
+            return refuse("stop_token_ids", *token);
+        }
+        if let Some((token, _)) = self.params.sampling.logit_bias.iter().find(|(token, _)| outside(*token)) {
+            return refuse("logit_bias", *token);
+        }
+        let base = Sampling { top_logprobs, ..Sampling::default() };
+        let base = match self.model.twin() {
+            Some(twin) => twin.pack.manifest().sampling.over(base),
+            None => base,
+        };
+        Ok(self.params.sampling.over(&base))
+    }
+}
+
+/// When an answer ends. A limit of the pack or of the mandate is the default; asking for more than it is refused.
+fn stop_rules(
+    params: &Params,
+    model: &Model,
+    cleared: &ClearedCue,
+    tokenizer: &Tokenizer,
+    (room, default_max): (usize, Option<usize>),
+) -> Result<StopRules, ApiError> {
+    let pack = model.twin().and_then(|twin| twin.pack.manifest().limits.max_output_tokens);
+    let mandate = cleared.max_tokens().map(|tokens| tokens as usize);
+    let ceiling = pack.into_iter().chain(mandate).min();
+    let max_tokens = match (params.max_tokens.tokens, ceiling) {
+        (Some(asked), Some(ceiling)) if asked > ceiling => {
+            let field = params.max_tokens.field;
+            let whose = if pack == Some(ceiling) { "twin's pack" } else { "mandate" };
+            let message = format!("`{field}` is {asked}, but the {whose} allows answers of {ceiling} tokens at most");
+            return Err(ApiError::invalid(field, message));
+        }
+        (Some(asked), _) => asked,
+        (None, ceiling) => ceiling.into_iter().chain(default_max).min().map_or(room, |most| most.min(room)),
+    };
+    if params.min_tokens > max_tokens {
+        let message = format!("`min_tokens` is {}, but the answer has {max_tokens} tokens at most", params.min_tokens);
+        return Err(ApiError::invalid("min_tokens", message));
+    }
+    Ok(StopRules {
+        max_tokens,
+        min_tokens: params.min_tokens,
+        end_tokens: tokenizer.end_tokens().to_vec(),
+        stop_tokens: params.stop_tokens.clone(),
+        ignore_end: params.ignore_end,
+    })
+}
+
+/// A seed from the operating system, small enough for every JSON reader.
+fn draw_seed() -> Result<u64, ApiError> {
+    let bits = getrandom::u64().map_err(|_| ApiError::internal("the operating system gives no random numbers"))?;
+    Ok(bits >> 11)
+}
+
+/// The first answer has the seed itself, the others have seeds derived from it (the finaliser of `SplitMix64`).
+fn choice_seed(seed: u64, choice: u32) -> u64 {
+    if choice == 0 {
+        return seed;
+    }
+    let mut bits = seed.wrapping_add(u64::from(choice).wrapping_mul(0x9e37_79b9_7f4a_7c15));
+    bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    bits ^ (bits >> 31)
+}
+
+/// What several answers cost together: each prompt counts once.
+pub(crate) fn total(usages: &[Usage], n: usize) -> Usage {
+    let once = || usages.iter().step_by(n.max(1));
+    Usage {
+        input: once().map(|usage| usage.input).sum(),
+        cached: once().map(|usage| usage.cached).sum(),
+        output: usages.iter().map(|usage| usage.output).sum(),
+    }
+}

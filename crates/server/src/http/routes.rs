@@ -1,0 +1,34 @@
+//! Which path leads where.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::Request;
+use axum::middleware::from_fn_with_state;
+use axum::routing::{get, post};
+use tower_http::catch_panic::CatchPanicLayer;
+
+use super::auth::require_key;
+use super::observe::{observe, panicked};
+use crate::error::ApiError;
+use crate::state::AppState;
+use crate::{chat, completions, models, operations};
+
+pub(crate) fn router(state: Arc<AppState>) -> Router {
+    Router::new()
+        .route("/v1/models", get(models::list))
+        .route("/v1/models/{id}", get(models::retrieve))
+        .route("/v1/chat/completions", post(chat::create))
+        .route("/v1/completions", post(completions::create))
+        .route("/health", get(operations::health))
+        .route("/ready", get(operations::ready))
+        .route("/metrics", get(operations::metrics))
+        .fallback(async |request: Request| ApiError::no_route(request.uri().path()))
+        .method_not_allowed_fallback(async |request: Request| {
+            ApiError::method(request.method().as_str(), request.uri().path())
+        })
+        .layer(CatchPanicLayer::custom(panicked))
+        .layer(from_fn_with_state(Arc::clone(&state), require_key))
+        .layer(from_fn_with_state(Arc::clone(&state), observe))
+        .with_state(state)
+}

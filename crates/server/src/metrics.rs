@@ -1,0 +1,103 @@
+//! What Prometheus sees: vLLM's names where vLLM has one, `baton_*` beside them.
+
+mod engine;
+mod meter;
+
+use std::sync::Arc;
+
+use baton_engine::EngineHandle;
+use prometheus_client::encoding::{EncodeLabelSet, text::encode};
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::{Registry, Unit};
+
+use crate::error::Kind;
+use engine::EngineCollector;
+
+pub(crate) use meter::Meter;
+
+/// The content type of [`Metrics::text`].
+pub(crate) const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+const FIRST_TOKEN: [f64; 14] = [0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
+const NEXT_TOKEN: [f64; 12] = [0.002, 0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.2, 0.5, 1.0, 2.5];
+const WHOLE: [f64; 12] = [0.1, 0.3, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 30.0, 60.0, 120.0, 240.0];
+
+/// All that is counted. Clones share it.
+#[derive(Clone)]
+pub(crate) struct Metrics(Arc<Inner>);
+
+struct Inner {
+    registry: Registry,
+    first_token: Histogram,
+    next_token: Histogram,
+    whole: Histogram,
+    ended: Family<Ended, Counter>,
+    cues: Family<CueLabels, Counter>,
+    rejections: Family<Rejection, Counter>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Ended {
+    finished_reason: &'static str,
+}
+
+/// Bounded: only names of models that exist are counted.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct CueLabels {
+    twin: String,
+    why: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Rejection {
+    reason: &'static str,
+}
+
+impl Metrics {
+    pub(crate) fn new(engine: EngineHandle, model: &str) -> Self {
+        let mut registry = Registry::default();
+        let first_token = Histogram::new(FIRST_TOKEN);
+        let next_token = Histogram::new(NEXT_TOKEN);
+        let whole = Histogram::new(WHOLE);
+        let ended = Family::<Ended, Counter>::default();
+        let cues = Family::<CueLabels, Counter>::default();
+        let rejections = Family::<Rejection, Counter>::default();
+        let label = ("model_name".into(), model.to_owned().into());
+        let vllm = registry.sub_registry_with_label(label);
+        for (name, help, histogram) in [
+            ("vllm:time_to_first_token", "From the request to the first token", &first_token),
+            ("vllm:inter_token_latency", "From one token to the next", &next_token),
+            ("vllm:e2e_request_latency", "From the request to the last token", &whole),
+        ] {
+            vllm.register_with_unit(name, help, Unit::Seconds, histogram.clone());
+        }
+        vllm.register("vllm:request_success", "Answers that ended, by reason", ended.clone());
+        vllm.register_collector(Box::new(EngineCollector::new(engine)));
+        registry.register("baton_cues", "Cues that were cleared, with or without a why", cues.clone());
+        registry.register("baton_http_rejections", "Requests that were refused, by reason", rejections.clone());
+        Self(Arc::new(Inner { registry, first_token, next_token, whole, ended, cues, rejections }))
+    }
+
+    /// Counts a cleared cue.
+    pub(crate) fn cue(&self, model: &str, has_why: bool) {
+        let labels = CueLabels { twin: model.to_owned(), why: if has_why { "given" } else { "missing" } };
+        self.0.cues.get_or_create(&labels).inc();
+    }
+
+    /// Counts a request that was answered with an error.
+    pub(crate) fn rejected(&self, kind: Kind) {
+        self.0.rejections.get_or_create(&Rejection { reason: kind.label() }).inc();
+    }
+
+    /// All metrics in Prometheus' text form.
+    ///
+    /// # Errors
+    /// The text could not be written; that would be a fault of this crate.
+    pub(crate) fn text(&self) -> Result<String, std::fmt::Error> {
+        let mut text = String::new();
+        encode(&mut text, &self.0.registry)?;
+        Ok(text)
+    }
+}

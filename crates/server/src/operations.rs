@@ -1,0 +1,40 @@
+//! Routes for those who run the server.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::header;
+use axum::response::{IntoResponse, Response};
+use baton_engine::EngineState;
+use serde_json::json;
+
+use crate::error::ApiError;
+use crate::metrics::CONTENT_TYPE;
+use crate::state::AppState;
+
+/// `GET /health`: the process answers. Needs no key and tells nothing else.
+pub(crate) async fn health() -> Response {
+    Json(json!({"status": "ok"})).into_response()
+}
+
+/// `GET /ready`: the engine has generated a token since the start and takes work.
+pub(crate) async fn ready(State(state): State<Arc<AppState>>) -> Result<Response, ApiError> {
+    let status = state.engine.status();
+    let reason = match (status.state, status.unhealthy) {
+        (EngineState::Draining, _) => "the server is shutting down".to_owned(),
+        (EngineState::Stopped, _) => "the engine has stopped".to_owned(),
+        (EngineState::Running, Some(fault)) => format!("the engine fails: {fault}"),
+        (EngineState::Running, None) if !state.probe.passed() => "no token has been generated yet".to_owned(),
+        (EngineState::Running, None) => {
+            return Ok(Json(json!({"status": "ready", "model": state.models.base.id})).into_response());
+        }
+    };
+    Err(ApiError::not_ready(&reason))
+}
+
+/// `GET /metrics`: everything for Prometheus.
+pub(crate) async fn metrics(State(state): State<Arc<AppState>>) -> Result<Response, ApiError> {
+    let text = state.metrics.text().map_err(|_| ApiError::internal("the metrics could not be written"))?;
+    Ok(([(header::CONTENT_TYPE, CONTENT_TYPE)], text).into_response())
+}

@@ -1,0 +1,93 @@
+//! Rendering and tokenising on blocking threads, a bounded number at once.
+
+use std::sync::Arc;
+
+use baton_contract::TokenId;
+use baton_text::{ChatMessage, ChatTemplate, Tokenizer};
+
+use crate::cue::Prompts;
+use crate::error::ApiError;
+use crate::state::AppState;
+use crate::twins::Model;
+
+/// Runs `work` on a blocking thread once one of the places is free.
+///
+/// # Errors
+/// What `work` says, or that it panicked.
+pub(crate) async fn off_thread<T: Send + 'static>(
+    state: &AppState,
+    work: impl FnOnce(&Tokenizer, &ChatTemplate) -> Result<T, ApiError> + Send + 'static,
+) -> Result<T, ApiError> {
+    let closed = |_| ApiError::internal("the renderers are closed");
+    let permit = Arc::clone(&state.renderers).acquire_owned().await.map_err(closed)?;
+    let (tokenizer, template) = (state.tokenizer.clone(), state.template.clone());
+    let task = tokio::task::spawn_blocking(move || {
+        // Kept until the work is done, even if nobody waits for it any more.
+        let _permit = permit;
+        work(&tokenizer, &template)
+    });
+    task.await.map_err(|_| ApiError::internal("the messages could not be rendered"))?
+}
+
+/// The tokens of a chat, those of the twin's pack apart.
+///
+/// # Errors
+/// The template does not take the messages.
+pub(crate) async fn chat(state: &AppState, model: Model, messages: Vec<ChatMessage>) -> Result<Prompts, ApiError> {
+    off_thread(state, move |tokenizer, template| {
+        let rendered = template.render(&messages, true).map_err(|error| refused(&error))?;
+        let mut tokens = tokenizer.encode_rendered(&rendered);
+        let prefix = model.twin().and_then(|twin| twin.prefix.clone());
+        // The prefix is made so that every chat of the twin begins with it; if a template breaks that, the chat as it
+        // was rendered is what counts.
+        let prefix = prefix.filter(|prefix| tokens.len() > prefix.tokens.len() && tokens.starts_with(&prefix.tokens));
+        if let Some(prefix) = &prefix {
+            tokens.drain(..prefix.tokens.len());
+        } else if model.twin().is_some() {
+            tracing::warn!(twin = model.name(), "the rendered chat does not begin with the pack's prefix");
+        }
+        Ok(Prompts { prefix, tokens: vec![tokens] })
+    })
+    .await
+}
+
+/// The tokens of texts that no template renders; for a twin they follow the tokens of its pack.
+///
+/// # Errors
+/// The thread panicked.
+pub(crate) async fn texts(
+    state: &AppState,
+    model: Model,
+    prompts: Vec<crate::completions::Prompt>,
+) -> Result<Prompts, ApiError> {
+    off_thread(state, move |tokenizer, template| {
+        let prefix = model.twin().and_then(|twin| twin.prefix.clone());
+        let before: Vec<TokenId> = match model.twin() {
+            // Without a place to share from, the pack is a part of each prompt.
+            Some(twin) if prefix.is_none() => {
+                let pack = template
+                    .render(&[ChatMessage::system(&twin.system_text)], false)
+                    .map_err(|error| refused(&error))?;
+                tokenizer.encode_rendered(&pack)
+            }
+            _ => Vec::new(),
+        };
+        let encode = |prompt: crate::completions::Prompt| match prompt {
+            crate::completions::Prompt::Text(text) if model.twin().is_some() => tokenizer.encode(&text),
+            crate::completions::Prompt::Text(text) => tokenizer.encode_prompt(&text),
+            crate::completions::Prompt::Tokens(tokens) => tokens,
+        };
+        let tokens = prompts.into_iter().map(|prompt| [before.clone(), encode(prompt)].concat()).collect();
+        Ok(Prompts { prefix, tokens })
+    })
+    .await
+}
+
+fn refused(error: &baton_text::Error) -> ApiError {
+    if error.is_request_fault() {
+        ApiError::invalid("messages", error.to_string())
+    } else {
+        tracing::error!(%error, "a chat could not be rendered");
+        ApiError::internal("the chat template failed on these messages")
+    }
+}

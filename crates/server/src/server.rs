@@ -1,0 +1,96 @@
+//! The server as its owner sees it.
+
+use std::sync::Arc;
+
+use baton_contract::{ConductorId, Digester, IdError, TwinId};
+use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
+
+use crate::conductors::Conductors;
+use crate::http;
+use crate::metrics::Metrics;
+use crate::probe::Probe;
+use crate::state::AppState;
+use crate::twins::Models;
+use crate::{ServerConfig, Services};
+
+/// Why a server cannot be made.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Two packs, or a pack and the model, have one name.
+    #[error("`{0}` names two things to cue; give each twin its own id, and none the model's")]
+    DuplicateModel(String),
+    /// The pack needs weights that cannot be applied.
+    #[error("the pack of `{0}` has an adapter, and this build applies none; take it out of the folder of packs")]
+    Adapter(TwinId),
+    /// The pack leaves no room for a question.
+    #[error("the pack of `{twin}` has {tokens} tokens, and the model reads {limit} at most; shorten the pack")]
+    PackTooLong {
+        /// Whose pack it is.
+        twin: TwinId,
+        /// Its length.
+        tokens: usize,
+        /// The model's context.
+        limit: usize,
+    },
+    /// The server's own name is not one; a fault of this crate.
+    #[error(transparent)]
+    Name(#[from] IdError),
+}
+
+/// An HTTP server that has not begun to serve.
+pub struct Server {
+    state: Arc<AppState>,
+    probe_as: ConductorId,
+}
+
+/// The conductor that the server's own probe runs as; no key has this name unless an operator gives it one.
+const PROBE: &str = "baton-probe";
+
+impl Server {
+    /// Makes a server; renders and tokenises every pack, which takes a moment.
+    ///
+    /// # Errors
+    /// A pack cannot be served, or two things have one name.
+    pub fn new(config: ServerConfig, services: Services) -> Result<Self, Error> {
+        let Services { engine, tokenizer, template, model, twins, keys, clock } = services;
+        let fingerprint = fingerprint(&model.digest);
+        let metrics = Metrics::new(engine.clone(), &model.id);
+        let models = Models::new(model, twins, &tokenizer, &template, engine.limits().max_context)?;
+        let state = AppState {
+            started: clock(),
+            renderers: Arc::new(Semaphore::new(config.render_workers.max(1))),
+            config: Arc::new(config),
+            engine,
+            tokenizer,
+            template,
+            models,
+            keys,
+            clock,
+            conductors: Conductors::default(),
+            metrics,
+            probe: Probe::default(),
+            fingerprint,
+        };
+        Ok(Self { state: Arc::new(state), probe_as: PROBE.parse()? })
+    }
+
+    /// Serves `listener` until `shutdown` is ready, then lets requests in progress end within the drain limit.
+    ///
+    /// The engine is not stopped: drain it afterwards. `/ready` tells of a shutdown once the engine drains.
+    pub async fn serve(self, listener: TcpListener, shutdown: impl Future<Output = ()>) {
+        let Self { state, probe_as } = self;
+        let token = state.tokenizer.end_tokens().first().copied().unwrap_or_default();
+        let probe = tokio::spawn(state.probe.clone().run(state.engine.clone(), probe_as, token));
+        let config = Arc::clone(&state.config);
+        http::serve(listener, http::router(state), config, shutdown).await;
+        probe.abort();
+    }
+}
+
+/// Changes with the weights and with this build, as OpenAI's `system_fingerprint` does.
+fn fingerprint(model: &baton_contract::Digest) -> String {
+    let version = env!("CARGO_PKG_VERSION").as_bytes();
+    let digest = Digester::new("baton system fingerprint v1").field(model.as_bytes()).field(version).finish();
+    format!("fp_{}", digest.short())
+}

@@ -1,0 +1,33 @@
+//! What every route can reach.
+
+use std::sync::Arc;
+
+use baton_engine::EngineHandle;
+use baton_text::{ChatTemplate, Tokenizer};
+use tokio::sync::Semaphore;
+
+use crate::conductors::Conductors;
+use crate::metrics::Metrics;
+use crate::probe::Probe;
+use crate::twins::Models;
+use crate::{Clock, Keys, ServerConfig};
+
+/// Shared by all requests.
+pub(crate) struct AppState {
+    pub(crate) config: Arc<ServerConfig>,
+    pub(crate) engine: EngineHandle,
+    pub(crate) tokenizer: Tokenizer,
+    pub(crate) template: ChatTemplate,
+    pub(crate) models: Models,
+    pub(crate) keys: Keys,
+    pub(crate) clock: Clock,
+    /// When the server came up, seconds since 1970.
+    pub(crate) started: i64,
+    pub(crate) conductors: Conductors,
+    pub(crate) metrics: Metrics,
+    pub(crate) probe: Probe,
+    /// Bounds the prompts that are rendered at once.
+    pub(crate) renderers: Arc<Semaphore>,
+    /// Model, weights and version of this build.
+    pub(crate) fingerprint: String,
+}

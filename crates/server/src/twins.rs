@@ -1,0 +1,126 @@
+//! The twins that are served, each with the tokens that its cues share.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use baton_authority::Target;
+use baton_contract::{Digest, Digester, Prefix, TwinId};
+use baton_pack::{Date, Pack};
+use baton_text::{ChatTemplate, Tokenizer, pack_prefix};
+
+use crate::{Error, ModelCard};
+
+/// A pack, ready to be cued.
+#[derive(Debug)]
+pub(crate) struct Twin {
+    pub(crate) pack: Pack,
+    /// What the model reads before every cue.
+    pub(crate) system_text: String,
+    /// Its tokens, shared by all cues; absent if the model's template offers no place to share from.
+    pub(crate) prefix: Option<Arc<Prefix>>,
+}
+
+/// All that a client may write as `model`.
+#[derive(Debug)]
+pub(crate) struct Models {
+    pub(crate) base: ModelCard,
+    pub(crate) twins: BTreeMap<TwinId, Arc<Twin>>,
+}
+
+/// One of them.
+#[derive(Clone, Debug)]
+pub(crate) enum Model {
+    Base(ModelCard),
+    Twin(Arc<Twin>),
+}
+
+impl Models {
+    pub(crate) fn new(
+        base: ModelCard,
+        packs: Vec<Pack>,
+        tokenizer: &Tokenizer,
+        template: &ChatTemplate,
+        max_context: usize,
+    ) -> Result<Self, Error> {
+        let mut twins = BTreeMap::new();
+        for pack in packs {
+            let id = pack.id().clone();
+            if pack.has_adapter() {
+                return Err(Error::Adapter(id));
+            }
+            let system_text = pack.system_text();
+            let tokens = pack_prefix(tokenizer, template, &system_text);
+            if tokens.len() >= max_context {
+                return Err(Error::PackTooLong { twin: id, tokens: tokens.len(), limit: max_context });
+            }
+            let prefix = (!tokens.is_empty()).then(|| {
+                let digest = prefix_digest(base.digest, pack.digest(), &tokens);
+                Arc::new(Prefix { digest, label: id.to_string(), tokens })
+            });
+            if prefix.is_none() {
+                tracing::warn!(twin = %id, "the chat template gives the pack no place to share; it is computed per cue");
+            }
+            let twin = Arc::new(Twin { pack, system_text, prefix });
+            if id.as_str() == base.id || twins.insert(id.clone(), twin).is_some() {
+                return Err(Error::DuplicateModel(id.to_string()));
+            }
+        }
+        Ok(Self { base, twins })
+    }
+
+    pub(crate) fn find(&self, name: &str) -> Option<Model> {
+        if name == self.base.id {
+            return Some(Model::Base(self.base.clone()));
+        }
+        let id: TwinId = name.parse().ok()?;
+        self.twins.get(&id).map(|twin| Model::Twin(Arc::clone(twin)))
+    }
+
+    /// The base model first, then the twins by name.
+    pub(crate) fn all(&self) -> impl Iterator<Item = Model> {
+        let twins = self.twins.values().map(|twin| Model::Twin(Arc::clone(twin)));
+        std::iter::once(Model::Base(self.base.clone())).chain(twins)
+    }
+}
+
+impl Model {
+    pub(crate) fn name(&self) -> &str {
+        match self {
+            Self::Base(card) => &card.id,
+            Self::Twin(twin) => twin.pack.id().as_str(),
+        }
+    }
+
+    pub(crate) fn target(&self) -> Target {
+        match self {
+            Self::Base(_) => Target::Base,
+            Self::Twin(twin) => Target::Twin(twin.pack.id().clone()),
+        }
+    }
+
+    pub(crate) fn twin(&self) -> Option<&Twin> {
+        match self {
+            Self::Base(_) => None,
+            Self::Twin(twin) => Some(twin),
+        }
+    }
+}
+
+impl Twin {
+    /// Whether the pack's review was due before the day of `now`, seconds since 1970, in UTC.
+    pub(crate) fn is_stale(&self, now: i64) -> bool {
+        self.pack.is_stale(date(now))
+    }
+}
+
+/// Everything that the keys and values of these tokens depend on, as far as this crate knows it.
+fn prefix_digest(model: Digest, pack: Digest, tokens: &[u32]) -> Digest {
+    let tokens: Vec<u8> = tokens.iter().flat_map(|token| token.to_le_bytes()).collect();
+    Digester::new("baton prefix v1").field(model.as_bytes()).field(pack.as_bytes()).field(&tokens).finish()
+}
+
+/// The day of a time, seconds since 1970, in UTC.
+fn date(now: i64) -> Date {
+    let time = jiff::Timestamp::from_second(now).unwrap_or(jiff::Timestamp::MAX);
+    time.to_zoned(jiff::tz::TimeZone::UTC).date()
+}

@@ -1,0 +1,214 @@
+//! A server on a free port: a tokenizer in which every byte is a token, two twins, a stopped clock, an engine that
+//! answers by a script.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+
+use baton_authority::{Cleared, InstallationSecret, KEY_RANDOM_BYTES, KeyRing, Mandate};
+use baton_contract::{Digest, TokenId};
+use baton_engine::EngineHandle;
+use baton_pack::Pack;
+use baton_server::{Keys, ModelCard, Server, ServerConfig, Services};
+use baton_testkit::{Control, Script, engine_with, limits};
+use baton_text::{ChatTemplate, SpecialTokens, Tokenizer, TokenizerSpec};
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+
+use super::client::{Client, Reply};
+
+/// The model's own name.
+pub(crate) const BASE: &str = "byte-model";
+/// 2026-01-02 in UTC.
+const NOW: i64 = 1_767_312_000;
+const END: TokenId = 257;
+const TEMPLATE: &str = "{% for message in messages %}<|im_start|>{{ message.role }}\n{{ message.content }}<|im_end|>\n\
+                        {% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}";
+
+/// A server and what is behind it.
+pub(crate) struct Fixture {
+    pub(crate) address: SocketAddr,
+    pub(crate) engine: EngineHandle,
+    pub(crate) control: Control,
+    /// May do everything.
+    pub(crate) ada: String,
+    /// May cue `ux` only, two answers at once, of 20 tokens.
+    pub(crate) bob: String,
+    pub(crate) keys: Keys,
+    shutdown: Option<oneshot::Sender<()>>,
+    served: JoinHandle<()>,
+}
+
+/// Answers every prompt with `text` and then ends.
+pub(crate) fn says(text: &str) -> Script {
+    let tokens: Vec<TokenId> = text.bytes().map(TokenId::from).collect();
+    Script::replies(259, move |_| tokens.clone())
+}
+
+/// Answers every prompt with what was asked last.
+pub(crate) fn parrot() -> Script {
+    Script::replies(259, |input| {
+        let end = input.iter().rposition(|token| *token == END).unwrap_or(input.len());
+        let start = input[..end].iter().rposition(|token| *token == TokenId::from(b'\n')).map_or(0, |at| at + 1);
+        input[start..end].to_vec()
+    })
+}
+
+/// Goes on for ever, one letter after the other.
+pub(crate) fn alphabet() -> Script {
+    Script::new(259, |turn| TokenId::from(b'a') + TokenId::try_from(turn.position % 26).unwrap())
+}
+
+pub(crate) async fn serve(script: Script) -> Fixture {
+    serve_with(script, ServerConfig::default(), |_| {}).await
+}
+
+pub(crate) async fn serve_with(
+    script: Script,
+    config: ServerConfig,
+    change: impl FnOnce(&mut baton_scheduler::SchedulerConfig),
+) -> Fixture {
+    let mut scheduler = limits();
+    change(&mut scheduler);
+    let (engine, control) = engine_with(scheduler, script);
+    let tokenizer = tokenizer();
+    let template = ChatTemplate::compile(TEMPLATE, &tokenizer).unwrap();
+    let (ring, ada, bob) = ring();
+    let keys = Keys::new(ring);
+    let services = Services {
+        engine: engine.clone(),
+        template,
+        tokenizer,
+        model: ModelCard { id: BASE.to_owned(), digest: Digest::of(b"weights") },
+        twins: vec![pack("ux"), pack("security")],
+        keys: keys.clone(),
+        clock: Arc::new(|| NOW),
+    };
+    let server = Server::new(config, services).unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let (shutdown, stopped) = oneshot::channel::<()>();
+    let served = tokio::spawn(server.serve(listener, async move {
+        // Dropping the sender is a shutdown too.
+        let _ = stopped.await;
+    }));
+    Fixture { address, engine, control, ada, bob, keys, shutdown: Some(shutdown), served }
+}
+
+impl Fixture {
+    pub(crate) async fn client(&self) -> Client {
+        Client::connect(self.address).await
+    }
+
+    /// Begins the shutdown.
+    pub(crate) fn stop(&mut self) {
+        self.shutdown.take();
+    }
+
+    /// Waits for the end of the server.
+    pub(crate) async fn over(self) {
+        self.served.await.unwrap();
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> Reply {
+        let mut client = self.client().await;
+        client.send(&request("GET", path, &self.ada, "")).await;
+        client.reply().await
+    }
+
+    pub(crate) async fn post(&self, path: &str, body: &Value) -> Reply {
+        self.post_as(&self.ada, path, body).await
+    }
+
+    pub(crate) async fn post_as(&self, key: &str, path: &str, body: &Value) -> Reply {
+        let mut client = self.client().await;
+        client.send(&request("POST", path, key, &body.to_string())).await;
+        client.reply().await
+    }
+
+    /// A chat with the base model, with these fields beside the usual ones.
+    pub(crate) async fn chat(&self, fields: Value) -> Reply {
+        self.post("/v1/chat/completions", &chat_body(fields)).await
+    }
+
+    /// Waits until the server's own probe is over, nothing is in flight and every block is free, reusable or pinned.
+    pub(crate) async fn quiet(&self) {
+        loop {
+            let status = self.engine.status();
+            let blocks = status.scheduler.blocks;
+            let probed = status.counters.generated_tokens > 0;
+            if probed && status.in_flight == 0 && blocks.free + blocks.pinned + blocks.reusable == blocks.total {
+                return;
+            }
+            tokio::task::yield_now().await;
+        }
+    }
+}
+
+/// A chat body of the base model, with these fields beside the usual ones.
+pub(crate) fn chat_body(fields: Value) -> Value {
+    let mut body = json!({"model": BASE, "messages": [{"role": "user", "content": "Hi"}]});
+    let Value::Object(fields) = fields else { panic!("fields are an object") };
+    body.as_object_mut().unwrap().extend(fields);
+    body
+}
+
+/// A request as it goes over the wire.
+pub(crate) fn request(method: &str, path: &str, key: &str, body: &str) -> Vec<u8> {
+    let length = body.len();
+    format!(
+        "{method} {path} HTTP/1.1\r\nhost: baton\r\nauthorization: Bearer {key}\r\nx-request-id: test\r\n\
+         content-type: application/json\r\ncontent-length: {length}\r\n\r\n{body}"
+    )
+    .into_bytes()
+}
+
+/// Hides what differs from run to run: ids and drawn seeds.
+pub(crate) fn masked(mut value: Value) -> String {
+    if let Some(id) = value.get_mut("id")
+        && let Some((label, rest)) = id.as_str().and_then(|id| id.split_once('-'))
+        && rest.len() == 32
+    {
+        *id = json!(format!("{label}-ID"));
+    }
+    serde_json::to_string_pretty(&value).unwrap()
+}
+
+fn tokenizer() -> Tokenizer {
+    let itself = |byte: u8| matches!(byte, b'!'..=b'~' | 0xA1..=0xAC | 0xAE..=0xFF);
+    let mut shifted = 0x100..;
+    let bytes = (0..=u8::MAX).map(|byte| {
+        let code = if itself(byte) { u32::from(byte) } else { shifted.next().unwrap() };
+        char::from_u32(code).unwrap().to_string()
+    });
+    let special = ["<|im_start|>", "<|im_end|>", "<|endoftext|>"].map(str::to_owned);
+    Tokenizer::from_gguf(TokenizerSpec {
+        model: "gpt2".to_owned(),
+        pre: Some("smollm".to_owned()),
+        tokens: bytes.chain(special).collect(),
+        token_types: [vec![1; 256], vec![3; 3]].concat(),
+        merges: Vec::new(),
+        special: SpecialTokens { eos: Some(END), ..SpecialTokens::default() },
+    })
+    .unwrap()
+}
+
+fn pack(id: &str) -> Pack {
+    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/packs").join(id);
+    Pack::load(&dir).unwrap()
+}
+
+fn ring() -> (KeyRing, String, String) {
+    let mut ring = KeyRing::new(InstallationSecret::new([1; 32]));
+    let bobs = Cleared::Only(vec!["ux".parse().unwrap()]);
+    let bobs = Mandate { twins: bobs, max_in_flight: 2, weight: 1, max_tokens: Some(20) };
+    let created = jiff::Timestamp::UNIX_EPOCH;
+    let mut issue = |byte: u8, name: &str, mandate| {
+        let key = ring.issue(&[byte; KEY_RANDOM_BYTES], name.parse().unwrap(), mandate, created).unwrap();
+        key.text.to_string()
+    };
+    let (ada, bob) = (issue(1, "ada", Mandate::default()), issue(2, "bob", bobs));
+    (ring, ada, bob)
+}
