@@ -20,7 +20,7 @@ pub enum Error {
     Refused(String),
     /// The template failed on these messages.
     #[error("the chat template failed: {0}")]
-    Render(#[source] minijinja::Error),
+    Render(String),
 }
 
 impl Error {

@@ -34,3 +34,6 @@ pub use prefix::pack_prefix;
 pub use stop::{StopMatcher, Stopping};
 pub use template::{ChatTemplate, Rendered};
 pub use tokenizer::{SpecialTokens, Tokenizer, TokenizerSpec};
+
+#[cfg(test)]
+mod tests;

@@ -18,12 +18,12 @@ use crate::{ChatMessage, Error, Tokenizer};
 
 /// Longest template source, in bytes: longer ones can exhaust the compiler's stack whatever its size.
 const SOURCE_LIMIT: usize = 32 << 10;
-/// Stack of the thread that compiles: nesting is bounded by `SOURCE_LIMIT` alone.
-const COMPILE_STACK: usize = 64 << 20;
-/// What a template may cost: one an instruction, and one for 64 bytes that it makes. More for each message, and one for
-/// each byte of content.
-const FUEL: u64 = 100_000;
-const FUEL_PER_MESSAGE: u64 = 5_000;
+/// Stack of the threads that compile and render: values can be nested as deep as `FUEL` lets them, and are dropped
+/// level by level. It is reserved, not used.
+const STACK: usize = 256 << 20;
+/// What a template may cost: one an instruction, and one for 64 bytes that it makes. A real one takes about a hundred for
+/// each message and a tenth of its content's bytes.
+const FUEL: u64 = 1_000_000;
 /// Macros that may call each other.
 const RECURSION_LIMIT: usize = 50;
 const NAME: &str = "chat";
@@ -72,16 +72,8 @@ impl ChatTemplate {
         if has_marks(source) {
             return Err(Error::BadTemplate("it uses the noncharacters U+FDD0 or U+FDD1".to_owned()));
         }
-        let source = source.to_owned();
-        let tokenizer = tokenizer.clone();
-        let on_big_stack = move || Self::compile_here(source, tokenizer);
-        thread::Builder::new()
-            .name("baton-template".to_owned())
-            .stack_size(COMPILE_STACK)
-            .spawn(on_big_stack)
-            .map_err(|error| Error::BadTemplate(format!("no thread to compile it on: {error}")))?
-            .join()
-            .map_err(|_| Error::BadTemplate("compiling it panicked".to_owned()))?
+        on_big_stack(|| Self::compile_here(source.to_owned(), tokenizer.clone()))
+            .unwrap_or_else(|| Err(Error::BadTemplate("compiling it failed".to_owned())))
     }
 
     fn compile_here(source: String, tokenizer: Tokenizer) -> Result<Self, Error> {
@@ -105,8 +97,9 @@ impl ChatTemplate {
     /// # Errors
     /// If the template refuses the messages (the caller's fault), or fails.
     pub fn render(&self, messages: &[ChatMessage], add_generation_prompt: bool) -> Result<Rendered, Error> {
-        let inner = &self.inner;
-        inner.render(&place_system(messages, inner.system), add_generation_prompt)
+        let placed = place_system(messages, self.inner.system);
+        on_big_stack(|| self.inner.render(&placed, add_generation_prompt))
+            .unwrap_or_else(|| Err(Error::Render("it panicked, or there was no thread to run it on".to_owned())))
     }
 }
 
@@ -117,20 +110,17 @@ impl Inner {
             .iter()
             .map(|message| context! { role => message.role.name(), content => shield.mark(&message.content) })
             .collect();
-        let bytes: usize = messages.iter().map(|message| message.content.len()).sum();
-        let fuel = FUEL + FUEL_PER_MESSAGE * messages.len() as u64 + bytes as u64;
-        let mut environment = self.environment.clone();
-        environment.set_fuel(Some(fuel));
         let context = context! {
             messages => shown,
             add_generation_prompt => add_generation_prompt,
             bos_token => self.bos.as_str(),
             eos_token => self.eos.as_str(),
         };
-        let rendered = environment.get_template(NAME).and_then(|template| template.render(context));
+        let rendered = self.environment.get_template(NAME).and_then(|template| template.render(context));
         rendered.map(|marked| Rendered { marked }).map_err(|error| match refusal(&error) {
             Some(reason) => Error::Refused(reason),
-            None => Error::Render(error),
+            // As text, because the error holds the template's values, to be dropped here where there is stack for it.
+            None => Error::Render(error.to_string()),
         })
     }
 
@@ -171,6 +161,14 @@ impl fmt::Debug for ChatTemplate {
     }
 }
 
+/// Runs `work` on a thread with `STACK`; none if it panics or there is no thread.
+fn on_big_stack<T: Send>(work: impl FnOnce() -> T + Send) -> Option<T> {
+    thread::scope(|scope| {
+        let builder = thread::Builder::new().name("baton-template".to_owned()).stack_size(STACK);
+        builder.spawn_scoped(scope, work).ok()?.join().ok()
+    })
+}
+
 /// Carries the text that a template gave to `raise_exception`.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
@@ -192,6 +190,7 @@ fn environment() -> Result<Environment<'static>, minijinja::Error> {
     let mut environment = Environment::new();
     environment.set_syntax(syntax);
     environment.set_recursion_limit(RECURSION_LIMIT);
+    environment.set_fuel(Some(FUEL));
     environment.set_unknown_method_callback(minijinja_contrib::pycompat::unknown_method_callback);
     environment.add_function("raise_exception", |reason: String| -> Result<Value, minijinja::Error> {
         Err(minijinja::Error::new(ErrorKind::InvalidOperation, "raise_exception").with_source(Raised(reason)))

@@ -1,0 +1,7 @@
+//! What must hold of the crate as a whole, on a small vocabulary. The real one is tested against its reference by the
+//! integration tests.
+
+mod chat;
+mod fixture;
+mod stream;
+mod words;
