@@ -1,5 +1,7 @@
 //! The default model's tokenizer and template against their references: see `tests/fixtures/tokenizer/make.py`.
 
+#![expect(clippy::unwrap_used, reason = "a test ends at the first thing that is wrong")]
+
 use baton_contract::TokenId;
 use baton_decoder::GgufFile;
 use baton_text::{ChatMessage, ChatTemplate, Detokenizer, Role, SpecialTokens, Tokenizer, TokenizerSpec, pack_prefix};
