@@ -175,8 +175,9 @@ impl Tokenizer {
         tokens
     }
 
-    /// The engine's patterns may give up on a run of a million blanks or more: the halves of such a text are encoded
-    /// apart.
+    /// The cost grows with the length of the text and little more, whatever the text. In a run of more than a million
+    /// blanks the engine's pattern gives up and takes the rest as one word, where the reference may cut it otherwise.
+    /// Should it refuse a text altogether, its halves are encoded apart.
     fn encode_words(&self, text: &str, tokens: &mut Vec<TokenId>) {
         if let Ok(encoding) = self.inner.engine.encode_fast(text, false) {
             tokens.extend_from_slice(encoding.get_ids());
