@@ -11,6 +11,8 @@
 //!   so the instruction set is a matter of speed only.
 //!
 //! There are no globals: [`Kernels`] carries the thread pool and the instruction set, and is passed in.
+#![expect(clippy::inline_always, reason = "vector code must end up in functions compiled for its instructions")]
+#![expect(clippy::many_single_char_names, reason = "formulas keep the letters that they are known by")]
 #![expect(unsafe_code, reason = "tasks write disjoint parts of one slice, and vector instructions are unsafe to call")]
 
 mod activation;

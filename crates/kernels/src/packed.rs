@@ -16,7 +16,7 @@ pub(crate) const GROUP: usize = 32;
 
 /// A matrix of weights [outputs, inputs].
 ///
-/// Q4_0, Q4_1, Q5_0, Q5_1 and Q8_0 are kept as they are and multiplied as whole numbers; F32, F16 and BF16 are multiplied in
+/// `Q4_0`, `Q4_1`, `Q5_0`, `Q5_1` and `Q8_0` are kept as they are and multiplied as whole numbers; F32, F16 and BF16 are multiplied in
 /// f32. The other GGUF forms are converted to F16 when packed and multiplied in f32: they lose at most one part in 2048 of
 /// a weight and take two bytes each.
 #[derive(Clone, Debug)]

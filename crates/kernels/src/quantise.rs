@@ -44,7 +44,7 @@ impl Kernels {
         self.rows(rows, width, &|first, rows| {
             let (start, len) = (first * groups, rows * groups);
             // SAFETY: row tiles do not overlap.
-            let tile = unsafe {
+            let mut tile = unsafe {
                 RowMut {
                     codes: codes.part(first * width, rows * width),
                     scales: scales.part(start, len),
@@ -52,12 +52,12 @@ impl Kernels {
                     scaled_sums: scaled_sums.part(start, len),
                 }
             };
-            self.quantise_groups(&x[first * width..][..rows * width], tile);
+            self.quantise_groups(&x[first * width..][..rows * width], &mut tile);
         });
         quantities
     }
 
-    fn quantise_groups(&self, x: &[f32], to: RowMut<'_>) {
+    fn quantise_groups(&self, x: &[f32], to: &mut RowMut<'_>) {
         let (x, codes) = (x.as_chunks::<GROUP>().0, to.codes.as_chunks_mut::<GROUP>().0);
         for (index, (x, codes)) in x.iter().zip(codes).enumerate() {
             let (scale, sum) = self.quantise_group(x, codes);

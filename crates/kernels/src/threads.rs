@@ -128,6 +128,7 @@ impl Shared {
         workers: &[JoinHandle<()>],
     ) -> Result<(), Box<dyn Any + Send>> {
         let task: *const Task<'_> = task;
+        #[expect(clippy::transmute_ptr_to_ptr, reason = "a cast cannot change a lifetime")]
         // SAFETY: only the lifetime is widened. The pointer is used by workers inside this run alone, and this function
         // does not return before the last of them has left.
         let task: *const Task<'static> = unsafe { std::mem::transmute::<*const Task<'_>, *const Task<'static>>(task) };

@@ -190,10 +190,13 @@ fn rotation_and_cache_writes() {
     }
 }
 
+/// Rows and context of each span, and the blocks that all share.
+type Case = (Heads, DType, &'static [(usize, usize)], usize, AttentionParams);
+
 #[test]
 fn attention_over_scattered_blocks() {
     let plain = AttentionParams { scale: 0.125, softcap: None, window: None };
-    let table: [(Heads, DType, &[(usize, usize)], usize, AttentionParams); 8] = [
+    let table: [Case; 8] = [
         (Heads { query: 9, kv: 3, dim: 64 }, DType::F16, &[(1, 1), (1, 33), (1, 300), (40, 40)], 0, plain),
         (Heads { query: 9, kv: 3, dim: 64 }, DType::F16, &[(17, 150), (1, 129), (64, 257)], 0, plain),
         (Heads { query: 9, kv: 3, dim: 64 }, DType::F16, &[(1, 300), (1, 290), (1, 261), (3, 280), (1, 259)], 8, plain),

@@ -1,4 +1,5 @@
 //! Wrong arguments are refused in words, and nothing is computed.
+#![expect(clippy::unwrap_used, reason = "a test that cannot make its inputs fails")]
 
 mod common;
 
@@ -12,6 +13,9 @@ use common::{Random, blank_pages};
 
 const HEADS: Heads = Heads { query: 4, kv: 2, dim: 8 };
 const PARAMS: AttentionParams = AttentionParams { scale: 1.0, softcap: None, window: None };
+
+/// Something done to a good layout.
+type Spoil = fn(&mut Layout);
 
 fn refusal<T>(outcome: Result<T>) -> String {
     outcome.err().expect("a refusal").to_string()
@@ -31,7 +35,7 @@ fn layout() -> Layout {
 fn layouts() {
     let kernels = Kernels::new(1);
     let rope = Rope::new(&[0.1; 4], 64, RopeStyle::Halves, 1.0);
-    let table: [(fn(&mut Layout), &str); 12] = [
+    let table: [(Spoil, &str); 12] = [
         (|l| l.positions = vec![32], "the batch layout is wrong: 1 rows come with 1 positions and 2 slots"),
         (|l| l.slots = vec![32], "the batch layout is wrong: 2 rows come with 2 positions and 1 slots"),
         (|l| l.slots = vec![32, 128], "slot 128 is out of range: there are 128"),

@@ -146,9 +146,9 @@ impl Kernels {
             tops: Parts::new(&mut tops),
             values: Parts::new(&mut values.spare_capacity_mut()[..slots * dim]),
         };
-        self.pool.run(units.units.len() * kv, &|task| {
+        self.pool.run(units.all.len() * kv, &|task| {
             // SAFETY: there are no kernels of this set where it is not available.
-            unsafe { unit(work, &units.units[task / kv], task % kv, &partials) };
+            unsafe { unit(work, &units.all[task / kv], task % kv, &partials) };
         });
         self.pool.run(units.merged.len(), &|task| {
             // SAFETY: as above.

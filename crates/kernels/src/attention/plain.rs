@@ -46,7 +46,9 @@ impl<T: Element> Cache<'_, T> {
             }
             largest = new;
         }
-        out.iter_mut().for_each(|out| *out /= sum);
+        for out in out {
+            *out /= sum;
+        }
     }
 
     /// Elements are multiplied and added from the first to the last, each with one rounding.

@@ -25,7 +25,7 @@ pub(crate) struct Unit<'a> {
 /// Work whose order does not matter, and what must follow it.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Units<'a> {
-    pub(crate) units: Vec<Unit<'a>>,
+    pub(crate) all: Vec<Unit<'a>>,
     /// Rows whose partitions are to be merged.
     pub(crate) merged: Vec<usize>,
     /// [tokens] Where the partial results of a row begin, counted in partitions.
@@ -61,7 +61,7 @@ impl<'a> Units<'a> {
         for first in (span.first_row..end).step_by(UNIT_ROWS) {
             let rows = first..(first + UNIT_ROWS).min(end);
             let partitions = partitions(rows.clone(), layout, params);
-            self.units.push(Unit { rows, blocks: &span.blocks, partitions, partial: false });
+            self.all.push(Unit { rows, blocks: &span.blocks, partitions, partial: false });
         }
     }
 
@@ -69,7 +69,9 @@ impl<'a> Units<'a> {
     fn group(&mut self, group: &'a [SpanLayout], layout: &Layout, params: &AttentionParams, few: bool) {
         let shared = group.iter().map(SpanLayout::shared_partitions).min().unwrap_or(0);
         if (group.len() == 1 || shared == 0) && !few {
-            group.iter().for_each(|span| self.whole(span, layout, params));
+            for span in group {
+                self.whole(span, layout, params);
+            }
             return;
         }
         let shared = if group.len() == 1 { 0 } else { shared };
@@ -94,7 +96,7 @@ impl<'a> Units<'a> {
     fn split(&mut self, rows: &Range<usize>, blocks: &'a [u32], partitions: Range<usize>) {
         for partition in partitions {
             let partitions = partition..partition + 1;
-            self.units.push(Unit { rows: rows.clone(), blocks, partitions, partial: true });
+            self.all.push(Unit { rows: rows.clone(), blocks, partitions, partial: true });
         }
     }
 }
@@ -112,14 +114,15 @@ fn shares(first: &SpanLayout, span: &SpanLayout) -> bool {
     span.rows <= NARROW && span.shared_blocks == blocks && span.blocks[..blocks] == first.blocks[..blocks]
 }
 
+/// The smallest range that holds both.
+pub(crate) fn cover(a: Range<usize>, b: Range<usize>) -> Range<usize> {
+    a.start.min(b.start)..a.end.max(b.end)
+}
+
 /// The partitions that any of these rows sees.
 fn partitions(rows: Range<usize>, layout: &Layout, params: &AttentionParams) -> Range<usize> {
-    let mut seen = usize::MAX..0;
-    for &position in &layout.positions[rows] {
-        let partitions = params.partitions(position as usize);
-        seen = seen.start.min(partitions.start)..seen.end.max(partitions.end);
-    }
-    seen
+    let seen = layout.positions[rows].iter().map(|&position| params.partitions(position as usize));
+    seen.reduce(cover).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -149,7 +152,7 @@ mod tests {
             let partial = if unit.partial { " partial" } else { "" };
             format!("rows {:?} of span {of}, partitions {:?}{partial}", unit.rows, unit.partitions)
         };
-        units.units.iter().map(line).collect()
+        units.all.iter().map(line).collect()
     }
 
     #[test]

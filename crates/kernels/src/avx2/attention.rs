@@ -12,7 +12,7 @@ use std::mem::MaybeUninit;
 use std::ops::Range;
 
 use super::{Float, array, load};
-use crate::attention::units::Unit;
+use crate::attention::units::{Unit, cover};
 use crate::attention::{AttentionParams, PARTITION, Work};
 use crate::lanes::{Lanes, exp, sum8};
 use crate::pages::Element;
@@ -50,17 +50,18 @@ pub(crate) fn unit<T: Element>(work: &Work<'_, T>, unit: &Unit<'_>, kv_head: usi
     let Heads { query: heads, dim, .. } = work.cache.heads;
     let group = work.cache.heads.group();
     let lines = unit.rows.len() * group;
+    let place = |line: usize| (unit.rows.start + line / group, kv_head * group + line % group);
     let mut scratch = Scratch {
         weights: vec![0.0; lines * PARTITION],
         values: vec![0.0; lines * dim],
         tops: vec![[0.0; 2]; lines],
         wide: vec![0.0; if lines < MANY_LINES { 0 } else { BLOCK * dim }],
     };
-    let mut states = vec![[f32::NEG_INFINITY, 0.0]; if unit.partial { 0 } else { lines }];
+    let mut states = vec![[f32::NEG_INFINITY, 0.0]; lines];
     for partition in unit.partitions.clone() {
         compute(work, unit, kv_head, partition, &mut scratch);
-        for line in 0..lines {
-            let (row, head) = (unit.rows.start + line / group, kv_head * group + line % group);
+        for (line, state) in states.iter_mut().enumerate() {
+            let (row, head) = place(line);
             let seen = work.params.partitions(work.layout.positions[row] as usize);
             if !seen.contains(&partition) {
                 continue;
@@ -75,12 +76,15 @@ pub(crate) fn unit<T: Element>(work: &Work<'_, T>, unit: &Unit<'_>, kv_head: usi
             } else {
                 // SAFETY: one unit computes this row, and one task this head.
                 let out = unsafe { work.out.part((row * heads + head) * dim, dim) };
-                merge(&mut states[line], out, scratch.tops[line], values);
+                merge(state, out, scratch.tops[line], values);
             }
         }
     }
+    if unit.partial {
+        return;
+    }
     for (line, [_, sum]) in states.into_iter().enumerate() {
-        let (row, head) = (unit.rows.start + line / group, kv_head * group + line % group);
+        let (row, head) = place(line);
         // SAFETY: as above.
         divide(unsafe { work.out.part((row * heads + head) * dim, dim) }, sum);
     }
@@ -134,13 +138,9 @@ fn compute<T: Element>(work: &Work<'_, T>, unit: &Unit<'_>, kv_head: usize, part
     let group = work.cache.heads.group();
     let first_key = partition * PARTITION;
     // The keys of this partition that any row sees, counted from its first.
-    let mut seen = PARTITION..0;
-    for row in unit.rows.clone() {
-        let row = visible(work.params, work.layout.positions[row], first_key);
-        if !row.is_empty() {
-            seen = seen.start.min(row.start)..seen.end.max(row.end);
-        }
-    }
+    let rows = work.layout.positions[unit.rows.clone()].iter();
+    let rows = rows.map(|&position| visible(work.params, position, first_key)).filter(|keys| !keys.is_empty());
+    let seen = rows.reduce(cover).unwrap_or_default();
     let blocks = seen.start / BLOCK..seen.end.div_ceil(BLOCK);
 
     let lines = scratch.tops.len();
@@ -347,8 +347,8 @@ fn square<T: Float, const LINES: usize, const VECTORS: usize>(
         for vector in 0..VECTORS {
             // SAFETY: checked above.
             let row = unsafe { T::eight(rows.as_ptr().add(step * stride + 8 * vector)) };
-            for line in 0..LINES {
-                sums[line][vector] = _mm256_fmadd_ps(factor[line], row, sums[line][vector]);
+            for (sums, factor) in sums.iter_mut().zip(factor) {
+                sums[vector] = _mm256_fmadd_ps(factor, row, sums[vector]);
             }
         }
     }

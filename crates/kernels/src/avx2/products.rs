@@ -110,6 +110,7 @@ fn quantised<C: Codes, const ROWS: usize, const PANELS: usize>(
             let place = (first_place + p * groups) * PANEL;
             // SAFETY: as above; a panel has eight scales and eight minimums of two bytes in each group.
             let scale = unsafe { halves(weights.scales.as_ptr().add(place)) };
+            // SAFETY: as above.
             let minimum = minimums.map(|minimums| unsafe { halves(minimums.add(place)) });
             for r in 0..ROWS {
                 let at = (row + r) * groups + group;
