@@ -67,9 +67,9 @@ impl Metrics {
         let label = ("model_name".into(), model.to_owned().into());
         let vllm = registry.sub_registry_with_label(label);
         for (name, help, histogram) in [
-            ("vllm:time_to_first_token", "From the request to the first token", &first_token),
+            ("vllm:time_to_first_token", "From submission to the first token", &first_token),
             ("vllm:inter_token_latency", "From one token to the next", &next_token),
-            ("vllm:e2e_request_latency", "From the request to the last token", &whole),
+            ("vllm:e2e_request_latency", "From submission to the last token", &whole),
         ] {
             vllm.register_with_unit(name, help, Unit::Seconds, histogram.clone());
         }

@@ -138,7 +138,7 @@ fn values_out_of_range_are_refused_by_name() {
         temperature [invalid_value] `temperature` must be between 0 and 2, not 2.01
         temperature [invalid_value] `temperature` must be a number, not a string
         top_p [invalid_value] `top_p` must be above 0 and at most 1, not 0
-        top_k [invalid_value] `top_k` must be at least 0, not -2
+        top_k [invalid_value] `top_k` must be between 0 and 4294967295, not -2
         min_p [invalid_value] `min_p` must be between 0 and 1, not 1.1
         repetition_penalty [invalid_value] `repetition_penalty` must be above 0 and at most 10, not 0
         presence_penalty [invalid_value] `presence_penalty` must be between -2 and 2, not -2.1
@@ -147,13 +147,13 @@ fn values_out_of_range_are_refused_by_name() {
         n [invalid_value] `n` must be between 1 and 16, not 17
         n [invalid_value] `n` must be an integer, not a number
         seed [invalid_value] `seed` must be an integer of 64 bits, not a number
-        stop_token_ids [invalid_value] `stop_token_ids` must be at least 0, not -1
+        stop_token_ids [invalid_value] `stop_token_ids` must be between 0 and 4294967295, not -1
         stop [invalid_value] `stop` takes at most 4 strings, not 5
         stop [invalid_value] each string in `stop` has 1 to 256 bytes
         stop [invalid_value] `stop` must be a string or an array of strings, not an integer
         stop [invalid_value] each string in `stop` has 1 to 256 bytes
-        max_tokens [invalid_value] `max_tokens` must be at least 1, not 0
-        max_completion_tokens [invalid_value] `max_completion_tokens` must be at least 1, not 4294967296
+        max_tokens [invalid_value] `max_tokens` must be between 1 and 4294967295, not 0
+        max_completion_tokens [invalid_value] `max_completion_tokens` must be between 1 and 4294967295, not 4294967296
         max_tokens [invalid_value] `max_tokens` and `max_completion_tokens` are the same thing; give one of them
         min_tokens [invalid_value] `min_tokens` must not be more than `max_tokens`
         ignore_eos [invalid_value] `ignore_eos` must be a boolean, not an integer

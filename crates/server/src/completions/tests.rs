@@ -78,7 +78,7 @@ fn refusals_name_the_field() {
         prompt [invalid_value] a prompt is empty; give at least one character or token
         prompt [invalid_value] `prompt` must be an integer, not a string
         prompt [invalid_value] `prompt` must be a string, an array of strings, an array of token ids, or an array of arrays of token ids, not an integer
-        prompt [invalid_value] `prompt` must be at least 0, not -1
+        prompt [invalid_value] `prompt` must be between 0 and 4294967295, not -1
         prompt [invalid_value] `prompt` must be a string, an array of strings, an array of token ids, or an array of arrays of token ids, not an object
         prompt [invalid_value] 144 answers were asked for; one request takes at most 128
         best_of [unsupported_parameter] `best_of`: all answers are given out; leave it out or make it `n`

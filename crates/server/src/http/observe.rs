@@ -58,3 +58,15 @@ fn new_id() -> HeaderValue {
     let bits = u128::from(getrandom::u64().unwrap_or(0)) << 64 | u128::from(getrandom::u64().unwrap_or(0));
     HeaderValue::from_str(&format!("req-{bits:032x}")).unwrap_or(HeaderValue::from_static("req"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_is_a_500_without_its_message() {
+        let response = panicked(Box::new("secret"));
+        assert_eq!(response.status(), 500);
+        assert_eq!(response.extensions().get::<Kind>(), Some(&Kind::Internal));
+    }
+}

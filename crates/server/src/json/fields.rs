@@ -134,8 +134,5 @@ pub(crate) fn integer(value: &Value, path: &str, low: u32, high: u32) -> Result<
         return Err(wrong_type(path, "an integer", value));
     }
     let fits = value.as_u64().and_then(|wide| u32::try_from(wide).ok()).filter(|n| (low..=high).contains(n));
-    fits.ok_or_else(|| {
-        let range = if high == u32::MAX { format!("at least {low}") } else { format!("between {low} and {high}") };
-        ApiError::invalid(path, format!("`{path}` must be {range}, not {value}"))
-    })
+    fits.ok_or_else(|| ApiError::invalid(path, format!("`{path}` must be between {low} and {high}, not {value}")))
 }

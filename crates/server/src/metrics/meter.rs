@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use baton_contract::{FinishReason, Usage};
+use tracing::Span;
 
 use super::{Ended, Metrics};
 use crate::conductors::Slot;
@@ -12,6 +13,8 @@ use crate::cue::finish_reason;
 /// Measures one answer from submission to its end; one that is dropped before counts as aborted.
 pub(crate) struct Meter {
     metrics: Metrics,
+    /// The request's; the answer may outlive its handler.
+    span: Span,
     /// The conductor's place, given back when all answers of a cue have ended.
     _slot: Arc<Slot>,
     started: Instant,
@@ -23,7 +26,15 @@ pub(crate) struct Meter {
 impl Meter {
     pub(crate) fn start(metrics: &Metrics, slot: Arc<Slot>) -> Self {
         let metrics = metrics.clone();
-        Self { metrics, _slot: slot, started: Instant::now(), last: None, tokens: 0, ended: false }
+        Self {
+            metrics,
+            span: Span::current(),
+            _slot: slot,
+            started: Instant::now(),
+            last: None,
+            tokens: 0,
+            ended: false,
+        }
     }
 
     /// A token has come.
@@ -48,6 +59,7 @@ impl Meter {
         self.metrics.0.whole.observe(took.as_secs_f64());
         self.over(finish_reason(reason));
         tracing::info!(
+            parent: &self.span,
             reason = finish_reason(reason),
             input = usage.input,
             cached = usage.cached,
@@ -60,6 +72,7 @@ impl Meter {
     /// The engine has failed.
     pub(crate) fn fail(&mut self) {
         self.over("error");
+        tracing::warn!(parent: &self.span, output = self.tokens, "failed");
     }
 
     fn over(&mut self, finished_reason: &'static str) {
@@ -72,6 +85,7 @@ impl Drop for Meter {
     fn drop(&mut self) {
         if !self.ended {
             self.over("abort");
+            tracing::info!(parent: &self.span, output = self.tokens, "left");
         }
     }
 }

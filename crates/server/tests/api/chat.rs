@@ -1,5 +1,7 @@
 //! Whole replies of `POST /v1/chat/completions`.
 
+use std::fmt::Write;
+
 use expect_test::expect;
 use serde_json::{Value, json};
 
@@ -133,7 +135,7 @@ async fn a_twin_reads_its_pack_then_the_intent_then_the_messages() {
     for token in read {
         match u8::try_from(token) {
             Ok(byte) => text.push(char::from(byte)),
-            Err(_) => text.push_str(&format!("[{token}]")),
+            Err(_) => write!(text, "[{token}]").unwrap(),
         }
     }
     expect![[r"

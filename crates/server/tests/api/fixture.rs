@@ -38,7 +38,7 @@ pub(crate) struct Fixture {
     pub(crate) bob: String,
     pub(crate) keys: Keys,
     shutdown: Option<oneshot::Sender<()>>,
-    served: JoinHandle<()>,
+    task: JoinHandle<()>,
 }
 
 /// Answers every prompt with `text` and then ends.
@@ -90,11 +90,11 @@ pub(crate) async fn serve_with(
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let (shutdown, stopped) = oneshot::channel::<()>();
-    let served = tokio::spawn(server.serve(listener, async move {
+    let task = tokio::spawn(server.serve(listener, async move {
         // Dropping the sender is a shutdown too.
         let _ = stopped.await;
     }));
-    Fixture { address, engine, control, ada, bob, keys, shutdown: Some(shutdown), served }
+    Fixture { address, engine, control, ada, bob, keys, shutdown: Some(shutdown), task }
 }
 
 impl Fixture {
@@ -109,7 +109,7 @@ impl Fixture {
 
     /// Waits for the end of the server.
     pub(crate) async fn over(self) {
-        self.served.await.unwrap();
+        self.task.await.unwrap();
     }
 
     pub(crate) async fn get(&self, path: &str) -> Reply {

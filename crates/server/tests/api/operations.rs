@@ -114,24 +114,26 @@ async fn metrics_count_what_happened() {
         let of_time = ["_seconds", "baton_steps", "baton_step_tokens", "prompt_tokens", "prefix_cache", "generation"];
         !line.starts_with('#') && !of_time.iter().any(|name| line.contains(name))
     });
+    let mut lines: Vec<_> = lines.collect();
+    lines.sort_unstable();
     expect![[r#"
-        baton_cues_total{twin="ux",why="missing"} 1
-        baton_cues_total{twin="ux",why="given"} 1
-        baton_http_rejections_total{reason="not_found"} 1
-        vllm:request_success_total{model_name="byte-model",finished_reason="stop"} 2
-        vllm:num_requests_running{model_name="byte-model"} 0.0
-        vllm:num_requests_waiting{model_name="byte-model"} 0.0
-        vllm:kv_cache_usage_perc{model_name="byte-model"} 0.0185546875
-        vllm:num_preemptions_total{model_name="byte-model"} 0
         baton_answers_cancelled_total{model_name="byte-model"} 0
-        baton_queue_refusals_total{model_name="byte-model"} 0
-        baton_broken_invariants_total{model_name="byte-model"} 0
-        baton_prefix_computed_total{model_name="byte-model",twin="ux"} 1
         baton_blocks{model_name="byte-model",state="free"} 1001.0
+        baton_blocks{model_name="byte-model",state="held"} 0.0
         baton_blocks{model_name="byte-model",state="pinned"} 19.0
         baton_blocks{model_name="byte-model",state="reusable"} 4.0
-        baton_blocks{model_name="byte-model",state="held"} 0.0"#]]
-    .assert_eq(&lines.collect::<Vec<_>>().join("\n"));
+        baton_broken_invariants_total{model_name="byte-model"} 0
+        baton_cues_total{twin="ux",why="given"} 1
+        baton_cues_total{twin="ux",why="missing"} 1
+        baton_http_rejections_total{reason="not_found"} 1
+        baton_prefix_computed_total{model_name="byte-model",twin="ux"} 1
+        baton_queue_refusals_total{model_name="byte-model"} 0
+        vllm:kv_cache_usage_perc{model_name="byte-model"} 0.0185546875
+        vllm:num_preemptions_total{model_name="byte-model"} 0
+        vllm:num_requests_running{model_name="byte-model"} 0.0
+        vllm:num_requests_waiting{model_name="byte-model"} 0.0
+        vllm:request_success_total{model_name="byte-model",finished_reason="stop"} 2"#]]
+    .assert_eq(&lines.join("\n"));
     for name in ["vllm:time_to_first_token_seconds_bucket", "vllm:prompt_tokens_total", "vllm:prefix_cache_hits_total"]
     {
         assert!(text.body.contains(name), "{name}");
