@@ -1,1 +1,72 @@
-fn main() {}
+//! The `baton` program: reads the command line and the configuration, and wires the other crates together.
+//!
+//! This is the only place that asks the environment, and the only one that ends the process.
+
+mod args;
+mod commands;
+mod config;
+mod keys;
+mod logging;
+mod model;
+mod output;
+mod packs;
+mod progress;
+mod session;
+mod wiring;
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{ArgMatches, CommandFactory, FromArgMatches};
+
+use crate::args::{Cli, Command};
+use crate::config::{Config, Folders};
+
+/// The end of a command that did its work.
+pub(crate) enum Outcome {
+    /// All is well.
+    Good,
+    /// What was looked at has errors, and they have been shown.
+    FoundErrors,
+}
+
+fn main() -> ExitCode {
+    let matches = Cli::command().get_matches();
+    let cli = match Cli::from_arg_matches(&matches) {
+        Ok(cli) => cli,
+        Err(error) => error.exit(),
+    };
+    let config = Config::resolve(cli.settings(), innermost(&matches), cli.config.as_deref(), &Folders::from_env());
+    let config = match config.and_then(|config| logging::start(&config).map(|()| config)) {
+        Ok(config) => config,
+        Err(error) => {
+            output::error(&error);
+            return ExitCode::from(2);
+        }
+    };
+    match run(cli.command, &config) {
+        Ok(Outcome::Good) => ExitCode::SUCCESS,
+        Ok(Outcome::FoundErrors) => ExitCode::FAILURE,
+        Err(error) if output::is_closed_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) => {
+            output::error(&error);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(command: Command, config: &Config) -> Result<Outcome> {
+    match command {
+        Command::Serve(args) => commands::serve::run(&args, config),
+        Command::Pull(args) => commands::pull::run(&args, config),
+        Command::Chat(args) => commands::chat::run(&args, config),
+        Command::Twin(command) => commands::twin::run(command, config),
+        Command::Key(command) => commands::key::run(command, config),
+        Command::Doctor(_) => commands::doctor::run(config),
+    }
+}
+
+/// The matches of the subcommand that was chosen last; they know where each setting came from.
+fn innermost(matches: &ArgMatches) -> &ArgMatches {
+    matches.subcommand().map_or(matches, |(_, matches)| innermost(matches))
+}

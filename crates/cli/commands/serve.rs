@@ -1,0 +1,176 @@
+//! `baton serve`: everything, from the configuration to the last answer.
+
+use std::net::{SocketAddr, TcpListener};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use anyhow::{Context, Result, bail};
+use baton_authority::{KeyRing, Mandate, NewKey};
+use baton_contract::TwinId;
+use baton_pack::Pack;
+use baton_server::{Keys, Server, ServerConfig, Services};
+use jiff::Timestamp;
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::Outcome;
+use crate::args::ServeArgs;
+use crate::config::Config;
+use crate::keys::{KeyStore, key_file};
+use crate::output;
+use crate::packs::{self, Packs};
+use crate::wiring::Runtime;
+
+/// Whose key the first start makes.
+const FIRST_CONDUCTOR: &str = "first";
+/// How soon a changed key file is noticed.
+const KEY_CHECK: Duration = Duration::from_secs(1);
+
+/// Serves until it is told to stop.
+pub(crate) fn run(args: &ServeArgs, config: &Config) -> Result<Outcome> {
+    if args.show_config {
+        output::part(&config.table())?;
+        return Ok(Outcome::Good);
+    }
+    // A port that is taken should not be found out after a model was loaded.
+    let listener = bind(&config.listen)?;
+    let address = listener.local_addr()?;
+    let runtime = Runtime::load(config)?;
+    let twins = read_packs(config, &runtime)?;
+    let names: Vec<TwinId> = twins.iter().map(|pack| pack.id().clone()).collect();
+    let (ring, first) = open_keys(&config.data)?;
+    let keys = Keys::new(ring);
+    let banner = banner(address, &runtime, &names, first.as_ref());
+    let engine = runtime.engine.clone();
+    let services = Services {
+        engine: runtime.engine,
+        tokenizer: runtime.tokenizer,
+        template: runtime.template,
+        model: runtime.card,
+        twins,
+        keys: keys.clone(),
+        clock: Arc::new(|| Timestamp::now().as_second()),
+    };
+    let server = Server::new(ServerConfig { drain_timeout: config.drain, ..ServerConfig::default() }, services)?;
+    let data = config.data.clone();
+    tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(async move {
+        let stop = stop_signal()?;
+        let listener = tokio::net::TcpListener::from_std(listener)?;
+        let watch = tokio::spawn(async move { watch_keys(&data, &keys).await });
+        output::part(&banner)?;
+        server.serve(listener, stop).await;
+        watch.abort();
+        // Whatever outlived the server's own limit has lost its client.
+        engine.drain(Duration::ZERO).await;
+        tracing::info!("stopped");
+        Ok(Outcome::Good)
+    })
+}
+
+fn bind(listen: &str) -> Result<TcpListener> {
+    let listener = TcpListener::bind(listen).with_context(|| {
+        format!("cannot listen on {listen}\nhint: name another address with --listen, like 127.0.0.1:8001")
+    })?;
+    listener.set_nonblocking(true)?;
+    Ok(listener)
+}
+
+/// The packs to serve; refuses if one is broken, unless that is wanted.
+fn read_packs(config: &Config, runtime: &Runtime) -> Result<Vec<Pack>> {
+    let Some(folder) = &config.packs else {
+        output::note("No packs: only the model itself is served. Name a folder of packs with --packs.");
+        return Ok(Vec::new());
+    };
+    let Packs { good, broken, report } = Packs::read(folder, &|text| runtime.tokenizer.encode(text).len())?;
+    if !report.findings.is_empty() {
+        output::note(packs::show(folder, &report));
+    }
+    if report.has_errors() && !config.skip_broken_packs {
+        bail!(
+            "{} of the packs in {} have errors\nhint: mend them (see `baton twin check`) or leave them out with \
+             --skip-broken-packs",
+            broken.len(),
+            folder.display()
+        );
+    }
+    Ok(good)
+}
+
+/// The installation's keys; the first start makes one.
+fn open_keys(data: &Path) -> Result<(KeyRing, Option<NewKey>)> {
+    let mut store = KeyStore::open(data)?;
+    let first = if store.ring.records().next().is_none() {
+        Some(store.issue(FIRST_CONDUCTOR.parse()?, Mandate::default())?)
+    } else {
+        None
+    };
+    Ok((store.ring, first))
+}
+
+/// Takes up keys that were made or revoked while the server runs.
+async fn watch_keys(data: &Path, keys: &Keys) {
+    let path = key_file(data);
+    let changed = || std::fs::metadata(&path).and_then(|metadata| metadata.modified()).ok();
+    let mut seen: Option<SystemTime> = changed();
+    loop {
+        tokio::time::sleep(KEY_CHECK).await;
+        let now = changed();
+        if now == seen {
+            continue;
+        }
+        match KeyStore::open(data) {
+            Ok(store) => {
+                keys.replace(store.ring);
+                tracing::info!("the keys have changed");
+            }
+            Err(error) => tracing::error!("the keys have changed, but cannot be read; the old ones stay: {error:#}"),
+        }
+        seen = now;
+    }
+}
+
+/// Ready at the first SIGTERM or SIGINT. From then on a second one ends the process at once.
+fn stop_signal() -> Result<impl Future<Output = ()>> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let (told, stop) = tokio::sync::oneshot::channel();
+    tokio::spawn(async move {
+        tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }
+        tracing::info!("stopping: running requests may finish; a second signal ends at once");
+        // The server may have ended by itself.
+        let _ = told.send(());
+        tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }
+        std::process::exit(1);
+    });
+    Ok(async {
+        // A dropped sender cannot happen before it has sent, but would mean to stop as well.
+        let _ = stop.await;
+    })
+}
+
+/// What the operator sees once the server is ready.
+fn banner(address: SocketAddr, runtime: &Runtime, twins: &[TwinId], first: Option<&NewKey>) -> String {
+    let host = if address.ip().is_unspecified() { "127.0.0.1".to_owned() } else { address.ip().to_string() };
+    let host = if address.is_ipv6() && host.contains(':') { format!("[{host}]") } else { host };
+    let url = format!("http://{host}:{}/v1", address.port());
+    let (model, digest) = (&runtime.card.id, runtime.card.digest.short());
+    let context = runtime.engine.limits().max_context;
+    let names = twins.iter().map(TwinId::as_str).collect::<Vec<_>>().join(", ");
+    let example = twins.first().map_or(model.as_str(), TwinId::as_str);
+    let key = first
+        .map_or(String::new(), |key| format!("\nAPI key of `{FIRST_CONDUCTOR}`, shown this once:\n  {}\n", &*key.text));
+    format!(
+        "Serving {url}\n\
+         model  {model} (blake3 {digest}, {context} tokens of context)\n\
+         twins  {}\n\
+         {key}\n\
+         A first cue:\n  \
+         export OPENAI_BASE_URL={url} OPENAI_API_KEY=baton_…\n  \
+         curl $OPENAI_BASE_URL/chat/completions -H \"Authorization: Bearer $OPENAI_API_KEY\" \\\n    \
+         -H 'Content-Type: application/json' -d '{{\"model\": \"{example}\", \"max_tokens\": 200,\n    \
+         \"messages\": [{{\"role\": \"user\", \"content\": \"What do you decide, and what not?\"}}],\n    \
+         \"metadata\": {{\"why\": \"getting to know you\"}}}}'\n\n\
+         Ctrl-C lets running requests finish and stops.\n",
+        if names.is_empty() { "none" } else { &names }
+    )
+}

@@ -1,0 +1,179 @@
+//! What can be set, in one place: each struct is a section of the configuration file and, at the same time,
+//! a group of flags with their environment variables.
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+use serde::Deserialize;
+
+use super::bytes::ByteSize;
+
+/// One layer of settings: what the file says, or what flags and environment say. Nothing is required.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Settings {
+    pub(crate) model: ModelSettings,
+    pub(crate) twins: TwinSettings,
+    pub(crate) engine: EngineSettings,
+    pub(crate) server: ServerSettings,
+    pub(crate) data: DataSettings,
+    pub(crate) hub: HubSettings,
+    pub(crate) log: LogSettings,
+}
+
+/// `[model]`: which model, and where models lie.
+#[derive(Args, Clone, Debug, Default, Deserialize)]
+#[command(next_help_heading = "Model")]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct ModelSettings {
+    /// Model to load: the id of a known model (see `baton pull --list`) or the path of a GGUF file
+    #[arg(id = "model.name", long = "model", value_name = "ID|FILE", env = "BATON_MODEL", hide_env_values = true)]
+    pub(crate) name: Option<String>,
+    /// Folder with further model descriptions, in the form of this project's models/*.toml
+    #[arg(id = "model.catalog", long = "catalog", value_name = "DIR", env = "BATON_CATALOG", hide_env_values = true)]
+    pub(crate) catalog: Option<PathBuf>,
+    /// Folder that fetched models are kept in [default: the user's cache folder]
+    #[arg(id = "model.cache", long = "cache", value_name = "DIR", env = "BATON_CACHE", hide_env_values = true)]
+    pub(crate) cache: Option<PathBuf>,
+}
+
+/// `[twins]`: which packs are served.
+#[derive(Args, Clone, Debug, Default, Deserialize)]
+#[command(next_help_heading = "Twins")]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct TwinSettings {
+    /// Folder whose subfolders are twin packs
+    #[arg(id = "twins.packs", long = "packs", value_name = "DIR", env = "BATON_PACKS", hide_env_values = true)]
+    pub(crate) packs: Option<PathBuf>,
+    /// Leave out packs with errors instead of refusing to start
+    #[arg(
+        id = "twins.skip_broken",
+        long = "skip-broken-packs",
+        value_name = "BOOL",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "true",
+        env = "BATON_SKIP_BROKEN_PACKS",
+        hide_env_values = true
+    )]
+    pub(crate) skip_broken: Option<bool>,
+}
+
+/// `[engine]`: how much of the machine is used.
+#[derive(Args, Clone, Debug, Default, Deserialize)]
+#[command(next_help_heading = "Engine")]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct EngineSettings {
+    /// Threads that compute [default: the processors this process may use]
+    #[arg(id = "engine.threads", long = "threads", value_name = "N", env = "BATON_THREADS", hide_env_values = true)]
+    pub(crate) threads: Option<usize>,
+    /// Memory for keys and values, like `2 GiB` [default: a quarter of the memory, at most 2 GiB]
+    #[arg(
+        id = "engine.kv_cache_memory",
+        long = "kv-cache-memory",
+        value_name = "SIZE",
+        env = "BATON_KV_CACHE_MEMORY",
+        hide_env_values = true
+    )]
+    pub(crate) kv_cache_memory: Option<ByteSize>,
+    /// Sequences that are computed at once [default: 64]
+    #[arg(
+        id = "engine.max_running",
+        long = "max-running",
+        value_name = "N",
+        env = "BATON_MAX_RUNNING",
+        hide_env_values = true
+    )]
+    pub(crate) max_running: Option<usize>,
+    /// Requests that may wait; one more is answered 429 [default: 256]
+    #[arg(
+        id = "engine.max_waiting",
+        long = "max-waiting",
+        value_name = "N",
+        env = "BATON_MAX_WAITING",
+        hide_env_values = true
+    )]
+    pub(crate) max_waiting: Option<usize>,
+}
+
+/// `[server]`: where and how the server listens.
+#[derive(Args, Clone, Debug, Default, Deserialize)]
+#[command(next_help_heading = "Server")]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct ServerSettings {
+    /// Address and port to listen on; port 0 takes any free one [default: 127.0.0.1:8000]
+    #[arg(
+        id = "server.listen",
+        long = "listen",
+        value_name = "ADDR:PORT",
+        env = "BATON_LISTEN",
+        hide_env_values = true
+    )]
+    pub(crate) listen: Option<String>,
+    /// Seconds that running requests get to finish after SIGTERM or Ctrl-C [default: 30]
+    #[arg(
+        id = "server.drain_seconds",
+        long = "drain-seconds",
+        value_name = "N",
+        env = "BATON_DRAIN_SECONDS",
+        hide_env_values = true
+    )]
+    pub(crate) drain_seconds: Option<u64>,
+}
+
+/// `[data]`: what the server keeps.
+#[derive(Args, Clone, Debug, Default, Deserialize)]
+#[command(next_help_heading = "Data")]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct DataSettings {
+    /// Folder that keys are kept in [default: the user's data folder]
+    #[arg(id = "data.folder", long = "data", value_name = "DIR", env = "BATON_DATA", hide_env_values = true)]
+    pub(crate) folder: Option<PathBuf>,
+}
+
+/// `[hub]`: where `baton pull` downloads from.
+#[derive(Args, Clone, Debug, Default, Deserialize)]
+#[command(next_help_heading = "Hub")]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct HubSettings {
+    /// Address of the model hub [default: https://huggingface.co]
+    #[arg(id = "hub.endpoint", long = "endpoint", value_name = "URL", env = "HF_ENDPOINT", hide_env_values = true)]
+    pub(crate) endpoint: Option<String>,
+}
+
+/// `[log]`: what is logged, to standard error.
+#[derive(Args, Clone, Debug, Default, Deserialize)]
+#[command(next_help_heading = "Logging")]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct LogSettings {
+    /// What to log: a level, or levels by target like `info,baton_engine=debug` [default: info]
+    #[arg(
+        id = "log.filter",
+        long = "log",
+        value_name = "FILTER",
+        env = "BATON_LOG",
+        hide_env_values = true,
+        global = true
+    )]
+    pub(crate) filter: Option<String>,
+    /// Form of the log lines [default: text]
+    #[arg(
+        id = "log.format",
+        long = "log-format",
+        value_name = "FORMAT",
+        env = "BATON_LOG_FORMAT",
+        hide_env_values = true,
+        global = true
+    )]
+    pub(crate) format: Option<LogFormat>,
+}
+
+/// How log lines are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}

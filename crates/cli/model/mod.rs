@@ -1,0 +1,103 @@
+//! Models as files: which are known, where they lie, whether they are whole.
+
+mod catalog;
+#[cfg(feature = "hub")]
+mod pull;
+mod verify;
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Result, bail};
+
+pub(crate) use catalog::{Catalog, Known};
+#[cfg(feature = "hub")]
+pub(crate) use pull::pull;
+pub(crate) use verify::verify;
+
+use crate::config::Config;
+
+/// A model file that is there.
+#[derive(Debug)]
+pub(crate) struct Found {
+    pub(crate) path: PathBuf,
+    /// What the catalog says, if the model was named by its id.
+    pub(crate) known: Option<Known>,
+    /// What clients call the bare model.
+    pub(crate) id: String,
+}
+
+/// Whether the model setting names a file rather than a known model.
+pub(crate) fn is_path(name: &str) -> bool {
+    name.contains(std::path::MAIN_SEPARATOR) || Path::new(name).extension().is_some_and(|ending| ending == "gguf")
+}
+
+/// Finds the configured model's file.
+pub(crate) fn find(config: &Config) -> Result<Found> {
+    if is_path(&config.model) {
+        let path = PathBuf::from(&config.model);
+        if !path.is_file() {
+            bail!(
+                "there is no model file {}\nhint: check --model; `baton pull --list` lists known models",
+                path.display()
+            );
+        }
+        return Ok(Found { id: id_of_file(&path), path, known: None });
+    }
+    let catalog = Catalog::read(config.catalog.as_deref())?;
+    let known = catalog.get(&config.model)?.clone();
+    let path = config.cache.join(&known.file);
+    match path.metadata() {
+        Err(_) => bail!(
+            "the model `{}` has not been fetched: there is no {}\nhint: {}",
+            known.id,
+            path.display(),
+            known.how_to_fetch()
+        ),
+        Ok(metadata) if metadata.len() != known.size => bail!(
+            "{} is {} bytes long, but `{}` has {}\nhint: delete it and fetch it again: {}",
+            path.display(),
+            metadata.len(),
+            known.id,
+            known.size,
+            known.how_to_fetch()
+        ),
+        Ok(_) => Ok(Found { id: known.id.clone(), path, known: Some(known) }),
+    }
+}
+
+/// A name in the form that model ids have, made from a file's name.
+fn id_of_file(path: &Path) -> String {
+    let stem = path.file_stem().unwrap_or_default().to_string_lossy().to_ascii_lowercase();
+    let id: String = stem
+        .chars()
+        .map(|c| if c.is_ascii_alphanumeric() || "-_.".contains(c) { c } else { '-' })
+        .skip_while(|c| !c.is_ascii_alphanumeric())
+        .take(64)
+        .collect();
+    if id.is_empty() { "model".to_owned() } else { id }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_and_ids_are_told_apart() {
+        for (name, path) in [("smollm2-135m-instruct", false), ("m.gguf", true), ("./m", true), ("/a/b.gguf", true)] {
+            assert_eq!(is_path(name), path, "{name}");
+        }
+    }
+
+    #[test]
+    fn ids_of_files_are_names() {
+        let cases = [
+            ("/a/SmolLM2-135M.Q4_1.gguf", "smollm2-135m.q4_1"),
+            ("_ü x.gguf", "x"),
+            ("ü.gguf", "model"),
+            ("", "model"),
+        ];
+        for (path, id) in cases {
+            assert_eq!(id_of_file(Path::new(path)), id, "{path}");
+        }
+    }
+}

@@ -1,0 +1,82 @@
+//! A folder of twin packs, each checked as `baton twin check` does.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context, Result, bail};
+use baton_pack::{Catalog, Date, Finding, Pack, Report, Severity, check};
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+
+/// The packs of a folder.
+#[derive(Debug, Default)]
+pub(crate) struct Packs {
+    /// Those without errors, by id.
+    pub(crate) good: Vec<Pack>,
+    /// Folders of those with errors.
+    pub(crate) broken: BTreeSet<String>,
+    /// Everything that was found, with paths relative to the folder.
+    pub(crate) report: Report,
+}
+
+impl Packs {
+    /// Reads and checks every pack in `dir`.
+    pub(crate) fn read(dir: &Path, count_tokens: &dyn Fn(&str) -> usize) -> Result<Self> {
+        let hint = "hint: --packs names a folder whose subfolders are packs";
+        let entries =
+            fs::read_dir(dir).with_context(|| format!("cannot read the packs in {}\n{hint}", dir.display()))?;
+        // The catalog sees what no single pack can: two packs with one id.
+        let mut report = Catalog::load(dir).report;
+        let mut folders = BTreeSet::new();
+        for entry in entries {
+            let entry = entry?;
+            let name = entry.file_name().to_string_lossy().into_owned();
+            if entry.file_type()?.is_dir() && !name.starts_with('.') {
+                for finding in check(&entry.path(), count_tokens, today()).findings {
+                    let finding = inside(&name, finding);
+                    if !report.findings.contains(&finding) {
+                        report.findings.push(finding);
+                    }
+                }
+                folders.insert(name);
+            }
+        }
+        let wrong = |name: &String| report.findings.iter().any(|finding| is_error_in(finding, name));
+        let (broken, good): (BTreeSet<String>, BTreeSet<String>) = folders.into_iter().partition(wrong);
+        let good = good.iter().map(|name| load(&dir.join(name))).collect::<Result<_>>()?;
+        Ok(Self { good, broken, report })
+    }
+}
+
+/// Reads one pack, or says all that is wrong with it.
+pub(crate) fn load(dir: &Path) -> Result<Pack> {
+    match Pack::load(dir) {
+        Ok(pack) => Ok(pack),
+        Err(report) => bail!("the pack in {} has errors\n{}", dir.display(), show(dir, &report)),
+    }
+}
+
+/// Findings with paths that can be opened from here, one a line.
+pub(crate) fn show(dir: &Path, report: &Report) -> String {
+    let lines = report.findings.iter().map(|finding| inside(&dir.display().to_string(), finding.clone()).to_string());
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+/// This day, in UTC, as the server counts days.
+pub(crate) fn today() -> Date {
+    Timestamp::now().to_zoned(TimeZone::UTC).date()
+}
+
+fn inside(folder: &str, finding: Finding) -> Finding {
+    let path = match finding.path.as_str() {
+        "" => folder.to_owned(),
+        path => format!("{}/{path}", folder.trim_end_matches('/')),
+    };
+    Finding { path, ..finding }
+}
+
+fn is_error_in(finding: &Finding, folder: &str) -> bool {
+    let rest = finding.path.strip_prefix(folder);
+    finding.severity == Severity::Error && rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}

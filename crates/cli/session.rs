@@ -1,0 +1,117 @@
+//! A conversation with a twin, or the bare model, in this terminal.
+
+use std::sync::Arc;
+
+use anyhow::{Result, bail};
+use baton_contract::{ConductorId, Digester, Emission, Generate, Prefix, Sampling, StopRules, TokenId};
+use baton_pack::Pack;
+use baton_text::{ChatMessage, Detokenizer, pack_prefix};
+
+use crate::args::AnswerArgs;
+use crate::output;
+use crate::wiring::Runtime;
+
+/// Tokens of an answer if neither the flag nor the pack says.
+const ANSWER_TOKENS: usize = 512;
+
+/// What has been said, and what is needed to go on.
+pub(crate) struct Session {
+    runtime: Runtime,
+    messages: Vec<ChatMessage>,
+    prefix: Option<Arc<Prefix>>,
+    sampling: Sampling,
+    max_tokens: usize,
+    conductor: ConductorId,
+}
+
+impl Session {
+    /// A conversation that has not begun.
+    pub(crate) fn new(runtime: Runtime, pack: Option<Pack>, answer: &AnswerArgs) -> Result<Self> {
+        let limit = pack.as_ref().and_then(|pack| pack.manifest().limits.max_output_tokens);
+        let mut sampling = Sampling { seed: seed(answer)?, ..Sampling::default() };
+        let mut messages = Vec::new();
+        let mut prefix = None;
+        if let Some(pack) = &pack {
+            sampling = pack.manifest().sampling.over(sampling);
+            let text = pack.system_text();
+            prefix = runtime.prefix(pack, pack_prefix(&runtime.tokenizer, &runtime.template, &text));
+            messages.push(ChatMessage::system(text));
+        }
+        if let Some(why) = &answer.why {
+            // In the server's words, so that a twin answers here as it answers there.
+            messages.push(ChatMessage::system(format!("About the question that follows.\nWhy it is asked: {why}")));
+        }
+        if let Some(temperature) = answer.temperature {
+            sampling.temperature = temperature;
+        }
+        sampling.check()?;
+        let max_tokens = answer.max_tokens.or(limit).unwrap_or(ANSWER_TOKENS).min(limit.unwrap_or(usize::MAX));
+        Ok(Self { runtime, messages, prefix, sampling, max_tokens, conductor: "terminal".parse()? })
+    }
+
+    /// Says `prompt` and writes the answer to standard output as it comes.
+    pub(crate) async fn turn(&mut self, prompt: &str) -> Result<()> {
+        self.messages.push(ChatMessage::user(prompt));
+        let request = self.request()?;
+        let mut emissions = self.runtime.engine.submit(request)?;
+        let mut detokenizer = Detokenizer::new(&self.runtime.tokenizer);
+        let mut answer = String::new();
+        loop {
+            let text = match emissions.next().await {
+                Some(Emission::Token { token, .. }) => detokenizer.push(token),
+                Some(Emission::Finished { .. }) => break,
+                Some(Emission::Failed(reason)) => bail!("the answer broke off: {reason}"),
+                None => bail!("the engine ended without a word"),
+            };
+            output::part(&text)?;
+            answer.push_str(&text);
+        }
+        let rest = detokenizer.finish();
+        output::part(&rest)?;
+        output::line("")?;
+        answer.push_str(&rest);
+        self.messages.push(ChatMessage::assistant(answer));
+        Ok(())
+    }
+
+    fn request(&self) -> Result<Generate> {
+        let Runtime { tokenizer, template, engine, .. } = &self.runtime;
+        let mut prompt = tokenizer.encode_rendered(&template.render(&self.messages, true)?);
+        let input = prompt.len();
+        let prefix =
+            self.prefix.clone().filter(|prefix| input > prefix.tokens.len() && prompt.starts_with(&prefix.tokens));
+        if let Some(prefix) = &prefix {
+            prompt.drain(..prefix.tokens.len());
+        }
+        let room = engine.limits().max_context.saturating_sub(input);
+        let stop = StopRules {
+            max_tokens: self.max_tokens.min(room).max(1),
+            min_tokens: 0,
+            end_tokens: tokenizer.end_tokens().to_vec(),
+            stop_tokens: Vec::new(),
+            ignore_end: false,
+        };
+        let conductor = self.conductor.clone();
+        Ok(Generate { conductor, weight: 1, prefix, prompt, sampling: self.sampling.clone(), stop })
+    }
+}
+
+impl Runtime {
+    /// The pack's tokens as something to compute once, if the template offers a place to share from.
+    fn prefix(&self, pack: &Pack, tokens: Vec<TokenId>) -> Option<Arc<Prefix>> {
+        let digest = Digester::new("baton terminal prefix v1")
+            .field(self.card.digest.as_bytes())
+            .field(pack.digest().as_bytes())
+            .finish();
+        (!tokens.is_empty()).then(|| Arc::new(Prefix { digest, label: pack.id().to_string(), tokens }))
+    }
+}
+
+fn seed(answer: &AnswerArgs) -> Result<u64> {
+    match answer.seed {
+        Some(seed) => Ok(seed),
+        None => {
+            getrandom::u64().map_err(|error| anyhow::anyhow!("the operating system gives no random bytes: {error}"))
+        }
+    }
+}

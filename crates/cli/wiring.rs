@@ -1,0 +1,158 @@
+//! Builds a running model out of the other crates' parts.
+
+use std::path::Path;
+
+use anyhow::{Context, Result, bail};
+use baton_contract::{ConductorId, Digest, Emission, Generate, Sampling, StopRules};
+use baton_decoder::{Architecture, Decoder, GgufFile, PagedCache};
+use baton_engine::{
+    Clock, DecoderExecutor, Engine, EngineConfig, EngineHandle, Executor, ExecutorError, SchedulerConfig,
+};
+use baton_kernels::Kernels;
+use baton_server::ModelCard;
+use baton_text::{ChatTemplate, SpecialTokens, Tokenizer, TokenizerSpec};
+use candle_core::{DType, Device};
+
+use crate::config::{ByteSize, Config};
+use crate::model;
+use crate::progress::Progress;
+
+/// Tokens that one step computes at most: enough to keep the products busy, few enough that nobody who is being
+/// answered waits long for somebody else's prompt.
+const TOKEN_BUDGET: usize = 256;
+/// How keys and values are kept: half the memory of f32, for a loss far below that of the weights' own form.
+const CACHE_TYPE: DType = DType::F16;
+
+/// A model that has been loaded and has generated a token.
+pub(crate) struct Runtime {
+    pub(crate) engine: EngineHandle,
+    pub(crate) tokenizer: Tokenizer,
+    pub(crate) template: ChatTemplate,
+    pub(crate) card: ModelCard,
+}
+
+/// A model file whose text part has been read.
+pub(crate) struct Opened {
+    pub(crate) file: GgufFile,
+    pub(crate) tokenizer: Tokenizer,
+    pub(crate) template: ChatTemplate,
+}
+
+impl Runtime {
+    /// Finds, reads and starts the configured model, showing progress.
+    pub(crate) fn load(config: &Config) -> Result<Self> {
+        let found = model::find(config)?;
+        let Opened { file, tokenizer, template } = open_text(&found.path)?;
+        let digest = digest(&file);
+        let architecture = Architecture::from_gguf(&file)?;
+        let engine_config = engine_config(config, &architecture)?;
+        let (threads, blocks) = (config.threads, engine_config.scheduler.blocks);
+        // The weights are read on the engine's thread: what they become never leaves it.
+        let build = move || -> Result<Box<dyn Executor>, ExecutorError> {
+            let failed = |error: baton_decoder::Error| ExecutorError::Load(Box::new(error));
+            let progress = Progress::bytes("loading", file.size() as u64, 0);
+            let told = &mut |done, _| progress.set(done as u64);
+            let decoder = Decoder::load(&file, Kernels::new(threads), told).map_err(failed)?;
+            progress.finish();
+            let cache = PagedCache::new(decoder.architecture(), blocks, CACHE_TYPE, &Device::Cpu).map_err(failed)?;
+            Ok(Box::new(DecoderExecutor::new(decoder, cache)))
+        };
+        let engine = Engine::start(engine_config, build)
+            .with_context(|| format!("cannot load the model {}", found.path.display()))?;
+        let runtime = Self { engine, tokenizer, template, card: ModelCard { id: found.id, digest } };
+        block_on(runtime.warm_up())?;
+        Ok(runtime)
+    }
+
+    /// Generates one token, so that a model that cannot is found out before anybody cues it.
+    async fn warm_up(&self) -> Result<()> {
+        let conductor: ConductorId = "warm-up".parse()?;
+        let stop = StopRules {
+            max_tokens: 1,
+            min_tokens: 0,
+            end_tokens: Vec::new(),
+            stop_tokens: Vec::new(),
+            ignore_end: true,
+        };
+        let prompt = self.tokenizer.encode("Ready?");
+        let request = Generate { conductor, weight: 1, prefix: None, prompt, sampling: Sampling::greedy(), stop };
+        match self.engine.submit(request)?.next().await {
+            Some(Emission::Token { .. }) => Ok(()),
+            Some(Emission::Failed(reason)) => bail!("the model was loaded, but cannot generate: {reason}"),
+            Some(Emission::Finished { .. }) | None => bail!("the model was loaded, but generates nothing"),
+        }
+    }
+}
+
+/// Opens a model file and builds its tokenizer and chat template.
+pub(crate) fn open_text(path: &Path) -> Result<Opened> {
+    let open = || -> Result<Opened> {
+        let file = GgufFile::open(path)?;
+        let metadata = file.tokenizer()?;
+        let Some(source) = metadata.chat_template.clone() else {
+            bail!(
+                "it has no chat template\nhint: use a model that was made for chat; its name often ends with -instruct"
+            );
+        };
+        let tokenizer = Tokenizer::from_gguf(TokenizerSpec {
+            model: metadata.model,
+            pre: metadata.pre,
+            tokens: metadata.tokens,
+            token_types: metadata.token_types.unwrap_or_default(),
+            merges: metadata.merges,
+            special: SpecialTokens {
+                bos: metadata.bos,
+                eos: metadata.eos,
+                eot: metadata.eot,
+                add_bos: metadata.add_bos.unwrap_or(false),
+            },
+        })?;
+        let template = ChatTemplate::compile(&source, &tokenizer)?;
+        Ok(Opened { file, tokenizer, template })
+    };
+    open().with_context(|| format!("cannot use the model {}", path.display()))
+}
+
+/// Identifies the weights, in every answer and in every prefix.
+fn digest(file: &GgufFile) -> Digest {
+    let progress = Progress::bytes("digesting", file.size() as u64, 0);
+    let digest = Digest::from_bytes(file.digest(&mut |done, _| progress.set(done as u64)));
+    progress.finish();
+    digest
+}
+
+/// Limits that follow from the machine, the model and the configuration.
+fn engine_config(config: &Config, architecture: &Architecture) -> Result<EngineConfig> {
+    let block = PagedCache::bytes_per_block(architecture, CACHE_TYPE);
+    let blocks = usize::try_from(config.kv_cache_memory.0).unwrap_or(usize::MAX) / block;
+    let smallest = architecture.max_context.div_ceil(baton_contract::BLOCK_SIZE);
+    if blocks == 0 {
+        bail!(
+            "{} for keys and values is less than one block of this model\nhint: --kv-cache-memory {} holds one whole \
+             context",
+            config.kv_cache_memory,
+            ByteSize((block * smallest) as u64)
+        );
+    }
+    if blocks < smallest {
+        tracing::warn!(
+            "keys and values of one whole context take {}, but may take {}; long requests will be refused",
+            ByteSize((block * smallest) as u64),
+            config.kv_cache_memory
+        );
+    }
+    let scheduler = SchedulerConfig {
+        blocks,
+        token_budget: TOKEN_BUDGET.max(config.max_running),
+        max_sequences: config.max_running,
+        max_waiting: config.max_waiting,
+        max_context: architecture.max_context,
+    };
+    Ok(EngineConfig { scheduler, vocabulary: architecture.vocabulary, clock: Clock::system() })
+}
+
+/// Runs a future on this thread, for commands that do one thing at a time.
+pub(crate) fn block_on<T>(future: impl Future<Output = Result<T>>) -> Result<T> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(future)
+}
