@@ -26,12 +26,12 @@ pub(crate) struct Session {
 
 impl Session {
     /// A conversation that has not begun.
-    pub(crate) fn new(runtime: Runtime, pack: Option<Pack>, answer: &AnswerArgs) -> Result<Self> {
-        let limit = pack.as_ref().and_then(|pack| pack.manifest().limits.max_output_tokens);
+    pub(crate) fn new(runtime: Runtime, pack: Option<&Pack>, answer: &AnswerArgs) -> Result<Self> {
+        let limit = pack.and_then(|pack| pack.manifest().limits.max_output_tokens);
         let mut sampling = Sampling { seed: seed(answer)?, ..Sampling::default() };
         let mut messages = Vec::new();
         let mut prefix = None;
-        if let Some(pack) = &pack {
+        if let Some(pack) = pack {
             sampling = pack.manifest().sampling.over(sampling);
             let text = pack.system_text();
             prefix = runtime.prefix(pack, pack_prefix(&runtime.tokenizer, &runtime.template, &text));

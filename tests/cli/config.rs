@@ -22,12 +22,12 @@ fn columns(table: &str) -> String {
 
 #[test]
 fn flags_win_over_environment_over_file_over_defaults() {
+    type Case<'a> = (&'a str, Option<&'a str>, &'a [(&'a str, &'a str)], &'a [&'a str], &'a str, &'a str);
     let listen = "server.listen";
     let file =
         "[server]\nlisten = \"127.0.0.1:3\"\n[twins]\nskip_broken = true\n[engine]\nkv_cache_memory = \"3 MiB\"\n";
     let flag = &["--listen", "127.0.0.1:1"][..];
     let env = &[("BATON_LISTEN", "127.0.0.1:2")][..];
-    type Case<'a> = (&'a str, Option<&'a str>, &'a [(&'a str, &'a str)], &'a [&'a str], &'a str, &'a str);
     let cases: [Case<'_>; 12] = [
         (listen, None, &[], &[], "127.0.0.1:8000", "default"),
         (listen, Some(file), &[], &[], "127.0.0.1:3", "file"),
@@ -59,7 +59,7 @@ fn every_setting_is_shown_with_its_source() {
         "[model]\ncatalog = \"more-models\"\n[twins]\npacks = \"packs\"\n[engine]\nthreads = 3\nkv_cache_memory = 1048576\n\
          [hub]\nendpoint = \"https://hub.example.com\"\n[log]\nformat = \"json\"\n",
     );
-    expect![[r#"
+    expect![[r"
         exit 0
         out:
         # configuration file: HOME/.config/baton/baton.toml
@@ -78,7 +78,7 @@ fn every_setting_is_shown_with_its_source() {
         hub.endpoint https://hub.example.com file
         log.filter info default
         log.format json file
-    "#]]
+    "]]
     .assert_eq(&columns(&home.baton(&["serve", "--show-config"]).report()));
 }
 
@@ -105,7 +105,7 @@ fn wrong_settings_are_explained() {
         home.write("baton.toml", text);
         home.baton(&[&["serve", "--show-config"], args].concat()).report()
     };
-    expect![[r#"
+    expect![[r"
         exit 2
         err:
         error: baton.toml is not a valid configuration: TOML parse error at line 3, column 1
@@ -114,7 +114,7 @@ fn wrong_settings_are_explained() {
           | ^^^^
         unknown field `port`, expected `listen` or `drain_seconds`
         hint: `baton serve --show-config` lists every key
-    "#]]
+    "]]
     .assert_eq(&refused("[server]\nlisten = \"a\"\nport = 1\n", &[]));
     expect![[r#"
         exit 2
@@ -127,24 +127,24 @@ fn wrong_settings_are_explained() {
         hint: `baton serve --show-config` lists every key
     "#]]
     .assert_eq(&refused("[engine]\nkv_cache_memory = \"2 parsec\"\n", &[]));
-    expect![[r#"
+    expect![[r"
         exit 2
         err:
         error: `engine.threads` is 0, but at least 1 is needed
-    "#]]
+    "]]
     .assert_eq(&refused("[engine]\nthreads = 0\n", &[]));
-    expect![[r#"
+    expect![[r"
         exit 2
         err:
         error: there is no configuration file elsewhere.toml
         hint: check --config and BATON_CONFIG
-    "#]]
+    "]]
     .assert_eq(&refused("", &["--config", "elsewhere.toml"]));
-    expect![[r#"
+    expect![[r"
         exit 2
         err:
         error: `info,,=loud` is not a log filter: invalid filter directive
         hint: use a level like info, or targets like info,baton_engine=debug
-    "#]]
+    "]]
     .assert_eq(&refused("", &["--log", "info,,=loud"]));
 }

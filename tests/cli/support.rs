@@ -91,3 +91,9 @@ pub(super) fn copy(from: &Path, to: &Path) {
         if entry.path().is_dir() { copy(&entry.path(), &target) } else { _ = fs::copy(entry.path(), target).unwrap() }
     }
 }
+
+/// The lines of a text without those that have one of the parts in them.
+pub(super) fn without(text: &str, parts: &[&str]) -> String {
+    let lines = text.lines().filter(|line| !parts.iter().any(|part| line.contains(part)));
+    lines.fold(String::new(), |told, line| told + line + "\n")
+}

@@ -36,9 +36,9 @@ fn a_new_pack_says_what_to_fill_in_and_passes_when_it_is() {
     }
     let check = home.baton(&["twin", "check", "packs/legal"]);
     assert_eq!((check.code, check.stderr.as_str()), (Some(0), "1 checked, 0 errors, 0 warnings\n"), "{}", check.stdout);
-    expect![[r#"
+    expect![[r"
         packs/legal: ok, N of N tokens
-    "#]]
+    "]]
     .assert_eq(&counted(&check.stdout));
 
     let again = home.baton(&["twin", "new", "packs/legal"]);
@@ -53,7 +53,7 @@ fn what_is_wrong_is_shown_line_by_line() {
     fs::remove_file(pack.join("instructions.md")).unwrap();
     let manifest = fs::read_to_string(pack.join("twin.toml")).unwrap();
     fs::write(pack.join("twin.toml"), manifest.replace("version =", "vresion =")).unwrap();
-    expect![[r#"
+    expect![[r"
         exit 1
         out:
         packs/ux/instructions.md: error: the file is missing
@@ -62,7 +62,7 @@ fn what_is_wrong_is_shown_line_by_line() {
           hint: did you mean `version`?
         err:
         1 checked, 2 errors, 0 warnings
-    "#]]
+    "]]
     .assert_eq(&home.baton(&["twin", "check", "packs/ux"]).report());
     let list = home.baton(&["twin", "list", "--packs", "packs"]);
     assert_eq!((list.code, list.stdout.as_str()), (Some(1), ""));

@@ -3,6 +3,7 @@
 use std::io::{IsTerminal, Read, stdin};
 
 use anyhow::{Context, Result, bail};
+use baton_contract::TwinId;
 use baton_pack::{Catalog, Pack};
 
 use crate::Outcome;
@@ -22,7 +23,7 @@ pub(crate) fn run(args: &ChatArgs, config: &Config) -> Result<Outcome> {
         None => Some(read_all()?),
     };
     let runtime = Runtime::load(config)?;
-    let mut session = Session::new(runtime, pack, &args.cue.answer)?;
+    let mut session = Session::new(runtime, pack.as_ref(), &args.cue.answer)?;
     wiring::block_on(async {
         match prompt {
             Some(prompt) => session.turn(prompt.trim()).await,
@@ -50,7 +51,7 @@ fn find_pack(id: &str, config: &Config) -> Result<Pack> {
         bail!("there is no folder of packs to find the twin `{id}` in\nhint: name one with --packs");
     };
     let catalog = Catalog::load(folder);
-    let known: Vec<&str> = catalog.packs.keys().map(|id| id.as_str()).collect();
+    let known: Vec<&str> = catalog.packs.keys().map(TwinId::as_str).collect();
     if let Some((_, pack)) = catalog.packs.iter().find(|(twin, _)| twin.as_str() == id) {
         return Ok(pack.clone());
     }

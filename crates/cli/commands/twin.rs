@@ -109,7 +109,7 @@ fn list(config: &Config) -> Result<Outcome> {
 fn try_pack(folder: &Path, prompt: &str, answer: &AnswerArgs, config: &Config) -> Result<Outcome> {
     let pack = packs::load(folder)?;
     let runtime = Runtime::load(config)?;
-    let mut session = Session::new(runtime, Some(pack), answer)?;
+    let mut session = Session::new(runtime, Some(&pack), answer)?;
     wiring::block_on(session.turn(prompt))?;
     Ok(Outcome::Good)
 }

@@ -136,7 +136,7 @@ pub(crate) struct DataSettings {
 #[command(next_help_heading = "Hub")]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct HubSettings {
-    /// Address of the model hub [default: https://huggingface.co]
+    /// Address of the model hub [default: Hugging Face's]
     #[arg(id = "hub.endpoint", long = "endpoint", value_name = "URL", env = "HF_ENDPOINT", hide_env_values = true)]
     pub(crate) endpoint: Option<String>,
 }

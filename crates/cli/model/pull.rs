@@ -20,7 +20,7 @@ use crate::progress::Progress;
 /// Times that a broken connection is taken up again, as long as each brings something.
 const ATTEMPTS: usize = 5;
 const CONNECT: Duration = Duration::from_secs(20);
-const SILENCE: Duration = Duration::from_secs(60);
+const SILENCE: Duration = Duration::from_mins(1);
 
 /// Fetches `known` into `cache` and returns its path. Does nothing if it is there and whole.
 pub(crate) fn pull(known: &Known, cache: &Path, endpoint: &str) -> Result<PathBuf> {
