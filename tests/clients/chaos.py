@@ -140,13 +140,13 @@ def full_queue(served, waiting):
 
 
 def killed_and_restarted(baton, packs, data):
-    with Served(baton, packs, data) as served:
+    with Served(baton, packs, data, "--log", "error") as served:
         key, expected = served.key, answer(served, 1)
         threads = [threading.Thread(target=lost, args=(served, i)) for i in range(8)]
         [thread.start() for thread in threads]
         served.kill()
         [thread.join() for thread in threads]
-    with Served(baton, packs, data, key=key) as served:
+    with Served(baton, packs, data, "--log", "error", key=key) as served:
         assert answer(served, 1) == expected, "the answer changed over a restart"
     print("killed under load and restarted: ready, same key, same answer")
 
@@ -164,10 +164,10 @@ def main():
     count = int(sys.argv[3]) if len(sys.argv) > 3 else 1000
     with tempfile.TemporaryDirectory() as data:
         killed_and_restarted(baton, packs, data)
-    with tempfile.TemporaryDirectory() as data, Served(baton, packs, data) as served:
+    with tempfile.TemporaryDirectory() as data, Served(baton, packs, data, "--log", "error") as served:
         disconnects(served, count)
     with tempfile.TemporaryDirectory() as data:
-        with Served(baton, packs, data, "--max-waiting", "8", "--max-running", "4") as served:
+        with Served(baton, packs, data, "--log", "error", "--max-waiting", "8", "--max-running", "4") as served:
             full_queue(served, 12)
 
 
