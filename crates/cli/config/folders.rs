@@ -56,10 +56,11 @@ mod tests {
 
     #[test]
     fn xdg_wins_over_home_and_relative_paths_are_ignored() {
+        type Case = (&'static [(&'static str, &'static str)], Option<&'static str>);
         let folders = |pairs: &[(&str, &str)]| {
             Folders::new(|name| pairs.iter().find(|(key, _)| *key == name).map(|(_, value)| value.into()))
         };
-        let cases: [(&[(&str, &str)], Option<&str>); 4] = [
+        let cases: [Case; 4] = [
             (&[], None),
             (&[("HOME", "/h")], Some("/h/.cache/baton")),
             (&[("HOME", "/h"), ("XDG_CACHE_HOME", "/c")], Some("/c/baton")),
