@@ -5,8 +5,12 @@ mod chat;
 mod config;
 mod doctor;
 mod help;
+#[cfg(feature = "hub")]
 mod hub;
 mod keys;
+#[cfg(not(feature = "hub"))]
+mod no_hub;
+#[cfg(feature = "hub")]
 mod pull;
 mod serve;
 mod support;

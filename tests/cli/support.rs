@@ -97,3 +97,12 @@ pub(super) fn without(text: &str, parts: &[&str]) -> String {
     let lines = text.lines().filter(|line| !parts.iter().any(|part| line.contains(part)));
     lines.fold(String::new(), |told, line| told + line + "\n")
 }
+
+/// The text with the first of several ways to fetch the model: the others depend on how `baton` was built.
+pub(super) fn first_way(text: &str) -> String {
+    let lines = text.lines().map(|line| match line.split_once("(Python package index) or ") {
+        Some((first, _)) => format!("{first}(Python package index) …"),
+        None => line.to_owned(),
+    });
+    lines.fold(String::new(), |told, line| told + &line + "\n")
+}
