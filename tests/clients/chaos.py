@@ -48,6 +48,12 @@ def metric(served, name):
     return sum(map(float, found))
 
 
+def blocks(served):
+    """How many blocks of the cache are in which state."""
+    found = re.findall(r'^baton_blocks\{state="(\w+)"\} (\S+)$', request(served, "/metrics")[2], re.M)
+    return {state: int(float(count)) for state, count in found}
+
+
 def settle(served):
     """Waits until nothing runs or waits; at most a minute."""
     pause = threading.Event()
@@ -102,19 +108,18 @@ def in_parallel(count, workers, work):
 
 
 def disconnects(served, count):
-    expected = answer(served, 1)
+    expected = [answer(served, seed) for seed in range(len(TWINS))]
     settle(served)
-    before = metric(served, "vllm:kv_cache_usage_perc")
+    before = blocks(served)
     in_parallel(count, 16, lambda i: leave(served, i, random.Random(i)))
     settle(served)
     assert served.is_ready()
-    after = metric(served, "vllm:kv_cache_usage_perc")
-    # Prefixes stay pinned: the first cue of a twin adds its own.
-    request(served, "/v1/chat/completions", body(2))
-    assert answer(served, 1) == expected, "another request's answer changed"
-    pinned = metric(served, "baton_blocks") and after
-    assert pinned - before < 0.1, "blocks leaked: usage %f before, %f after" % (before, after)
-    print("%d disconnects: ready, same answers, cache usage %.4f -> %.4f" % (count, before, after))
+    after = blocks(served)
+    assert after["held"] == 0, after
+    assert (after["pinned"], sum(after.values())) == (before["pinned"], sum(before.values())), (before, after)
+    assert metric(served, "baton_broken_invariants_total") == 0
+    assert [answer(served, seed) for seed in range(len(TWINS))] == expected, "an answer changed"
+    print("%d disconnects: ready, same answers, blocks %s -> %s" % (count, before, after))
 
 
 def full_queue(served, waiting):
