@@ -50,7 +50,7 @@ def metric(served, name):
 
 def blocks(served):
     """How many blocks of the cache are in which state."""
-    found = re.findall(r'^baton_blocks\{state="(\w+)"\} (\S+)$', request(served, "/metrics")[2], re.M)
+    found = re.findall(r'^baton_blocks\{.*state="(\w+)"\} (\S+)$', request(served, "/metrics")[2], re.M)
     return {state: int(float(count)) for state, count in found}
 
 
