@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use anyhow::{Result, bail};
-use baton_contract::{ConductorId, Digester, Emission, Generate, Prefix, Sampling, StopRules, TokenId};
+use baton_contract::{ConductorId, Digester, Emission, Generate, Intent, Prefix, Sampling, StopRules, TokenId};
 use baton_pack::Pack;
 use baton_text::{ChatMessage, Detokenizer, pack_prefix};
 
@@ -37,10 +37,8 @@ impl Session {
             prefix = runtime.prefix(pack, pack_prefix(&runtime.tokenizer, &runtime.template, &text));
             messages.push(ChatMessage::system(text));
         }
-        if let Some(why) = &answer.why {
-            // In the server's words, so that a twin answers here as it answers there.
-            messages.push(ChatMessage::system(format!("About the question that follows.\nWhy it is asked: {why}")));
-        }
+        let intent = Intent { why: answer.why.clone(), ..Intent::default() };
+        messages.extend(intent.in_words().map(ChatMessage::system));
         if let Some(temperature) = answer.temperature {
             sampling.temperature = temperature;
         }

@@ -7,12 +7,14 @@
 mod digest;
 mod emission;
 mod ids;
+mod intent;
 mod request;
 mod sampling;
 
 pub use digest::{Digest, DigestError, Digester};
 pub use emission::{Emission, FinishReason, Refusal, TokenLogprobs, Usage};
 pub use ids::{ConductorId, IdError, SequenceId, TokenId, TwinId};
+pub use intent::Intent;
 pub use request::{Generate, Prefix, StopRules};
 pub use sampling::{Sampling, SamplingError};
 

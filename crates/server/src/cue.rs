@@ -12,7 +12,7 @@ pub(crate) use extra::{BatonExtra, ChunkUsage, UsageBody, finish_reason, finite,
 pub(crate) use fields::{refuse_the_rest, take_model};
 pub(crate) use generation::{Event, Generation};
 pub(crate) use open::{Cue, Prompts, total};
-pub(crate) use params::{Intent, Params};
+pub(crate) use params::Params;
 pub(crate) use text::TokenReport;
 use text::{ChoiceText, Piece};
 pub(crate) use whole::{Answer, collect};

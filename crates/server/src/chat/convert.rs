@@ -1,20 +1,18 @@
 //! From checked messages to those the template takes, and from answers to the reply.
 
-use std::fmt::Write;
-
-use baton_contract::Usage;
+use baton_contract::{Intent, Usage};
 use baton_text::ChatMessage;
 
 use super::logprobs::chat_logprobs;
 use super::types::{AssistantMessage, ChatChoice, ChatCompletion, Message, Role};
-use crate::cue::{Answer, Intent, UsageBody, finish_reason, total};
+use crate::cue::{Answer, UsageBody, finish_reason, total};
 use crate::reply::Reply;
 use crate::twins::Model;
 
 /// The twin's pack first, then what the cue is for, then what was said.
 pub(super) fn messages(model: &Model, said: Vec<Message>, intent: &Intent) -> Vec<ChatMessage> {
     let pack = model.twin().map(|twin| ChatMessage::system(&twin.system_text));
-    let purpose = model.twin().and_then(|_| purpose(intent)).map(ChatMessage::system);
+    let purpose = model.twin().and_then(|_| intent.in_words()).map(ChatMessage::system);
     let said = said.into_iter().map(|message| {
         let role = match message.role {
             Role::System => baton_text::Role::System,
@@ -25,20 +23,6 @@ pub(super) fn messages(model: &Model, said: Vec<Message>, intent: &Intent) -> Ve
         ChatMessage::new(role, message.content)
     });
     pack.into_iter().chain(purpose).chain(said).collect()
-}
-
-/// The intent in words, for the twin: the why is what lets it fill gaps.
-fn purpose(intent: &Intent) -> Option<String> {
-    let parts = [("Why it is asked", &intent.why), ("Product", &intent.product), ("Process", &intent.process)];
-    let mut text = "About the question that follows.".to_owned();
-    let bare = text.len();
-    for (label, value) in parts {
-        if let Some(value) = value {
-            // Writing to a String cannot fail.
-            let _ = write!(text, "\n{label}: {value}");
-        }
-    }
-    (text.len() > bare).then_some(text)
 }
 
 /// The whole reply.

@@ -1,10 +1,9 @@
 //! Parts of a reply that both endpoints write alike.
 
-use baton_contract::{FinishReason, TokenId, Usage};
+use baton_contract::{FinishReason, Intent, TokenId, Usage};
 use baton_text::Tokenizer;
 use serde::Serialize;
 
-use super::Intent;
 use crate::twins::Model;
 
 /// OpenAI's usage object.

@@ -1,6 +1,6 @@
 //! The fields that both generating endpoints share.
 
-use baton_contract::Sampling;
+use baton_contract::{Intent, Sampling};
 use serde_json::Value;
 
 use crate::error::ApiError;
@@ -54,14 +54,6 @@ pub(crate) struct StreamAsk {
     pub(crate) include_usage: bool,
 }
 
-/// What a cue is for, from OpenAI's own `metadata`.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Intent {
-    pub(crate) why: Option<String>,
-    pub(crate) product: Option<String>,
-    pub(crate) process: Option<String>,
-}
-
 impl Params {
     /// Takes the shared fields out of a body.
     pub(crate) fn take(fields: &mut Fields) -> Result<Self, ApiError> {
@@ -75,7 +67,7 @@ impl Params {
             min_tokens: fields.integer("min_tokens", 0, u32::MAX)?.unwrap_or(0) as usize,
             max_tokens: MaxTokens::take(fields)?,
             stream: StreamAsk::take(fields)?,
-            intent: Intent::take(fields)?,
+            intent: take_intent(fields)?,
         };
         if params.max_tokens.tokens.is_some_and(|most| params.min_tokens > most) {
             let field = params.max_tokens.field;
@@ -161,33 +153,32 @@ impl StreamAsk {
     }
 }
 
-impl Intent {
-    fn take(fields: &mut Fields) -> Result<Self, ApiError> {
-        let mut intent = Self::default();
-        let entries = fields.entries("metadata")?.unwrap_or_default();
-        if entries.len() > 16 {
-            return Err(ApiError::invalid("metadata", "`metadata` has more than 16 entries"));
-        }
-        for (name, value) in entries {
-            let Value::String(text) = value else {
-                let message = format!("`metadata` holds strings only, not {}", kind_of(&value));
-                return Err(ApiError::invalid("metadata", message));
-            };
-            if name.chars().count() > 64 || text.chars().count() > 512 {
-                let message = "`metadata` takes names of up to 64 and values of up to 512 characters";
-                return Err(ApiError::invalid("metadata", message));
-            }
-            let text = Some(text.trim().to_owned()).filter(|text| !text.is_empty());
-            match name.as_str() {
-                "why" => intent.why = text,
-                "product" => intent.product = text,
-                "process" => intent.process = text,
-                // A tag of the caller's own; it is for their books and does not reach the model.
-                _ => {}
-            }
-        }
-        Ok(intent)
+/// The intent, which travels in OpenAI's own `metadata`.
+fn take_intent(fields: &mut Fields) -> Result<Intent, ApiError> {
+    let mut intent = Intent::default();
+    let entries = fields.entries("metadata")?.unwrap_or_default();
+    if entries.len() > 16 {
+        return Err(ApiError::invalid("metadata", "`metadata` has more than 16 entries"));
     }
+    for (name, value) in entries {
+        let Value::String(text) = value else {
+            let message = format!("`metadata` holds strings only, not {}", kind_of(&value));
+            return Err(ApiError::invalid("metadata", message));
+        };
+        if name.chars().count() > 64 || text.chars().count() > 512 {
+            let message = "`metadata` takes names of up to 64 and values of up to 512 characters";
+            return Err(ApiError::invalid("metadata", message));
+        }
+        let text = Some(text.trim().to_owned()).filter(|text| !text.is_empty());
+        match name.as_str() {
+            "why" => intent.why = text,
+            "product" => intent.product = text,
+            "process" => intent.process = text,
+            // A tag of the caller's own; it is for their books and does not reach the model.
+            _ => {}
+        }
+    }
+    Ok(intent)
 }
 
 /// -1 is vLLM's way to say "all".
