@@ -20,6 +20,7 @@ from .measures import PARTS, QUICK, Figures, Sizes, measure_raw, measure_restart
 from .packs import Pack, read_pack
 from .report import markdown
 from .results import Results, cell_name
+from .usage import Watch
 
 CHECKOUT = HERE.parents[1]
 PACKS = ("ux", "security", "payments", "data-modelling")
@@ -86,10 +87,17 @@ def main() -> None:
     sizes = QUICK if chosen.quick else Sizes()
     today = datetime.date.today().isoformat()
     out = chosen.out or CHECKOUT / "benches" / "results" / f"serving-{today}"
-    results = Results.open(out.with_suffix(".json"), {
-        "date": today, "commit": commit(CHECKOUT), "machine": machine(), "threads": chosen.threads,
+    head = {
+        "date": today,
+        "commit": commit(CHECKOUT),
+        "machine": machine(),
+        "threads": chosen.threads,
         "sizes": dataclasses.asdict(sizes),
-    })  # fmt: skip
+    }
+    try:
+        results = Results.open(out.with_suffix(".json"), head)
+    except ValueError as reason:
+        sys.exit(f"error: {reason}")
     packs = [read_pack(bench.packs / name) for name in PACKS]
     engines = [engine for name in chosen.engines.split(",") if prepared(engine := ENGINES[name], bench, results)]
     for round_ in range(1, 1 if chosen.prepare else chosen.rounds + 1):
@@ -129,11 +137,13 @@ def measured(engine: Engine, part: str, bench: Bench, packs: list[Pack], sizes: 
     state = pathlib.Path(tempfile.mkdtemp(prefix="state-", dir=bench.cache))
     try:
         with engine.start(bench, state) as session:
+            watch = Watch(session.process.pid)
             if part == "raw":
                 measure_raw(figures, session, sizes, salt)
             else:
                 figures.values["start"] = session.start_seconds
                 measure_twins(figures, session, packs, sizes, engine.as_twins, salt)
+            figures.facts["others"] = round(watch.others(), 4)
         if engine.survives_restart and part == "twins":
             with engine.start(bench, state) as session:
                 measure_restart(figures, session, packs, engine.as_twins, salt)

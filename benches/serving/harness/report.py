@@ -5,12 +5,21 @@ from __future__ import annotations
 from typing import Any
 
 from .measures import Row
-from .results import advantage, best_peer, rounds, rows_with_figures, table
+from .results import advantage, best_peer, disturbed, rounds, rows_with_figures, table
 
 
 def markdown(content: dict[str, Any]) -> str:
     """The whole report: where and when, the figures, what was compared, what was left out, what went wrong."""
-    parts = [head(content), [""], figures(content), [""], engines(content), left_out(content), faults(content)]
+    parts = [
+        head(content),
+        [""],
+        figures(content),
+        [""],
+        engines(content),
+        left_out(content),
+        noise(content),
+        faults(content),
+    ]
     return "\n".join(line for part in parts for line in part)
 
 
@@ -79,6 +88,17 @@ def left_out(content: dict[str, Any]) -> list[str]:
     if not missing:
         return []
     return ["", "Left out:", "", *(f"* {engine['label']}: {engine['unavailable']}" for engine in missing)]
+
+
+def noise(content: dict[str, Any]) -> list[str]:
+    """The cells that were measured while others used the machine."""
+    lines = [
+        f"* {engine['label']}, round {name}: others used {cell['facts']['others']:.0%} of the machine"
+        for engine in content["engines"].values()
+        for name, cell in engine["cells"].items()
+        if disturbed(cell)
+    ]
+    return ["", "Disturbed, and to be measured again:", "", *lines] if lines else []
 
 
 def faults(content: dict[str, Any]) -> list[str]:

@@ -10,6 +10,8 @@ from . import statistics
 from .measures import ROWS, Row
 
 FORMAT = 1
+OTHERS_ALLOWED = 0.05
+"""The share of the machine's cores that others may use."""
 
 
 class Results:
@@ -43,10 +45,18 @@ class Results:
         return engine
 
     def has(self, name: str, cell: str) -> bool:
-        return cell in self.engine(name)["cells"]
+        """Whether it was measured, and on a quiet machine: going on with a run takes the other cells again."""
+        found = self.engine(name)["cells"].get(cell)
+        return found is not None and not disturbed(found)
 
     def put(self, name: str, cell: str, content: dict[str, Any]) -> None:
         self.engine(name)["cells"][cell] = content
+
+
+def disturbed(cell: dict[str, Any]) -> bool:
+    """Whether other processes used so much of the machine that the figures say little."""
+    others: float = cell["facts"].get("others", 0)
+    return others > OTHERS_ALLOWED
 
 
 def cell_name(round_: int, part: str) -> str:

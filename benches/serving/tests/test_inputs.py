@@ -4,7 +4,7 @@ import json
 import pathlib
 import unittest
 
-from harness import machine, memory
+from harness import machine, memory, usage
 from harness.load import Answer, Load
 from harness.packs import read_pack
 from harness.prompts import cold_load, decode_load, twin_load
@@ -60,6 +60,11 @@ class System(unittest.TestCase):
         text = first + "\nprocessor\t: 1\nmodel name\t: Other\n"
         self.assertEqual(machine.cpu_facts(text), {"cpu": "Fast 9 (cpu family 25)", "flags": ["fma", "avx2"]})
         self.assertEqual(machine.cpu_facts("Features : asimd i8mm\n"), {"cpu": "unknown", "flags": ["asimd", "i8mm"]})
+
+    def test_processor_time_is_read_in_seconds(self) -> None:
+        self.assertEqual(usage.machine_seconds("cpu  100 200 300 9000 9000 10 20 70 5 5\ncpu0 1 1\n"), 700 / usage.TICK)
+        stat = "7 (a) b) (c) S 1 7 7 0 -1 0 0 0 0 0 11 22 33 44 20 0 1"
+        self.assertEqual(usage.process_seconds(stat), 110 / usage.TICK)
 
     def test_peaks_are_read_in_bytes(self) -> None:
         self.assertEqual(memory.high_water("Name:\tx\nVmHWM:\t    2048 kB\nVmRSS:\t 1 kB\n"), 2048 * 1024)

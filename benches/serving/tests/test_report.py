@@ -71,6 +71,14 @@ class Report(unittest.TestCase):
             cell["faults"] = ["ask 1: gone"]
         self.assertIn("* Slow: 2 answers were not as asked, the first: ask 1: gone", report.markdown(with_faults))
 
+    def test_cells_from_a_busy_machine_are_named(self) -> None:
+        busy = content()
+        busy["engines"]["slow"]["cells"]["2 raw"]["facts"] = {"others": 0.25}
+        busy["engines"]["fast"]["cells"]["1 raw"]["facts"] = {"others": 0.01}
+        text = report.markdown(busy)
+        self.assertIn("* Slow, round 2 raw: others used 25% of the machine", text)
+        self.assertNotIn("* Fast", text)
+
     def test_figures_have_three_digits_that_say_something(self) -> None:
         for value, expected in [
             (1234.5, "1,234"),
@@ -93,5 +101,7 @@ class Files(unittest.TestCase):
             again = Results.open(path, head)
             self.assertTrue(again.has("baton", cell_name(1, "raw")))
             self.assertFalse(again.has("baton", cell_name(2, "raw")))
+            again.put("baton", cell_name(1, "raw"), {"values": {}, "facts": {"others": 0.3}, "faults": []})
+            self.assertFalse(again.has("baton", cell_name(1, "raw")), "a disturbed cell is measured again")
             with self.assertRaisesRegex(ValueError, "threads 2, not 4"):
                 Results.open(path, {**head, "threads": 4})

