@@ -5,7 +5,7 @@ use std::mem::MaybeUninit;
 use candle_core::Tensor;
 
 use crate::packed::{GROUP, PANEL, Quantised, Segment, Store, Zero};
-use crate::quantise::Quantities;
+use crate::quantise::{QUAD, Quantities};
 use crate::tensor::{matrix, output, slice};
 use crate::threads::Parts;
 use crate::{KernelError, Kernels, PackedMatrix, Result};
@@ -16,16 +16,28 @@ const TILE_ROWS: usize = 128;
 /// Products below which a task is not worth handing out: about a microsecond.
 const GRAIN: usize = 128 * 1024;
 
-/// Sums of some rows and some panels.
-pub(crate) type Sums<const ROWS: usize, const PANELS: usize> = [[[f32; PANEL]; PANELS]; ROWS];
+/// Panels whose sums are gathered before they are written. The rows of a product often lie a multiple of 4096 bytes apart
+/// and then compete for the same few lines of the cache, so each is written in one go.
+#[cfg(target_arch = "x86_64")]
+const GATHERED: usize = 16;
 
-/// A kernel that computes small squares of rows and panels at once.
-pub(crate) trait Square {
+/// Sums on their way to a product's rows.
+#[cfg(target_arch = "x86_64")]
+pub(crate) struct Sums<'a> {
+    /// From a panel's first output of the first row on.
+    pub(crate) values: &'a mut [MaybeUninit<f32>],
+    /// From one row to the next.
+    pub(crate) stride: usize,
+}
+
+/// A kernel of one instruction set and one form of weights, which computes small squares of rows and panels at once.
+#[cfg(target_arch = "x86_64")]
+pub(crate) trait PanelKernel {
     /// Panels that it takes at once, 1 or 2: as many as there are registers for the sums of four rows.
     const PANELS: usize;
 
-    /// The sums of `ROWS` rows from `row` and `PANELS` panels from `panel`.
-    fn sums<const ROWS: usize, const PANELS: usize>(&self, panel: usize, row: usize) -> Sums<ROWS, PANELS>;
+    /// Writes the sums of `ROWS` rows from `row` and `PANELS` panels from `panel`.
+    fn sums<const ROWS: usize, const PANELS: usize>(&self, panel: usize, row: usize, sums: Sums<'_>);
 }
 
 /// What a product is made of.
@@ -99,6 +111,10 @@ impl Kernels {
 
     fn multiply(&self, product: &Product<'_>, segment: &Segment, column: usize) {
         let panels = segment.rows.div_ceil(PANEL);
+        let zero_sums = match (&segment.store, product.quantities) {
+            (Store::Nibbles(weights) | Store::Bytes(weights), Some(x)) => x.zero_sums(&weights.zero),
+            _ => Vec::new(),
+        };
         let row_tiles = product.rows.div_ceil(TILE_ROWS);
         let work = product.rows * panels * PANEL * product.cols;
         let tasks = (work / GRAIN).clamp(1, 4 * self.threads());
@@ -116,7 +132,7 @@ impl Kernels {
             };
             match self.isa {
                 #[cfg(target_arch = "x86_64")]
-                crate::Isa::Avx2 => product.tile_avx2(segment, &tile),
+                crate::Isa::Avx2 => product.tile_avx2(segment, &tile, &zero_sums),
                 _ => product.tile(segment, &tile),
             }
         });
@@ -137,65 +153,66 @@ impl Product<'_> {
                     Store::F16(w) => float(&w[range], x, half::f16::to_f32),
                     Store::Bf16(w) => float(&w[range], x, half::bf16::to_f32),
                 };
-                self.write(segment, tile, [[sums]], panel, row);
+                let outputs = PANEL.min(segment.rows - panel * PANEL);
+                // SAFETY: each panel of each row is in one tile.
+                let out = unsafe { self.out.part(row * self.width + tile.column + panel * PANEL, outputs) };
+                out.write_copy_of_slice(&sums[..outputs]);
             }
         }
     }
 
-    /// The same in small squares of rows and panels.
+    /// The same with vector instructions.
     #[cfg(target_arch = "x86_64")]
-    fn tile_avx2(&self, segment: &Segment, tile: &Tile) {
-        use crate::avx2::products::{Bytes, FloatSquare, Nibbles, QuantisedSquare};
+    fn tile_avx2(&self, segment: &Segment, tile: &Tile, zero_sums: &[[i32; QUAD]]) {
+        use crate::avx2::products::{Bytes, Floats, Nibbles, Quants};
         let (x, cols) = (self.x, self.cols);
         match (&segment.store, self.quantities) {
-            (Store::Nibbles(w), Some(x)) => self.squares(segment, tile, &QuantisedSquare::<Nibbles>::new(w, x)),
-            (Store::Bytes(w), Some(x)) => self.squares(segment, tile, &QuantisedSquare::<Bytes>::new(w, x)),
-            (Store::F32(w), _) => self.squares(segment, tile, &FloatSquare { weights: w, x, cols }),
-            (Store::F16(w), _) => self.squares(segment, tile, &FloatSquare { weights: w, x, cols }),
-            (Store::Bf16(w), _) => self.squares(segment, tile, &FloatSquare { weights: w, x, cols }),
+            (Store::Nibbles(weights), Some(x)) => {
+                self.gather(segment, tile, &Quants::<Nibbles>::new(weights, x, zero_sums))
+            }
+            (Store::Bytes(weights), Some(x)) => {
+                self.gather(segment, tile, &Quants::<Bytes>::new(weights, x, zero_sums))
+            }
+            (Store::F32(weights), _) => self.gather(segment, tile, &Floats { weights, x, cols }),
+            (Store::F16(weights), _) => self.gather(segment, tile, &Floats { weights, x, cols }),
+            (Store::Bf16(weights), _) => self.gather(segment, tile, &Floats { weights, x, cols }),
             (Store::Nibbles(_) | Store::Bytes(_), None) => {}
         }
     }
 
-    /// Covers a tile with squares.
+    /// Computes a tile, some panels at a time, and writes its rows.
     #[cfg(target_arch = "x86_64")]
-    fn squares<K: Square>(&self, segment: &Segment, tile: &Tile, kernel: &K) {
-        let (end_panel, end_row) = (tile.first_panel + tile.panels, tile.first_row + tile.rows);
-        for panel in (tile.first_panel..end_panel).step_by(K::PANELS) {
-            for row in (tile.first_row..end_row).step_by(4) {
-                match (end_row - row, K::PANELS.min(end_panel - panel)) {
-                    (1, 1) => self.write(segment, tile, kernel.sums::<1, 1>(panel, row), panel, row),
-                    (2, 1) => self.write(segment, tile, kernel.sums::<2, 1>(panel, row), panel, row),
-                    (3, 1) => self.write(segment, tile, kernel.sums::<3, 1>(panel, row), panel, row),
-                    (_, 1) => self.write(segment, tile, kernel.sums::<4, 1>(panel, row), panel, row),
-                    (1, _) => self.write(segment, tile, kernel.sums::<1, 2>(panel, row), panel, row),
-                    (2, _) => self.write(segment, tile, kernel.sums::<2, 2>(panel, row), panel, row),
-                    (3, _) => self.write(segment, tile, kernel.sums::<3, 2>(panel, row), panel, row),
-                    _ => self.write(segment, tile, kernel.sums::<4, 2>(panel, row), panel, row),
+    fn gather<K: PanelKernel>(&self, segment: &Segment, tile: &Tile, kernel: &K) {
+        let rows = tile.first_row..tile.first_row + tile.rows;
+        // An odd number of cache lines, so that neighbouring rows do not compete.
+        let stride = GATHERED.min(tile.panels).next_multiple_of(4) * PANEL + 16;
+        let mut sums = Vec::with_capacity(tile.rows * stride);
+        let sums = &mut sums.spare_capacity_mut()[..tile.rows * stride];
+        let end = tile.first_panel + tile.panels;
+        for first in (tile.first_panel..end).step_by(GATHERED) {
+            let panels = first..(first + GATHERED).min(end);
+            for panel in panels.clone().step_by(K::PANELS) {
+                for row in rows.clone().step_by(QUAD) {
+                    let at = (row - rows.start) * stride + (panel - first) * PANEL;
+                    let sums = Sums { values: &mut sums[at..], stride };
+                    match (rows.end - row, K::PANELS.min(end - panel)) {
+                        (1, 1) => kernel.sums::<1, 1>(panel, row, sums),
+                        (2, 1) => kernel.sums::<2, 1>(panel, row, sums),
+                        (3, 1) => kernel.sums::<3, 1>(panel, row, sums),
+                        (_, 1) => kernel.sums::<4, 1>(panel, row, sums),
+                        (1, _) => kernel.sums::<1, 2>(panel, row, sums),
+                        (2, _) => kernel.sums::<2, 2>(panel, row, sums),
+                        (3, _) => kernel.sums::<3, 2>(panel, row, sums),
+                        _ => kernel.sums::<4, 2>(panel, row, sums),
+                    }
                 }
             }
-        }
-    }
-
-    /// Puts sums where they belong.
-    fn write<const ROWS: usize, const PANELS: usize>(
-        &self,
-        segment: &Segment,
-        tile: &Tile,
-        sums: Sums<ROWS, PANELS>,
-        panel: usize,
-        row: usize,
-    ) {
-        for (row, panels) in (row..).zip(sums) {
-            for (panel, sums) in (panel..).zip(panels) {
-                let outputs = PANEL.min(segment.rows - panel * PANEL);
+            let outputs = (panels.len() * PANEL).min(segment.rows - first * PANEL);
+            for (row, sums) in rows.clone().zip(sums.chunks_exact(stride)) {
                 // SAFETY: each panel of each row is in one tile.
-                let out = unsafe { self.out.part(row * self.width + tile.column + panel * PANEL, outputs) };
-                match out.first_chunk_mut::<PANEL>() {
-                    // A copy of known length is two instructions, any other a call.
-                    Some(whole) => *whole = sums.map(MaybeUninit::new),
-                    None => _ = out.write_copy_of_slice(&sums[..outputs]),
-                }
+                let out = unsafe { self.out.part(row * self.width + tile.column + first * PANEL, outputs) };
+                // The kernels have written the sums of all these panels.
+                out.copy_from_slice(&sums[..outputs]);
             }
         }
     }
@@ -212,18 +229,19 @@ impl Product<'_> {
         let mut sums = [0.0f32; PANEL];
         let Some(x) = self.quantities else { return sums };
         for group in 0..x.groups {
-            let (place, at) = (panel * x.groups + group, row * x.groups + group);
-            let x_codes = &x.codes[at * GROUP..][..GROUP];
+            let place = panel * x.groups + group;
+            let (quad, row) = (&x.quads[row / QUAD * x.groups + group], row % QUAD);
             for (output, sum) in sums.iter_mut().enumerate() {
                 let w_codes = codes(weights, place, output);
-                let mut dot: i32 = w_codes.iter().zip(x_codes).map(|(&w, &x)| i32::from(w) * i32::from(x)).sum();
+                let mut dot: i32 =
+                    w_codes.iter().zip(&quad.codes[row]).map(|(&w, &x)| i32::from(w) * i32::from(x)).sum();
                 if let Zero::Code(zero) = weights.zero {
-                    dot -= i32::from(zero) * x.sums[at];
+                    dot -= i32::from(zero) * quad.sums[row];
                 }
-                let scale = weights.scales[place * PANEL + output].to_f32() * x.scales[at];
+                let scale = weights.scales[place * PANEL + output].to_f32() * quad.scales[row];
                 *sum = (dot as f32).mul_add(scale, *sum);
                 if let Zero::Minimums(minimums) = &weights.zero {
-                    *sum = minimums[place * PANEL + output].to_f32().mul_add(x.scaled_sums[at], *sum);
+                    *sum = minimums[place * PANEL + output].to_f32().mul_add(quad.scaled_sums[row], *sum);
                 }
             }
         }

@@ -1,70 +1,64 @@
 //! Activations as whole numbers, with a scale for each group of 32, as in the `Q8_1` blocks of llama.cpp.
 
 use crate::Kernels;
-use crate::packed::GROUP;
+use crate::packed::{GROUP, Zero};
 use crate::threads::Parts;
 
 /// Rows of activations: `scale * code`.
 pub(crate) struct Quantities {
+    pub(crate) rows: usize,
     /// Groups in a row.
     pub(crate) groups: usize,
-    /// [rows, groups * GROUP] Between -127 and 127.
-    pub(crate) codes: Vec<i8>,
-    /// [rows, groups]
-    pub(crate) scales: Vec<f32>,
-    /// [rows, groups] The sum of a group's codes.
-    pub(crate) sums: Vec<i32>,
-    /// [rows, groups] The sum of a group's codes, times its scale.
-    pub(crate) scaled_sums: Vec<f32>,
+    /// [rows / 4, groups] What lies beyond the last row is zero.
+    pub(crate) quads: Vec<Quad>,
 }
 
-/// One row to be filled in.
-struct RowMut<'a> {
-    codes: &'a mut [i8],
-    scales: &'a mut [f32],
-    sums: &'a mut [i32],
-    scaled_sums: &'a mut [f32],
+/// A group of four neighbouring rows, which kernels read together.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Quad {
+    /// Between -127 and 127.
+    pub(crate) codes: [[i8; GROUP]; QUAD],
+    pub(crate) scales: [f32; QUAD],
+    /// The sum of a row's codes.
+    pub(crate) sums: [i32; QUAD],
+    /// The sum of a row's codes, times its scale.
+    pub(crate) scaled_sums: [f32; QUAD],
+}
+
+/// Rows in a [`Quad`].
+pub(crate) const QUAD: usize = 4;
+
+impl Quantities {
+    /// What a product with codes that are too large by `zero` is too large by: [rows / 4, groups, 4], or nothing if they
+    /// are not.
+    pub(crate) fn zero_sums(&self, zero: &Zero) -> Vec<[i32; QUAD]> {
+        match zero {
+            Zero::Code(zero) => self.quads.iter().map(|quad| quad.sums.map(|sum| i32::from(*zero) * sum)).collect(),
+            Zero::Minimums(_) => Vec::new(),
+        }
+    }
 }
 
 impl Kernels {
     /// Quantises `x` [rows, width], where `width` is a whole number of groups.
     pub(crate) fn quantise(&self, x: &[f32], width: usize) -> Quantities {
         let (rows, groups) = (x.len() / width, width / GROUP);
-        let mut quantities = Quantities {
-            groups,
-            codes: vec![0; x.len()],
-            scales: vec![0.0; rows * groups],
-            sums: vec![0; rows * groups],
-            scaled_sums: vec![0.0; rows * groups],
-        };
-        let codes = Parts::new(&mut quantities.codes);
-        let scales = Parts::new(&mut quantities.scales);
-        let sums = Parts::new(&mut quantities.sums);
-        let scaled_sums = Parts::new(&mut quantities.scaled_sums);
-        self.rows(rows, width, &|first, rows| {
-            let (start, len) = (first * groups, rows * groups);
-            // SAFETY: row tiles do not overlap.
-            let mut tile = unsafe {
-                RowMut {
-                    codes: codes.part(first * width, rows * width),
-                    scales: scales.part(start, len),
-                    sums: sums.part(start, len),
-                    scaled_sums: scaled_sums.part(start, len),
+        let mut quads = vec![Quad::default(); rows.div_ceil(QUAD) * groups];
+        let parts = Parts::new(&mut quads);
+        self.rows(rows.div_ceil(QUAD), QUAD * width, &|first, count| {
+            // SAFETY: tiles do not overlap.
+            let quads = unsafe { parts.part(first * groups, count * groups) };
+            let x = &x[first * QUAD * width..];
+            for (quads, x) in quads.chunks_exact_mut(groups).zip(x.chunks(QUAD * width)) {
+                for (row, x) in x.chunks_exact(width).enumerate() {
+                    for (quad, x) in quads.iter_mut().zip(x.as_chunks::<GROUP>().0) {
+                        (quad.scales[row], quad.sums[row]) = self.quantise_group(x, &mut quad.codes[row]);
+                        quad.scaled_sums[row] = scaled_sum(quad.scales[row], quad.sums[row]);
+                    }
                 }
-            };
-            self.quantise_groups(&x[first * width..][..rows * width], &mut tile);
+            }
         });
-        quantities
-    }
-
-    fn quantise_groups(&self, x: &[f32], to: &mut RowMut<'_>) {
-        let (x, codes) = (x.as_chunks::<GROUP>().0, to.codes.as_chunks_mut::<GROUP>().0);
-        for (index, (x, codes)) in x.iter().zip(codes).enumerate() {
-            let (scale, sum) = self.quantise_group(x, codes);
-            to.scales[index] = scale;
-            to.sums[index] = sum;
-            to.scaled_sums[index] = scaled_sum(scale, sum);
-        }
+        Quantities { rows, groups, quads }
     }
 
     /// Returns the scale and the sum of the codes. A group with a value that is not finite gets the scale NaN, so that

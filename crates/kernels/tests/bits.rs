@@ -52,6 +52,19 @@ proptest! {
         }
     }
 
+    /// More rows and outputs than one task takes.
+    #[test]
+    fn large_products(seed: u64, form in 0..FORMS.len(), rows in 120usize..300, outputs in 100usize..400) {
+        let mut random = Random(seed);
+        let (bytes, _) = weights(&mut random, FORMS[form], outputs, 64);
+        let packed = PackedMatrix::pack(FORMS[form], outputs, 64, &bytes).unwrap();
+        let x = random.tensor(rows, 64);
+        let expected = bits(&plain().matmul(&x, &packed).unwrap());
+        for kernels in [1, 3].map(Kernels::new) {
+            prop_assert_eq!(&bits(&kernels.matmul(&x, &packed).unwrap()), &expected);
+        }
+    }
+
     #[test]
     fn norms_and_gates(seed: u64, rows in 0usize..6, width in 1usize..80, magnitude in -20i32..20) {
         let mut random = Random(seed);
