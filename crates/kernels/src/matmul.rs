@@ -168,10 +168,10 @@ impl Product<'_> {
         let (x, cols) = (self.x, self.cols);
         match (&segment.store, self.quantities) {
             (Store::Nibbles(weights), Some(x)) => {
-                self.gather(segment, tile, &Quants::<Nibbles>::new(weights, x, zero_sums))
+                self.gather(segment, tile, &Quants::<Nibbles>::new(weights, x, zero_sums));
             }
             (Store::Bytes(weights), Some(x)) => {
-                self.gather(segment, tile, &Quants::<Bytes>::new(weights, x, zero_sums))
+                self.gather(segment, tile, &Quants::<Bytes>::new(weights, x, zero_sums));
             }
             (Store::F32(weights), _) => self.gather(segment, tile, &Floats { weights, x, cols }),
             (Store::F16(weights), _) => self.gather(segment, tile, &Floats { weights, x, cols }),

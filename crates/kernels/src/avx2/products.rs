@@ -198,11 +198,12 @@ unsafe fn dots<C: Codes, const ROWS: usize, const PANELS: usize>(
 #[inline]
 #[target_feature(enable = "avx2,fma,f16c")]
 fn store<const ROWS: usize, const PANELS: usize>(sums: [[__m256; PANELS]; ROWS], to: Sums<'_>) {
-    assert!(to.values.len() >= (ROWS - 1) * to.stride + PANELS * PANEL);
+    let Sums { values, stride } = to;
+    assert!(values.len() >= (ROWS - 1) * stride + PANELS * PANEL);
     for (r, sums) in sums.into_iter().enumerate() {
         for (p, sum) in sums.into_iter().enumerate() {
             // SAFETY: checked above.
-            unsafe { _mm256_storeu_ps(to.values.as_mut_ptr().add(r * to.stride + p * PANEL).cast::<f32>(), sum) };
+            unsafe { _mm256_storeu_ps(values.as_mut_ptr().add(r * stride + p * PANEL).cast::<f32>(), sum) };
         }
     }
 }
