@@ -10,6 +10,9 @@ const NARROW: usize = 4;
 /// Rows of one unit: enough to make good use of every key that is read, few enough for their scores to stay in the cache.
 const UNIT_ROWS: usize = 16;
 
+/// Partitions that a unit takes of rows that are split: every unit sets up its scratch memory, and every thread wants some.
+const SPLIT: usize = 4;
+
 /// Neighbouring rows that read the same blocks.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Unit<'a> {
@@ -75,16 +78,17 @@ impl<'a> Units<'a> {
             return;
         }
         let shared = if group.len() == 1 { 0 } else { shared };
+        let size = if few { 1 } else { SPLIT };
         let rows = group[0].first_row..group.iter().map(|span| span.rows).sum::<usize>() + group[0].first_row;
         for first in rows.clone().step_by(UNIT_ROWS) {
             let rows = first..(first + UNIT_ROWS).min(rows.end);
             let seen = partitions(rows.clone(), layout, params);
-            self.split(&rows, &group[0].blocks, seen.start..seen.end.min(shared));
+            self.split(&rows, &group[0].blocks, seen.start..seen.end.min(shared), size);
         }
         for span in group {
             let rows = span.first_row..span.first_row + span.rows;
             let seen = partitions(rows.clone(), layout, params);
-            self.split(&rows, &span.blocks, seen.start.max(shared)..seen.end);
+            self.split(&rows, &span.blocks, seen.start.max(shared)..seen.end, size);
         }
         for row in rows {
             self.merged.push(row);
@@ -93,9 +97,10 @@ impl<'a> Units<'a> {
         }
     }
 
-    fn split(&mut self, rows: &Range<usize>, blocks: &'a [u32], partitions: Range<usize>) {
-        for partition in partitions {
-            let partitions = partition..partition + 1;
+    /// The same rows, `size` partitions at a time.
+    fn split(&mut self, rows: &Range<usize>, blocks: &'a [u32], partitions: Range<usize>, size: usize) {
+        for first in partitions.clone().step_by(size) {
+            let partitions = first..(first + size).min(partitions.end);
             self.all.push(Unit { rows: rows.clone(), blocks, partitions, partial: true });
         }
     }
@@ -157,16 +162,17 @@ mod tests {
 
     #[test]
     fn spans_that_share_a_prefix_read_it_together() {
-        let found = units(&[(1, 300, 8), (1, 400, 8), (2, 270, 8)], None, 2);
+        let spans = [(1, 700, 20), (1, 800, 20), (2, 670, 20)];
         let expected = [
-            "rows 0..4 of span 1, partitions 0..1 partial",
-            "rows 0..4 of span 1, partitions 1..2 partial",
-            "rows 0..1 of span 1, partitions 2..3 partial",
-            "rows 1..2 of span 2, partitions 2..3 partial",
-            "rows 1..2 of span 2, partitions 3..4 partial",
-            "rows 2..4 of span 3, partitions 2..3 partial",
+            "rows 0..4 of span 1, partitions 0..4 partial",
+            "rows 0..4 of span 1, partitions 4..5 partial",
+            "rows 0..1 of span 1, partitions 5..6 partial",
+            "rows 1..2 of span 2, partitions 5..7 partial",
+            "rows 2..4 of span 3, partitions 5..6 partial",
         ];
-        assert_eq!(found, expected);
+        assert_eq!(units(&spans, None, 2), expected);
+        // With more threads, no unit is larger than a partition.
+        assert_eq!(units(&spans, None, 8).len(), 5 + 1 + 2 + 1);
     }
 
     #[test]
