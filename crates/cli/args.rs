@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::bench::Part;
 use crate::config::{
     DataSettings, EngineSettings, HubSettings, LogSettings, ModelSettings, ServerSettings, Settings, TwinSettings,
 };
@@ -57,6 +58,12 @@ pub(crate) enum Command {
     /// Tell what is found on this machine, what is wrong, and what to do about it
     #[command(after_help = DOCTOR_HELP)]
     Doctor(DoctorArgs),
+    /// Measure how fast a model is on this machine, and which share of the machine it uses
+    #[command(after_help = BENCH_HELP)]
+    Bench(BenchArgs),
+    /// Measure what rounding costs: the model as served against the same weights in f32
+    #[command(after_help = PERPLEXITY_HELP)]
+    Perplexity(PerplexityArgs),
 }
 
 const SERVE_HELP: &str = "\
@@ -267,6 +274,70 @@ pub(crate) struct DoctorArgs {
     pub(crate) data: DataSettings,
 }
 
+const BENCH_HELP: &str = "\
+Examples:
+  baton bench
+  baton bench --threads 4 --rounds 9
+  baton bench --only prompt,decode,peaks --json > here.json
+
+The model runs as it does in `baton serve`, without HTTP. Every round takes each figure once.
+Let nothing else run meanwhile. The last lines say what the machine can do at best, measured by
+loops that only read or multiply, and which share of that is reached.";
+
+#[derive(Args, Debug)]
+pub(crate) struct BenchArgs {
+    /// Measure only these parts
+    #[arg(long, value_name = "PART,…", value_delimiter = ',')]
+    pub(crate) only: Option<Vec<Part>>,
+    /// How often each figure is measured
+    #[arg(long, value_name = "N", default_value_t = 5)]
+    pub(crate) rounds: usize,
+    /// Tokens of the cold prompt
+    #[arg(long, value_name = "N", default_value_t = 512)]
+    pub(crate) prompt_tokens: usize,
+    /// Tokens of the twin's pack
+    #[arg(long, value_name = "N", default_value_t = 1000)]
+    pub(crate) prefix_tokens: usize,
+    /// Tokens of each answer
+    #[arg(long, value_name = "N", default_value_t = 64)]
+    pub(crate) output_tokens: usize,
+    /// How many sequences are answered at once, one figure each
+    #[arg(long, value_name = "N,…", value_delimiter = ',', default_value = "1,4,16,64")]
+    pub(crate) sequences: Vec<usize>,
+    /// Print one JSON object instead of a table
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) model: ModelSettings,
+    #[command(flatten)]
+    pub(crate) engine: EngineSettings,
+}
+
+const PERPLEXITY_HELP: &str = "\
+Examples:
+  baton perplexity
+  baton perplexity --text minutes.txt --json
+
+Perplexity says how well a model foresees a text; lower is better. The weights in f32 take four
+bytes each in memory. Ends with 1 if the two perplexities are more than 0.5 % apart.";
+
+#[derive(Args, Debug)]
+pub(crate) struct PerplexityArgs {
+    /// Text to read [default: some English prose that comes along]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) text: Option<PathBuf>,
+    /// Read only so many tokens of it
+    #[arg(long, value_name = "N")]
+    pub(crate) tokens: Option<usize>,
+    /// Print one JSON object instead of a table
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) model: ModelSettings,
+    #[command(flatten)]
+    pub(crate) engine: EngineSettings,
+}
+
 impl Cli {
     /// The settings that flags and environment give, whatever the command.
     pub(crate) fn settings(&self) -> Settings {
@@ -286,6 +357,10 @@ impl Cli {
             }
             Command::Chat(ChatArgs { model, twins, engine, .. }) => {
                 Settings { model: model.clone(), twins: twins.clone(), engine: engine.clone(), ..Settings::default() }
+            }
+            Command::Bench(BenchArgs { model, engine, .. })
+            | Command::Perplexity(PerplexityArgs { model, engine, .. }) => {
+                Settings { model: model.clone(), engine: engine.clone(), ..Settings::default() }
             }
             Command::Twin(command) => command.settings(),
             Command::Key(

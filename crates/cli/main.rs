@@ -3,6 +3,7 @@
 //! This is the only place that asks the environment, and the only one that ends the process.
 
 mod args;
+mod bench;
 mod commands;
 mod config;
 mod keys;
@@ -63,6 +64,8 @@ fn run(command: Command, config: &Config) -> Result<Outcome> {
         Command::Twin(command) => commands::twin::run(command, config),
         Command::Key(command) => commands::key::run(command, config),
         Command::Doctor(_) => commands::doctor::run(config),
+        Command::Bench(args) => commands::bench::run(&args, config),
+        Command::Perplexity(args) => commands::perplexity::run(&args, config),
     }
 }
 

@@ -12,6 +12,8 @@ const LINE_EVERY: u64 = 20;
 pub(crate) struct Progress {
     what: &'static str,
     bar: ProgressBar,
+    /// How an amount of the work is told.
+    amount: fn(u64) -> String,
     /// Without a terminal: percent that were shown last.
     lines: Option<Cell<u64>>,
 }
@@ -23,20 +25,29 @@ impl Progress {
             .with_message(what)
             .with_position(done)
             .with_style(style("{msg:12} [{bar:36}] {binary_bytes}/{binary_total_bytes} {binary_bytes_per_sec} {eta}"));
-        let progress = Self { what, bar, lines: lines() };
+        let progress = Self { what, bar, amount: |bytes| BinaryBytes(bytes).to_string(), lines: lines() };
         if done > 0 {
             progress.line(&format!("going on at {} of {}", BinaryBytes(done), BinaryBytes(total)));
         }
         progress
     }
 
-    pub(crate) fn advance(&self, bytes: usize) {
-        self.bar.inc(bytes as u64);
+    /// Work of `total` steps.
+    pub(crate) fn count(what: &'static str, total: usize) -> Self {
+        let bar = ProgressBar::new(total as u64)
+            .with_message(what)
+            .with_style(style("{msg:12} [{bar:36}] {pos}/{len} {eta}"));
+        Self { what, bar, amount: |count| count.to_string(), lines: lines() }
+    }
+
+    /// So many bytes, or steps, more are done.
+    pub(crate) fn advance(&self, amount: usize) {
+        self.bar.inc(amount as u64);
         let (Some(shown), Some(total)) = (&self.lines, self.bar.length()) else { return };
         let percent = (self.bar.position() * 100).checked_div(total).unwrap_or(100);
         while percent >= shown.get() + LINE_EVERY {
             shown.set(shown.get() + LINE_EVERY);
-            self.line(&format!("{} % of {}", shown.get(), BinaryBytes(total)));
+            self.line(&format!("{} % of {}", shown.get(), (self.amount)(total)));
         }
     }
 

@@ -19,9 +19,9 @@ use crate::progress::Progress;
 
 /// Tokens that one step computes at most: enough to keep the products busy, few enough that nobody who is being
 /// answered waits long for somebody else's prompt.
-const TOKEN_BUDGET: usize = 256;
+pub(crate) const TOKEN_BUDGET: usize = 256;
 /// How keys and values are kept: half the memory of f32, for a loss far below that of the weights' own form.
-const CACHE_TYPE: DType = DType::F16;
+pub(crate) const CACHE_TYPE: DType = DType::F16;
 
 /// A model that has been loaded and has generated a token.
 pub(crate) struct Runtime {
@@ -50,10 +50,8 @@ impl Runtime {
         // The weights are read on the engine's thread: what they become never leaves it.
         let build = move || -> Result<Box<dyn Executor>, ExecutorError> {
             let failed = |error: baton_decoder::Error| ExecutorError::Load(Box::new(error));
-            let progress = Progress::bytes("loading", file.size() as u64, 0);
-            let told = &mut |done, _| progress.set(done as u64);
-            let decoder = Decoder::load(&file, Kernels::new(threads), told).map_err(failed)?;
-            progress.finish();
+            let load = |told: &mut dyn FnMut(usize, usize)| Decoder::load(&file, Kernels::new(threads), told);
+            let decoder = with_progress(&file, load).map_err(failed)?;
             let cache = PagedCache::new(decoder.architecture(), blocks, CACHE_TYPE, &Device::Cpu).map_err(failed)?;
             Ok(Box::new(DecoderExecutor::new(decoder, cache)))
         };
@@ -113,8 +111,16 @@ pub(crate) fn open_text(path: &Path) -> Result<Opened> {
     open().with_context(|| format!("cannot use the model {}", path.display()))
 }
 
+/// Loads a file's weights and shows how far that has come.
+pub(crate) fn with_progress<T>(file: &GgufFile, load: impl FnOnce(&mut dyn FnMut(usize, usize)) -> T) -> T {
+    let progress = Progress::bytes("loading", file.size() as u64, 0);
+    let loaded = load(&mut |done, _| progress.set(done as u64));
+    progress.finish();
+    loaded
+}
+
 /// Identifies the weights, in every answer and in every prefix.
-fn digest(file: &GgufFile) -> Digest {
+pub(crate) fn digest(file: &GgufFile) -> Digest {
     let progress = Progress::bytes("digesting", file.size() as u64, 0);
     let digest = Digest::from_bytes(file.digest(&mut |done, _| progress.set(done as u64)));
     progress.finish();

@@ -6,7 +6,7 @@ use super::support::Home;
 
 #[test]
 fn help_of_every_command() {
-    let commands: [(&str, &[&str]); 15] = [
+    let commands: [(&str, &[&str]); 17] = [
         ("baton", &[]),
         ("serve", &["serve"]),
         ("pull", &["pull"]),
@@ -22,6 +22,8 @@ fn help_of_every_command() {
         ("key-list", &["key", "list"]),
         ("key-revoke", &["key", "revoke"]),
         ("doctor", &["doctor"]),
+        ("bench", &["bench"]),
+        ("perplexity", &["perplexity"]),
     ];
     let home = Home::new();
     for (name, command) in commands {

@@ -1,8 +1,10 @@
 //! One file a command.
 
+pub(crate) mod bench;
 pub(crate) mod chat;
 pub(crate) mod doctor;
 pub(crate) mod key;
+pub(crate) mod perplexity;
 pub(crate) mod pull;
 pub(crate) mod serve;
 pub(crate) mod twin;

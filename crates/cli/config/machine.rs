@@ -18,9 +18,30 @@ pub(crate) fn total_memory() -> Option<ByteSize> {
     [machine, group].into_iter().flatten().min().map(ByteSize)
 }
 
+/// What the first processor calls itself. `None` if unknown.
+pub(crate) fn processor_name() -> Option<String> {
+    cpuinfo_name(&fs::read_to_string("/proc/cpuinfo").ok()?)
+}
+
+/// Most memory that this process had resident so far. `None` if unknown.
+pub(crate) fn peak_memory() -> Option<ByteSize> {
+    kibibytes(&fs::read_to_string("/proc/self/status").ok()?, "VmHWM:").map(ByteSize)
+}
+
+/// The first `model name` of `/proc/cpuinfo`.
+fn cpuinfo_name(text: &str) -> Option<String> {
+    let (_, name) = text.lines().find(|line| line.starts_with("model name"))?.split_once(':')?;
+    Some(name.split_whitespace().collect::<Vec<_>>().join(" "))
+}
+
 /// The total of `/proc/meminfo`, in bytes.
 fn meminfo_total(text: &str) -> Option<u64> {
-    let line = text.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
+    kibibytes(text, "MemTotal:")
+}
+
+/// The value behind `label`, in bytes.
+fn kibibytes(text: &str, label: &str) -> Option<u64> {
+    let line = text.lines().find_map(|line| line.strip_prefix(label))?;
     line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()?.checked_mul(1024)
 }
 
@@ -34,5 +55,12 @@ mod tests {
         for bad in ["", "MemFree: 1 kB", "MemTotal: x kB", "MemTotal: 1 MB"] {
             assert_eq!(meminfo_total(bad), None, "{bad:?}");
         }
+    }
+
+    #[test]
+    fn the_processor_is_named() {
+        let text = "processor\t: 0\nmodel name\t: AMD  EPYC 7B13\nmodel name\t: other\n";
+        assert_eq!(cpuinfo_name(text).as_deref(), Some("AMD EPYC 7B13"));
+        assert_eq!(cpuinfo_name("processor: 0\n"), None);
     }
 }

@@ -18,7 +18,7 @@ use clap::parser::ValueSource;
 
 pub(crate) use bytes::ByteSize;
 pub(crate) use folders::Folders;
-pub(crate) use machine::total_memory;
+pub(crate) use machine::{peak_memory, processor_name, total_memory};
 pub(crate) use settings::{
     DataSettings, EngineSettings, HubSettings, LogFormat, LogSettings, ModelSettings, ServerSettings, Settings,
     TwinSettings,

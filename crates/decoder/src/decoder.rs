@@ -3,7 +3,7 @@
 use baton_kernels::{Activation, AttentionParams, Kernels, KvPages, Layout, Rope};
 use candle_core::{DType, Device, Tensor};
 
-use crate::weights::{LayerWeights, Weights};
+use crate::weights::{Keep, LayerWeights, Weights};
 use crate::{Architecture, Batch, BatchError, Error, GgufFile, PagedCache};
 
 /// A model that is ready to run.
@@ -22,8 +22,32 @@ impl Decoder {
     /// # Errors
     /// The file is not a model, is damaged, or has a part that is not supported, which the error names.
     pub fn load(source: &GgufFile, kernels: Kernels, progress: &mut dyn FnMut(usize, usize)) -> Result<Self, Error> {
+        Self::load_as(Keep::Stored, source, kernels, progress)
+    }
+
+    /// As [`Self::load`], with every matrix widened to the f32 values that its stored form stands for.
+    ///
+    /// Nothing is rounded but f32 itself, so this is what a quantised model is to be compared with. It takes four bytes
+    /// a weight and is several times slower.
+    ///
+    /// # Errors
+    /// As [`Self::load`].
+    pub fn load_widened(
+        source: &GgufFile,
+        kernels: Kernels,
+        progress: &mut dyn FnMut(usize, usize),
+    ) -> Result<Self, Error> {
+        Self::load_as(Keep::Widened, source, kernels, progress)
+    }
+
+    fn load_as(
+        keep: Keep,
+        source: &GgufFile,
+        kernels: Kernels,
+        progress: &mut dyn FnMut(usize, usize),
+    ) -> Result<Self, Error> {
         let architecture = Architecture::from_gguf(source)?;
-        let weights = Weights::load(&architecture, source, kernels.threads(), progress)?;
+        let weights = Weights::load(&architecture, source, keep, kernels.threads(), progress)?;
         let frequencies = architecture.rope.inverse_frequencies(weights.rope_divisors.as_deref());
         let rope = Rope::new(&frequencies, architecture.max_context, architecture.rope.style, 1.0);
         Ok(Self { architecture, weights, rope, kernels })

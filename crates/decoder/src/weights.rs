@@ -6,7 +6,8 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::{self, ScopedJoinHandle};
 
 use baton_kernels::PackedMatrix;
-use candle_core::{Device, Tensor};
+use candle_core::quantized::GgmlDType;
+use candle_core::{CpuStorage, Device, Tensor};
 
 use crate::gguf::{Form, GgufFile};
 use crate::linear::{Linear, PackedLinear};
@@ -51,10 +52,20 @@ struct OuterWeights {
     rope_divisors: Option<Vec<f32>>,
 }
 
+/// How matrices are kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Keep {
+    /// As they are stored, or what the kernels make of that.
+    Stored,
+    /// As the f32 values that the stored form stands for.
+    Widened,
+}
+
 /// Takes tensors out of a file, each by its name and with the shape that the architecture gives it.
 #[derive(Clone)]
 struct Source<'a> {
     file: &'a GgufFile,
+    keep: Keep,
     /// Told the name of every tensor that was used.
     used: Sender<String>,
 }
@@ -68,11 +79,12 @@ impl Weights {
     pub(crate) fn load(
         architecture: &Architecture,
         file: &GgufFile,
+        keep: Keep,
         threads: usize,
         progress: &mut dyn FnMut(usize, usize),
     ) -> Result<Self, Error> {
         let (used, names) = channel();
-        let source = Source { file, used };
+        let source = Source { file, keep, used };
         let (outer, mut workers) = thread::scope(|scope| {
             let layers = |worker: usize| {
                 let source = source.clone();
@@ -197,7 +209,10 @@ impl Source<'_> {
     fn matrix(&self, name: &str, rows: usize, columns: usize) -> Result<PackedMatrix, Error> {
         let (form, bytes) = self.tensor(name, &[rows, columns])?;
         let dtype = form.dtype().ok_or_else(|| unsupported(form, name))?;
-        let packed = PackedMatrix::pack(dtype, rows, columns, bytes);
+        let packed = match self.keep {
+            Keep::Stored => PackedMatrix::pack(dtype, rows, columns, bytes),
+            Keep::Widened => PackedMatrix::pack(GgmlDType::F32, rows, columns, &widened(dtype, columns, bytes)?),
+        };
         let packed = packed.map_err(|source| Error::Weights { name: name.to_owned(), source })?;
         self.report(name);
         Ok(packed)
@@ -220,6 +235,19 @@ impl Source<'_> {
         // Nobody listens once loading has failed elsewhere.
         let _ = self.used.send(name.to_owned());
     }
+}
+
+/// The rows of a matrix as bytes of f32.
+fn widened(dtype: GgmlDType, columns: usize, bytes: &[u8]) -> Result<Vec<u8>, Error> {
+    let row_bytes = columns / dtype.block_size() * dtype.type_size();
+    let mut floats = Vec::with_capacity(bytes.len() / row_bytes.max(1) * columns * size_of::<f32>());
+    for row in bytes.chunks_exact(row_bytes.max(1)) {
+        // A copy, because the library needs its blocks aligned.
+        if let CpuStorage::F32(values) = dtype.from_data(row.to_vec().into()).dequantize(columns)? {
+            floats.extend(values.into_iter().flat_map(f32::to_le_bytes));
+        }
+    }
+    Ok(floats)
 }
 
 fn unsupported(form: Form, name: &str) -> Error {

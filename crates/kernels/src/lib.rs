@@ -26,6 +26,7 @@ mod matmul;
 mod norm;
 mod packed;
 mod pages;
+pub mod peak;
 mod quantise;
 mod rope;
 mod tensor;

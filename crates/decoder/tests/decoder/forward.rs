@@ -95,6 +95,33 @@ fn quantised_weights_stay_close() {
     assert!(off < 5e-2, "off by {off:e}");
 }
 
+/// Widened, they are the floats that the codes stand for.
+#[test]
+fn widened_weights_are_not_rounded() {
+    let mut quantised = tiny::model("llama");
+    let mut floats = quantised.clone();
+    for (tensor, floats) in quantised.tensors.iter_mut().zip(&mut floats.tensors) {
+        if tensor.dims.len() == 2 {
+            let values: Vec<f32> = tensor.bytes.as_chunks().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect();
+            let blocks: Vec<Vec<u8>> = values.as_chunks().0.iter().map(q8_0).collect();
+            floats.bytes = blocks.iter().flat_map(|block| from_q8_0(block)).flat_map(f32::to_le_bytes).collect();
+            (tensor.bytes, tensor.form) = (blocks.concat(), 8);
+        }
+    }
+    let file = open(&quantised.bytes()).unwrap();
+    let decoder = Decoder::load_widened(&file, Kernels::new(2), &mut |_, _| ()).unwrap();
+    let prompt = tokens(1, 70);
+    let want = reference::logits(&floats, decoder.architecture(), &prompt);
+    let got = step(&decoder, &mut cache(&decoder, DType::F32), &mut Sequence::new(&[0, 1, 2]), &prompt);
+    let off = difference(&got, &want[69]);
+    assert!(off < 2e-5, "off by {off:e}");
+}
+
+fn from_q8_0(block: &[u8]) -> Vec<f32> {
+    let scale = half::f16::from_le_bytes([block[0], block[1]]).to_f32();
+    block[2..].iter().map(|code| scale * f32::from(code.cast_signed())).collect()
+}
+
 fn q8_0(values: &[f32; 32]) -> Vec<u8> {
     let scale = half::f16::from_f32(values.iter().map(|x| x.abs()).fold(0.0, f32::max) / 127.0);
     let code = |value: &f32| (value / scale.to_f32()).round().clamp(-127.0, 127.0) as i8;

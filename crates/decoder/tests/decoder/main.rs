@@ -13,5 +13,6 @@ mod architecture;
 mod forward;
 mod gguf;
 mod hostile;
+mod real_batches;
 mod real_model;
 mod support;
