@@ -21,7 +21,8 @@ from .protocol import answer_loads
 def start() -> Callable[[Load], list[Answer]]:
     model = pathlib.Path(sys.argv[1])
     which = Which.GGUF(quantized_model_id=str(model.parent), quantized_filename=model.name)
-    runner = Runner(which=which, max_seqs=16, prefix_cache_n=16, token_source="none")
+    # Prompts that come in one batch fail in this version ("input tensor is not contiguous"), so one request at a time.
+    runner = Runner(which=which, max_seqs=1, prefix_cache_n=16, token_source="none")
     return lambda load: perform(runner, load)
 
 

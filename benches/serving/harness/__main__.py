@@ -16,7 +16,7 @@ import time
 from .engines import ENGINES, Bench, Broken, Engine, Unavailable
 from .engines.base import HERE
 from .machine import commit, machine
-from .measures import PARTS, QUICK, Figures, Sizes, measure_raw, measure_restart, measure_twins
+from .measures import PARTS, SIZES, Figures, Sizes, measure_raw, measure_restart, measure_twins
 from .packs import Pack, read_pack
 from .report import markdown
 from .results import Results, cell_name
@@ -38,7 +38,8 @@ def arguments() -> argparse.Namespace:
     parser.add_argument(
         "--parts", default=",".join(PARTS), help="what of each, with commas between [default: %(default)s]"
     )
-    parser.add_argument("--quick", action="store_true", help="fewer questions, for a first look")
+    parser.add_argument("--sizes", choices=SIZES, default="normal", help="how much is asked [default: %(default)s]")
+    parser.add_argument("--quick", action="store_const", const="quick", dest="sizes", help="the same as --sizes quick")
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)), help="[default: %(default)s]")
     parser.add_argument(
         "--baton", type=pathlib.Path, default=target() / "release" / "baton", help="[default: %(default)s]"
@@ -84,7 +85,7 @@ def main() -> None:
     bench = Bench(
         chosen.cache.resolve(), chosen.model.resolve(), CHECKOUT / "twin-packs", chosen.baton.resolve(), chosen.threads
     )
-    sizes = QUICK if chosen.quick else Sizes()
+    sizes = SIZES[chosen.sizes]
     today = datetime.date.today().isoformat()
     out = chosen.out or CHECKOUT / "benches" / "results" / f"serving-{today}"
     head = {
@@ -95,26 +96,30 @@ def main() -> None:
         "sizes": dataclasses.asdict(sizes),
     }
     try:
-        results = Results.open(out.with_suffix(".json"), head)
+        results = Results.open(with_ending(out, ".json"), head)
     except ValueError as reason:
         sys.exit(f"error: {reason}")
     packs = [read_pack(bench.packs / name) for name in PACKS]
     engines = [engine for name in chosen.engines.split(",") if prepared(engine := ENGINES[name], bench, results)]
     for round_ in range(1, 1 if chosen.prepare else chosen.rounds + 1):
         for engine in engines:
-            for part in chosen.parts.split(","):
-                cell = cell_name(round_, part)
-                if part in engine.parts and not results.has(engine.name, cell):
-                    began = time.perf_counter()
-                    # New questions in every round, the same ones for every engine.
-                    figures = measured(engine, part, bench, packs, sizes, f"round {round_}")
-                    results.put(engine.name, cell, figures.to_json())
-                    results.save()
-                    took = time.perf_counter() - began
-                    print(f"round {round_}, {engine.label}, {part}: {took:.0f} s", file=sys.stderr)
-    report = out.with_suffix(".md")
+            cells = {part: cell_name(round_, part) for part in chosen.parts.split(",") if part in engine.parts}
+            missing = [part for part, cell in cells.items() if not results.has(engine.name, cell)]
+            if not missing or round_ > engine.most_rounds:
+                continue
+            began = time.perf_counter()
+            # New questions in every round, the same ones for every engine.
+            for part, figures in measured(engine, missing, bench, packs, sizes, f"round {round_}").items():
+                results.put(engine.name, cells[part], figures.to_json())
+            results.save()
+            print(f"round {round_}, {engine.label}: {time.perf_counter() - began:.0f} s", file=sys.stderr)
+    report = with_ending(out, ".md")
     report.write_text(markdown(results.content) + "\n", encoding="utf-8")
     print(report.read_text(encoding="utf-8"))
+
+
+def with_ending(path: pathlib.Path, ending: str) -> pathlib.Path:
+    return path.with_name(path.name + ending)
 
 
 def prepared(engine: Engine, bench: Bench, results: Results) -> bool:
@@ -131,28 +136,32 @@ def prepared(engine: Engine, bench: Bench, results: Results) -> bool:
     return "unavailable" not in entry
 
 
-def measured(engine: Engine, part: str, bench: Bench, packs: list[Pack], sizes: Sizes, salt: str) -> Figures:
-    """Measures one part of one engine, from a fresh start to its end."""
-    figures = Figures()
+def measured(
+    engine: Engine, parts: list[str], bench: Bench, packs: list[Pack], sizes: Sizes, salt: str
+) -> dict[str, Figures]:
+    """Measures an engine from a fresh start to its end: the figures by part."""
+    found = {part: Figures() for part in parts}
     state = pathlib.Path(tempfile.mkdtemp(prefix="state-", dir=bench.cache))
     try:
         with engine.start(bench, state) as session:
-            watch = Watch(session.process.pid)
-            if part == "raw":
-                measure_raw(figures, session, sizes, salt)
-            else:
-                figures.values["start"] = session.start_seconds
-                measure_twins(figures, session, packs, sizes, engine.as_twins, salt)
-            figures.facts["others"] = round(watch.others(), 4)
-        if engine.survives_restart and part == "twins":
+            for part, figures in found.items():
+                watch = Watch(session.process.pid)
+                if part == "raw":
+                    measure_raw(figures, session, sizes, salt)
+                else:
+                    figures.values["start"] = session.start_seconds
+                    measure_twins(figures, session, packs, sizes, engine.as_twins, salt)
+                figures.facts["others"] = round(watch.others(), 4)
+        if engine.survives_restart and "twins" in found:
             with engine.start(bench, state) as session:
-                measure_restart(figures, session, packs, engine.as_twins, salt)
+                measure_restart(found["twins"], session, packs, engine.as_twins, salt)
     except Broken as reason:
-        figures.faults.append(str(reason))
+        for figures in found.values():
+            figures.faults.append(str(reason))
         print(f"{engine.label}: {reason}", file=sys.stderr)
     finally:
         shutil.rmtree(state, ignore_errors=True)
-    return figures
+    return found
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 from . import statistics
 from .load import Answer, Load
 from .packs import Pack
-from .prompts import cold_load, decode_load, twin_load
+from .prompts import cold_load, decode_load, twin_load, warm_load
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,7 +46,7 @@ ROWS = (
 
 
 PARTS = ("twins", "raw")
-"""The parts of the benchmark. Each has the engine freshly started."""
+"""The parts of the benchmark, in the order in which a freshly started engine is asked."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,15 +54,18 @@ class Sizes:
     """How much is asked in one round."""
 
     asks16: int = 32
-    asks4: int = 16
-    asks1: int = 8
-    decodes: int = 2
-    decode_tokens: int = 128
-    cold_prompts: int = 3
-    again: bool = True
+    asks4: int = 12
+    asks1: int = 4
+    decode_tokens: int = 64
+    cold_prompts: int = 2
+    again: bool = False
 
 
-QUICK = Sizes(asks16=16, asks4=8, asks1=4, decodes=1, decode_tokens=64, cold_prompts=2, again=False)
+SIZES = {
+    "quick": Sizes(asks16=16, asks4=4, asks1=2, decode_tokens=32, cold_prompts=1),
+    "normal": Sizes(),
+    "long": Sizes(asks4=32, asks1=16, decode_tokens=256, cold_prompts=5, again=True),
+}
 
 
 class Session(Protocol):
@@ -105,7 +108,7 @@ def first(percent: float) -> Callable[[list[Answer]], float]:
 
 def measure_twins(figures: Figures, session: Session, packs: list[Pack], sizes: Sizes, twins: bool, salt: str) -> None:
     """The twin workload, after one warm-up question a pack."""
-    warm = figures.ask(session, twin_load(packs, 1, len(packs), as_twin=twins, salt=(salt, "warm")), "warm-up")
+    warm = figures.ask(session, warm_load(packs, as_twin=twins, salt=(salt, "warm")), "warm-up")
     figures.put("cold_pack", warm, first(50))
     if warm:
         figures.facts["pack_prompt_tokens"] = statistics.median([answer.prompt_tokens for answer in warm])
@@ -125,20 +128,15 @@ def measure_twins(figures: Figures, session: Session, packs: list[Pack], sizes: 
 def measure_restart(figures: Figures, session: Session, packs: list[Pack], twins: bool, salt: str) -> None:
     """The first cue of every pack, by an engine that was started again with what it kept."""
     figures.values["restart"] = session.start_seconds
-    load = twin_load(packs, 1, len(packs), as_twin=twins, salt=(salt, "restart"))
+    load = warm_load(packs, as_twin=twins, salt=(salt, "restart"))
     figures.put("restart_pack", figures.ask(session, load, "restart"), first(50))
 
 
 def measure_raw(figures: Figures, session: Session, sizes: Sizes, salt: str) -> None:
     """Decoding and prompts without packs."""
-    for row, sequences in (("decode16", 16), ("decode1", 1)):
-        rates = []
-        for turn in range(sizes.decodes):
-            answers = figures.ask(session, decode_load(sequences, sizes.decode_tokens, salt, turn), row)
-            rate = statistics.decode_rate(answers) if len(answers) == sequences else None
-            rates += [rate] if rate is not None else []
-        if rates:
-            figures.values[row] = statistics.median(rates)
+    for row, sequences in (("decode1", 1), ("decode16", 16)):
+        answers = figures.ask(session, decode_load(sequences, sizes.decode_tokens, salt), row)
+        figures.put(row, answers if len(answers) == sequences else [], statistics.decode_rate)
     cold = figures.ask(session, cold_load(sizes.cold_prompts, salt), "cold_prompt")
     figures.put("cold_prompt", cold, lambda these: statistics.median([statistics.prompt_rate(one) for one in these]))
     if cold:

@@ -8,6 +8,7 @@ from .load import Ask, Load, Message
 from .packs import Pack
 
 OUTPUT_TOKENS = 64
+WARM_TOKENS = 8
 COLD_WORDS = 395
 """Makes a prompt of about 512 tokens with the default model's tokenizer, template included."""
 
@@ -59,19 +60,23 @@ def filler(words: int, *salt: object) -> str:
     return " ".join(text)
 
 
-def cue(pack: Pack, *, as_twin: bool, salt: tuple[object, ...]) -> Ask:
+def cue(pack: Pack, *, as_twin: bool, tokens: int, salt: tuple[object, ...]) -> Ask:
     """One question to a pack, either as a cue to the twin or with the pack's text as the system message."""
     asked: Message = {"role": "user", "content": question(pack, *salt)}
     if as_twin:
-        return Ask([asked], OUTPUT_TOKENS, pack.id)
-    return Ask([{"role": "system", "content": pack.system}, asked], OUTPUT_TOKENS)
+        return Ask([asked], tokens, pack.id)
+    return Ask([{"role": "system", "content": pack.system}, asked], tokens)
 
 
 def twin_load(packs: list[Pack], conductors: int, asks: int, *, as_twin: bool, salt: tuple[object, ...]) -> Load:
     """The twin workload: `asks` questions, to one pack after the other."""
-    return Load(
-        [cue(packs[n % len(packs)], as_twin=as_twin, salt=(*salt, conductors, n)) for n in range(asks)], conductors
-    )
+    salted = [(packs[n % len(packs)], (*salt, conductors, n)) for n in range(asks)]
+    return Load([cue(pack, as_twin=as_twin, tokens=OUTPUT_TOKENS, salt=one) for pack, one in salted], conductors)
+
+
+def warm_load(packs: list[Pack], *, as_twin: bool, salt: tuple[object, ...]) -> Load:
+    """One question a pack with a short answer, after which the pack is computed."""
+    return Load([cue(pack, as_twin=as_twin, tokens=WARM_TOKENS, salt=(*salt, pack.id)) for pack in packs], 1)
 
 
 def decode_load(sequences: int, tokens: int, *salt: object) -> Load:

@@ -8,21 +8,24 @@ import contextlib
 import dataclasses
 import http.client
 import json
+import math
 import os
 import pathlib
 import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
-from typing import IO, Any
+from typing import Any
 
 from .. import client, memory
 from ..load import Answer, Load
 
 HERE = pathlib.Path(__file__).resolve().parents[2]
 STOP_SECONDS = 30
+LOAD_SECONDS = 600
 
 
 class Unavailable(Exception):
@@ -71,6 +74,8 @@ class Engine(abc.ABC):
     """Whether the twin workload cues it as twins instead of handing it the packs' texts."""
     parts: tuple[str, ...] = ("twins", "raw")
     """The parts of the benchmark that tell something new about it."""
+    most_rounds: float = math.inf
+    """Rounds that it takes part in at most: one tells enough of an engine that is far from the best in every row."""
     survives_restart = False
     """Whether it keeps something over a restart, so that a restart is worth measuring."""
 
@@ -117,19 +122,20 @@ class Driven(Running):
 
     def perform(self, load: Load) -> list[Answer]:
         assert self.process.stdin and self.process.stdout
+        # A library that hangs would never answer; without its process, the line ends.
+        guard = threading.Timer(LOAD_SECONDS, self.process.kill)
+        guard.start()
         try:
             self.process.stdin.write(json.dumps(load.to_json()) + "\n")
             self.process.stdin.flush()
+            line = self.process.stdout.readline()
         except OSError as cause:
             raise Broken(f"the driver ended before it was asked: {cause}") from cause
-        return [Answer.from_json(one) for one in json.loads(line_of(self.process.stdout))]
-
-
-def line_of(stream: IO[str]) -> str:
-    line = stream.readline()
-    if not line:
-        raise Broken("the driver ended in the middle of a load")
-    return line
+        finally:
+            guard.cancel()
+        if not line:
+            raise Broken(f"the driver ended in the middle of a load, or was ended after {LOAD_SECONDS} s")
+        return [Answer.from_json(one) for one in json.loads(line)]
 
 
 @contextlib.contextmanager

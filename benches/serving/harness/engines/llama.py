@@ -25,6 +25,9 @@ class LlamaServer(Engine):
     def __init__(self, name: str, label: str, form: str) -> None:
         super().__init__(name, label)
         self.form = form
+        if form == "Q4_1":
+            # It has no fast kernel for this form; Q4_0 is its own best file of as many bits.
+            self.most_rounds = 1
 
     def weights(self, bench: Bench) -> pathlib.Path:
         if self.form == "Q4_1":
