@@ -22,6 +22,12 @@ def machine() -> dict[str, Any]:
     return facts
 
 
+def multiplies_bf16() -> bool:
+    """Whether the processor has instructions for it; without, the type is slow on it."""
+    flags = cpu_facts(pathlib.Path("/proc/cpuinfo").read_text(encoding="utf-8"))["flags"]
+    return not {"avx512_bf16", "amx_bf16", "bf16"}.isdisjoint(flags)
+
+
 def cpu_facts(cpuinfo: str) -> dict[str, Any]:
     """Model and flags from the text of /proc/cpuinfo."""
     fields: dict[str, str] = {}

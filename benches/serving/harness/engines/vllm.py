@@ -8,6 +8,7 @@ import subprocess
 from collections.abc import Iterator
 
 from ..client import Endpoint
+from ..machine import multiplies_bf16
 from .base import (
     HERE,
     About,
@@ -39,7 +40,7 @@ class Vllm(Engine):
         return [
             str(bench.cache / "vllm" / "bin" / "vllm"), "serve", str(bench.cache / MODEL), "--host", "127.0.0.1",
             "--port", str(port), "--served-model-name", "default", "--enable-prefix-caching",
-            "--max-model-len", "2048", "--max-num-seqs", "16", "--dtype", dtype(bench),
+            "--max-model-len", "2048", "--max-num-seqs", "16", "--dtype", dtype(),
         ]  # fmt: skip
 
     def settings(self, bench: Bench) -> dict[str, str]:
@@ -58,10 +59,10 @@ class Vllm(Engine):
         python = install(bench)
         if not (bench.cache / MODEL / "model.safetensors").exists():
             widen = [str(python), str(HERE / "drivers" / "widen.py"), str(bench.model), str(bench.cache / MODEL)]
-            run([*widen, dtype(bench)], bench.log("widen"))
+            run([*widen, dtype()], bench.log("widen"))
         compile_once(self, bench)
         settings = [f"{name}={value}" for name, value in self.settings(bench).items()]
-        weights = f"{dtype(bench)}, widened from the same Q4_1 weights"
+        weights = f"{dtype()}, widened from the same Q4_1 weights"
         return About(PACKAGE, weights, "HTTP server", shown([*settings, *self.command(bench, 8000)], bench))
 
     @contextlib.contextmanager
@@ -83,10 +84,8 @@ def compile_once(engine: Vllm, bench: Bench) -> None:
             raise Unavailable(str(reason)) from reason
 
 
-def dtype(bench: Bench) -> str:
-    """bfloat16 where the processor multiplies it, else float32."""
-    flags = pathlib.Path("/proc/cpuinfo").read_text(encoding="utf-8")
-    return "bfloat16" if "avx512_bf16" in flags or "amx_bf16" in flags else "float32"
+def dtype() -> str:
+    return "bfloat16" if multiplies_bf16() else "float32"
 
 
 def install(bench: Bench) -> pathlib.Path:
