@@ -42,7 +42,9 @@ impl Kernels {
                 match self.isa {
                     #[cfg(target_arch = "x86_64")]
                     // SAFETY: there are no kernels of this set where it is not available.
-                    crate::Isa::Avx2 => unsafe { crate::avx2::rows::gate(out, gate, up, activation) },
+                    crate::Isa::Avx2 | crate::Isa::Avx512 => unsafe {
+                        crate::avx2::rows::gate(out, gate, up, activation);
+                    },
                     _ => gated_row(out, gate, up, activation),
                 }
             }

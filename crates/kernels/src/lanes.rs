@@ -1,4 +1,4 @@
-//! Elementary functions, written once for one value and for eight.
+//! Elementary functions, written once for one value and for several.
 //!
 //! A kernel that is generic over [`Lanes`] does the same operations in the same order on `f32` and on a vector, so both
 //! give the same bits. No operation here is reordered or contracted by the compiler.
@@ -129,11 +129,11 @@ pub(crate) fn sum8(v: &[f32; 8]) -> f32 {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
 
     /// Every 4099th bit pattern, and the ends.
-    fn sample() -> impl Iterator<Item = f32> {
+    pub(crate) fn sample() -> impl Iterator<Item = f32> {
         let ends = [0.0, -0.0, 1.0, -1.0, f32::MIN_POSITIVE, -87.336_54, 88.376_26, f32::INFINITY, f32::NEG_INFINITY];
         (0..u32::MAX).step_by(4099).map(f32::from_bits).filter(|x| !x.is_nan()).chain(ends)
     }

@@ -38,6 +38,14 @@ pub(crate) trait PanelKernel {
 
     /// Writes the sums of `ROWS` rows from `row` and `PANELS` panels from `panel`.
     fn sums<const ROWS: usize, const PANELS: usize>(&self, panel: usize, row: usize, sums: Sums<'_>);
+
+    /// Writes the sums of two [`QUAD`]s of rows from `row`: together, if there are registers for that.
+    fn quads<const PANELS: usize>(&self, panel: usize, row: usize, sums: Sums<'_>) {
+        let Sums { values, stride } = sums;
+        let (first, second) = values.split_at_mut(QUAD * stride);
+        self.sums::<QUAD, PANELS>(panel, row, Sums { values: first, stride });
+        self.sums::<QUAD, PANELS>(panel, row + QUAD, Sums { values: second, stride });
+    }
 }
 
 /// What a product is made of.
@@ -132,6 +140,8 @@ impl Kernels {
             };
             match self.isa {
                 #[cfg(target_arch = "x86_64")]
+                crate::Isa::Avx512 => product.tile_avx512(segment, &tile, &zero_sums),
+                #[cfg(target_arch = "x86_64")]
                 crate::Isa::Avx2 => product.tile_avx2(segment, &tile, &zero_sums),
                 _ => product.tile(segment, &tile),
             }
@@ -180,6 +190,21 @@ impl Product<'_> {
         }
     }
 
+    /// The same with wider ones.
+    #[cfg(target_arch = "x86_64")]
+    fn tile_avx512(&self, segment: &Segment, tile: &Tile, zero_sums: &[[i32; QUAD]]) {
+        use crate::avx512::products::{Bytes, Floats, Nibbles};
+        let (x, cols) = (self.x, self.cols);
+        match (&segment.store, self.quantities) {
+            (Store::Nibbles(weights), Some(x)) => self.gather(segment, tile, &Nibbles { weights, x, zero_sums }),
+            (Store::Bytes(weights), Some(x)) => self.gather(segment, tile, &Bytes { weights, x, zero_sums }),
+            (Store::F32(weights), _) => self.gather(segment, tile, &Floats { weights, x, cols }),
+            (Store::F16(weights), _) => self.gather(segment, tile, &Floats { weights, x, cols }),
+            (Store::Bf16(weights), _) => self.gather(segment, tile, &Floats { weights, x, cols }),
+            (Store::Nibbles(_) | Store::Bytes(_), None) => {}
+        }
+    }
+
     /// Computes a tile, some panels at a time, and writes its rows.
     #[cfg(target_arch = "x86_64")]
     fn gather<K: PanelKernel>(&self, segment: &Segment, tile: &Tile, kernel: &K) {
@@ -192,19 +217,24 @@ impl Product<'_> {
         for first in (tile.first_panel..end).step_by(GATHERED) {
             let panels = first..(first + GATHERED).min(end);
             for panel in panels.clone().step_by(K::PANELS) {
-                for row in rows.clone().step_by(QUAD) {
+                let mut row = rows.start;
+                while row < rows.end {
                     let at = (row - rows.start) * stride + (panel - first) * PANEL;
                     let sums = Sums { values: &mut sums[at..], stride };
-                    match (rows.end - row, K::PANELS.min(end - panel)) {
+                    let left = rows.end - row;
+                    match (left, K::PANELS.min(end - panel)) {
                         (1, 1) => kernel.sums::<1, 1>(panel, row, sums),
                         (2, 1) => kernel.sums::<2, 1>(panel, row, sums),
                         (3, 1) => kernel.sums::<3, 1>(panel, row, sums),
-                        (_, 1) => kernel.sums::<4, 1>(panel, row, sums),
+                        (4..8, 1) => kernel.sums::<4, 1>(panel, row, sums),
+                        (_, 1) => kernel.quads::<1>(panel, row, sums),
                         (1, _) => kernel.sums::<1, 2>(panel, row, sums),
                         (2, _) => kernel.sums::<2, 2>(panel, row, sums),
                         (3, _) => kernel.sums::<3, 2>(panel, row, sums),
-                        _ => kernel.sums::<4, 2>(panel, row, sums),
+                        (4..8, _) => kernel.sums::<4, 2>(panel, row, sums),
+                        _ => kernel.quads::<2>(panel, row, sums),
                     }
+                    row += if left < 2 * QUAD { QUAD } else { 2 * QUAD };
                 }
             }
             let outputs = (panels.len() * PANEL).min(segment.rows - first * PANEL);

@@ -62,7 +62,7 @@ impl Kernels {
             match self.isa {
                 #[cfg(target_arch = "x86_64")]
                 // SAFETY: there are no kernels of this set where it is not available.
-                crate::Isa::Avx2 => unsafe { crate::avx2::rows::norm(x, weight, eps, normed) },
+                crate::Isa::Avx2 | crate::Isa::Avx512 => unsafe { crate::avx2::rows::norm(x, weight, eps, normed) },
                 _ => norm(x, weight, eps, normed),
             }
         }

@@ -52,7 +52,7 @@ impl KvPages {
 }
 
 #[cfg(target_arch = "x86_64")]
-pub(crate) use crate::avx2::Float as Widen;
+pub(crate) use crate::avx512::Float as Widen;
 #[cfg(not(target_arch = "x86_64"))]
 pub(crate) use Copy as Widen;
 

@@ -69,7 +69,7 @@ impl Kernels {
         let largest = f32::from_bits(match self.isa {
             #[cfg(target_arch = "x86_64")]
             // SAFETY: there are no kernels of this set where it is not available.
-            crate::Isa::Avx2 => unsafe { crate::avx2::rows::largest(x) },
+            crate::Isa::Avx2 | crate::Isa::Avx512 => unsafe { crate::avx2::rows::largest(x) },
             _ => largest_magnitude(x),
         });
         if !largest.is_finite() || largest < SMALLEST {
@@ -80,7 +80,7 @@ impl Kernels {
         let sum = match self.isa {
             #[cfg(target_arch = "x86_64")]
             // SAFETY: there are no kernels of this set where it is not available.
-            crate::Isa::Avx2 => unsafe { crate::avx2::rows::codes(x, inverse, codes) },
+            crate::Isa::Avx2 | crate::Isa::Avx512 => unsafe { crate::avx2::rows::codes(x, inverse, codes) },
             _ => round_codes(x, inverse, codes),
         };
         (largest / 127.0, sum)

@@ -11,7 +11,7 @@ use candle_core::{DType, Device, Tensor};
 use common::{Random, Scene, SceneSpec, assert_near, blank_pages, values, weights, widen};
 
 fn all_kernels() -> Vec<Kernels> {
-    let sets = [Isa::Plain, Isa::Avx2].into_iter().filter(|isa| isa.is_available());
+    let sets = [Isa::Plain, Isa::Avx2, Isa::Avx512].into_iter().filter(|isa| isa.is_available());
     sets.flat_map(|isa| [1, 3].map(|threads| Kernels::with_isa(isa, threads))).collect()
 }
 

@@ -112,7 +112,13 @@ impl Kernels {
         let work = Work { query, cache, layout, params, out: Parts::new(&mut out) };
         match self.isa {
             #[cfg(target_arch = "x86_64")]
-            crate::Isa::Avx2 if heads.dim.is_multiple_of(8) => self.attend_units(&work),
+            crate::Isa::Avx512 if heads.dim.is_multiple_of(8) => {
+                self.attend_units::<T, crate::avx512::attention::Sixteen>(&work);
+            }
+            #[cfg(target_arch = "x86_64")]
+            crate::Isa::Avx2 if heads.dim.is_multiple_of(8) => {
+                self.attend_units::<T, crate::avx2::attention::Eight>(&work);
+            }
             _ => self.attend_rows(&work),
         }
         output(out, layout.positions.len(), heads.query * heads.dim)
@@ -135,7 +141,7 @@ impl Kernels {
 
     /// Units of rows that read the same keys, and then the rows that several units had a part in.
     #[cfg(target_arch = "x86_64")]
-    fn attend_units<T: Element>(&self, work: &Work<'_, T>) {
+    fn attend_units<T: Element, V: crate::avx2::attention::Vectors>(&self, work: &Work<'_, T>) {
         use crate::avx2::attention::{Partials, merge_row, unit};
         let Heads { query, kv, dim } = work.cache.heads;
         let units = units::Units::new(work.layout, work.params, kv, self.threads());
@@ -148,7 +154,7 @@ impl Kernels {
         };
         self.pool.run(units.all.len() * kv, &|task| {
             // SAFETY: there are no kernels of this set where it is not available.
-            unsafe { unit(work, &units.all[task / kv], task % kv, &partials) };
+            unsafe { unit::<T, V>(work, &units.all[task / kv], task % kv, &partials) };
         });
         self.pool.run(units.merged.len(), &|task| {
             // SAFETY: as above.

@@ -44,9 +44,60 @@ struct Scratch {
     wide: Vec<f32>,
 }
 
+/// The loops that most of the time goes into, for vectors of one width.
+pub(crate) trait Vectors {
+    /// For each line, adds up the rows, each times the line's factor of that step.
+    ///
+    /// # Safety
+    /// The machine has the instructions.
+    unsafe fn products<'f, T: Element>(
+        lines: usize,
+        factors: impl Fn(usize) -> &'f [f32],
+        steps: Steps<'_, T>,
+        sums: Sums<'_, impl Fn(usize) -> usize>,
+    );
+
+    /// Turns products into weights, and returns the largest score and the sum of the weights. There are a multiple of
+    /// [`BLOCK`] products.
+    ///
+    /// # Safety
+    /// The machine has the instructions.
+    unsafe fn softmax(weights: &mut [f32], visible: Range<usize>, params: &AttentionParams) -> [f32; 2];
+}
+
+/// Vectors of eight.
+pub(crate) struct Eight;
+
+impl Vectors for Eight {
+    #[inline(always)]
+    unsafe fn products<'f, T: Element>(
+        lines: usize,
+        factors: impl Fn(usize) -> &'f [f32],
+        steps: Steps<'_, T>,
+        sums: Sums<'_, impl Fn(usize) -> usize>,
+    ) {
+        // SAFETY: by this function's contract.
+        unsafe { products(lines, factors, steps, sums) }
+    }
+
+    #[inline(always)]
+    unsafe fn softmax(weights: &mut [f32], visible: Range<usize>, params: &AttentionParams) -> [f32; 2] {
+        // SAFETY: by this function's contract.
+        unsafe { softmax(weights, visible, params) }
+    }
+}
+
 /// Computes a unit for one key head, and writes its rows or, if others have a part in them, its partitions.
+///
+/// # Safety
+/// The machine has the instructions of `V`.
 #[target_feature(enable = "avx2,fma,f16c")]
-pub(crate) fn unit<T: Element>(work: &Work<'_, T>, unit: &Unit<'_>, kv_head: usize, partials: &Partials<'_>) {
+pub(crate) unsafe fn unit<T: Element, V: Vectors>(
+    work: &Work<'_, T>,
+    unit: &Unit<'_>,
+    kv_head: usize,
+    partials: &Partials<'_>,
+) {
     let Heads { query: heads, dim, .. } = work.cache.heads;
     let group = work.cache.heads.group();
     let lines = unit.rows.len() * group;
@@ -59,7 +110,8 @@ pub(crate) fn unit<T: Element>(work: &Work<'_, T>, unit: &Unit<'_>, kv_head: usi
     };
     let mut states = vec![[f32::NEG_INFINITY, 0.0]; lines];
     for partition in unit.partitions.clone() {
-        compute(work, unit, kv_head, partition, &mut scratch);
+        // SAFETY: by this function's contract.
+        unsafe { compute::<T, V>(work, unit, kv_head, partition, &mut scratch) };
         for (line, state) in states.iter_mut().enumerate() {
             let (row, head) = place(line);
             let seen = work.params.partitions(work.layout.positions[row] as usize);
@@ -132,8 +184,17 @@ fn divide(out: &mut [f32], sum: f32) {
 }
 
 /// One partition for all lines of a unit.
+///
+/// # Safety
+/// The machine has the instructions of `V`.
 #[target_feature(enable = "avx2,fma,f16c")]
-fn compute<T: Element>(work: &Work<'_, T>, unit: &Unit<'_>, kv_head: usize, partition: usize, scratch: &mut Scratch) {
+unsafe fn compute<T: Element, V: Vectors>(
+    work: &Work<'_, T>,
+    unit: &Unit<'_>,
+    kv_head: usize,
+    partition: usize,
+    scratch: &mut Scratch,
+) {
     let Heads { query: heads, dim, .. } = work.cache.heads;
     let group = work.cache.heads.group();
     let first_key = partition * PARTITION;
@@ -158,16 +219,20 @@ fn compute<T: Element>(work: &Work<'_, T>, unit: &Unit<'_>, kv_head: usize, part
         let at = |line: usize| line * PARTITION + block * BLOCK;
         let sums = Sums { to: &mut scratch.weights, at, fresh: true };
         if lines < MANY_LINES {
-            products(lines, query, Steps { rows: page, stride: BLOCK, width: BLOCK, count: dim }, sums);
+            let steps = Steps { rows: page, stride: BLOCK, width: BLOCK, count: dim };
+            // SAFETY: by this function's contract.
+            unsafe { V::products(lines, query, steps, sums) };
         } else {
             widen(page, &mut scratch.wide);
-            let rows = &scratch.wide[..];
-            products(lines, query, Steps { rows, stride: BLOCK, width: BLOCK, count: dim }, sums);
+            let steps = Steps { rows: &scratch.wide, stride: BLOCK, width: BLOCK, count: dim };
+            // SAFETY: as above.
+            unsafe { V::products(lines, query, steps, sums) };
         }
     }
     for (line, weights) in scratch.weights.chunks_exact_mut(PARTITION).enumerate() {
         let row = visible(work.params, work.layout.positions[unit.rows.start + line / group], first_key);
-        scratch.tops[line] = softmax(&mut weights[..blocks.end * BLOCK], row, work.params);
+        // SAFETY: as above.
+        scratch.tops[line] = unsafe { V::softmax(&mut weights[..blocks.end * BLOCK], row, work.params) };
     }
     for block in blocks.clone() {
         let page = work.cache.value_page(unit.blocks[first_key / BLOCK + block] as usize, kv_head);
@@ -182,9 +247,13 @@ fn compute<T: Element>(work: &Work<'_, T>, unit: &Unit<'_>, kv_head: usize, part
             let at = |line: usize| line * dim + part;
             let sums = Sums { to: &mut scratch.values, at, fresh: block == blocks.start };
             if lines < MANY_LINES {
-                products(lines, weight, Steps { rows: &page[part..], stride: dim, width, count }, sums);
+                let steps = Steps { rows: &page[part..], stride: dim, width, count };
+                // SAFETY: as above.
+                unsafe { V::products(lines, weight, steps, sums) };
             } else {
-                products(lines, weight, Steps { rows: &scratch.wide[part..], stride: dim, width, count }, sums);
+                let steps = Steps { rows: &scratch.wide[part..], stride: dim, width, count };
+                // SAFETY: as above.
+                unsafe { V::products(lines, weight, steps, sums) };
             }
         }
     }
@@ -207,7 +276,8 @@ fn visible(params: &AttentionParams, position: u32, first_key: usize) -> Range<u
     inside(visible.start)..inside(visible.end)
 }
 
-/// Turns products into weights, and returns the largest score and the sum of the weights.
+/// See [`Vectors::softmax`].
+#[inline]
 #[target_feature(enable = "avx2,fma,f16c")]
 fn softmax(weights: &mut [f32], visible: Range<usize>, params: &AttentionParams) -> [f32; 2] {
     if visible.is_empty() {
@@ -261,23 +331,23 @@ fn widen<T: Float>(page: &[T], wide: &mut [f32]) {
 
 /// Rows of up to 32 elements, one a step.
 #[derive(Clone, Copy)]
-struct Steps<'a, T> {
-    rows: &'a [T],
+pub(crate) struct Steps<'a, T> {
+    pub(crate) rows: &'a [T],
     /// From one row to the next.
-    stride: usize,
+    pub(crate) stride: usize,
     /// Elements of a row: a multiple of 8, at most 32.
-    width: usize,
-    count: usize,
+    pub(crate) width: usize,
+    pub(crate) count: usize,
 }
 
 /// Where a line's sums are, and whether they begin at zero.
-struct Sums<'a, A> {
-    to: &'a mut [f32],
-    at: A,
-    fresh: bool,
+pub(crate) struct Sums<'a, A> {
+    pub(crate) to: &'a mut [f32],
+    pub(crate) at: A,
+    pub(crate) fresh: bool,
 }
 
-/// For each line, adds up the rows, each times the line's factor of that step.
+/// See [`Vectors::products`].
 #[inline]
 #[target_feature(enable = "avx2,fma,f16c")]
 fn products<'f, T: Float, A: Fn(usize) -> usize>(
