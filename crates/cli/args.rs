@@ -49,7 +49,7 @@ pub(crate) enum Command {
     /// Cue a twin, or the bare model, in this terminal, without a server
     #[command(after_help = CHAT_HELP)]
     Chat(ChatArgs),
-    /// Make, check, show and try twin packs
+    /// Make, check, show, compile and try twin packs
     #[command(subcommand)]
     Twin(TwinCommand),
     /// Make, list and revoke conductors' API keys
@@ -198,6 +198,22 @@ pub(crate) enum TwinCommand {
         #[command(flatten)]
         twins: TwinSettings,
     },
+    /// Compute packs ahead of time and store them, so that no first cue waits for it
+    #[command(after_help = COMPILE_HELP)]
+    Compile {
+        /// Twins whose packs are computed
+        #[arg(value_name = "TWIN", required_unless_present = "all")]
+        twins: Vec<String>,
+        /// Compute every pack of the folder
+        #[arg(long, conflicts_with = "twins")]
+        all: bool,
+        #[command(flatten)]
+        model: ModelSettings,
+        #[command(flatten)]
+        packs: TwinSettings,
+        #[command(flatten)]
+        engine: EngineSettings,
+    },
     /// Cue a pack that need not be served yet
     #[command(after_help = "Example:\n  baton twin try twin-packs/ux 'Modal or page?' --why 'edit takes ten fields'")]
     Try {
@@ -215,6 +231,15 @@ pub(crate) enum TwinCommand {
         engine: EngineSettings,
     },
 }
+
+const COMPILE_HELP: &str = "\
+Examples:
+  baton twin compile --all
+  baton twin compile ux security --packs twin-packs
+
+Says for each twin whether its pack was already there, was computed, or failed; ends with 1 if
+one failed. `baton serve` and `baton chat` do the same at a twin's first cue. The files lie in
+`prefixes` of the cache folder and are as confidential as the packs.";
 
 /// What to do with keys.
 #[derive(Debug, Subcommand)]
@@ -377,6 +402,12 @@ impl TwinCommand {
             Self::New { .. } | Self::Show { .. } => Settings::default(),
             Self::Check { model, .. } => Settings { model: model.clone(), ..Settings::default() },
             Self::List { twins } => Settings { twins: twins.clone(), ..Settings::default() },
+            Self::Compile { model, packs, engine, .. } => Settings {
+                model: model.clone(),
+                twins: packs.clone(),
+                engine: engine.clone(),
+                ..Settings::default()
+            },
             Self::Try { model, engine, .. } => {
                 Settings { model: model.clone(), engine: engine.clone(), ..Settings::default() }
             }

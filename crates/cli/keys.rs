@@ -67,10 +67,16 @@ pub(crate) fn key_file(data: &Path) -> PathBuf {
     data.join(KEYS)
 }
 
-/// What others may do with the keys in `data`, if anything: a sentence for a person.
-pub(crate) fn too_open(data: &Path) -> Option<String> {
-    [KEYS, SECRET].into_iter().map(|name| data.join(name)).find_map(|path| {
-        let mode = fs::metadata(&path).ok()?.permissions().mode() & 0o777;
+/// The files in `data` that nobody else may read.
+pub(crate) fn secrets(data: &Path) -> [PathBuf; 2] {
+    [KEYS, SECRET].map(|name| data.join(name))
+}
+
+/// What others may do with private files or folders, if anything: a sentence for a person.
+pub(crate) fn too_open(paths: impl IntoIterator<Item = impl AsRef<Path>>) -> Option<String> {
+    paths.into_iter().find_map(|path| {
+        let path = path.as_ref();
+        let mode = fs::metadata(path).ok()?.permissions().mode() & 0o777;
         (mode & 0o077 != 0).then(|| format!("{} can be read by others (mode {mode:03o})", path.display()))
     })
 }

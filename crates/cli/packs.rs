@@ -5,9 +5,12 @@ use std::fs;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
+use baton_contract::TwinId;
 use baton_pack::{Catalog, Date, Finding, Pack, Report, Severity, check};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
+
+use crate::config::Config;
 
 /// The packs of a folder.
 #[derive(Debug, Default)]
@@ -55,6 +58,22 @@ pub(crate) fn load(dir: &Path) -> Result<Pack> {
         Ok(pack) => Ok(pack),
         Err(report) => bail!("the pack in {} has errors\n{}", dir.display(), show(dir, &report)),
     }
+}
+
+/// Finds a twin's pack in the configured folder.
+pub(crate) fn find(id: &str, config: &Config) -> Result<Pack> {
+    let Some(folder) = &config.packs else {
+        bail!("there is no folder of packs to find the twin `{id}` in\nhint: name one with --packs");
+    };
+    let catalog = Catalog::load(folder);
+    let known: Vec<&str> = catalog.packs.keys().map(TwinId::as_str).collect();
+    if let Some((_, pack)) = catalog.packs.iter().find(|(twin, _)| twin.as_str() == id) {
+        return Ok(pack.clone());
+    }
+    if folder.join(id).is_dir() {
+        return load(&folder.join(id));
+    }
+    bail!("there is no twin `{id}` in {}\nhint: there are {}", folder.display(), known.join(", "))
 }
 
 /// Findings with paths that can be opened from here, one a line.

@@ -51,8 +51,8 @@ impl Progress {
         }
     }
 
-    pub(crate) fn set(&self, bytes: u64) {
-        self.bar.set_position(bytes);
+    pub(crate) fn set(&self, done: u64) {
+        self.bar.set_position(done);
     }
 
     pub(crate) fn finish(&self) {

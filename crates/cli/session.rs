@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use anyhow::{Result, bail};
-use baton_contract::{ConductorId, Digester, Emission, Generate, Intent, Prefix, Sampling, StopRules, TokenId};
+use baton_contract::{ConductorId, Emission, Generate, Intent, Prefix, Sampling, StopRules};
 use baton_pack::Pack;
-use baton_text::{ChatMessage, Detokenizer, pack_prefix};
+use baton_text::{ChatMessage, Detokenizer};
 
 use crate::args::AnswerArgs;
 use crate::output;
@@ -34,7 +34,7 @@ impl Session {
         if let Some(pack) = pack {
             sampling = pack.manifest().sampling.over(sampling);
             let text = pack.system_text();
-            prefix = runtime.prefix(pack, pack_prefix(&runtime.tokenizer, &runtime.template, &text));
+            prefix = runtime.prefix(pack);
             messages.push(ChatMessage::system(text));
         }
         let intent = Intent { why: answer.why.clone(), ..Intent::default() };
@@ -72,6 +72,11 @@ impl Session {
         Ok(())
     }
 
+    /// Ends the conversation, once what can be used again has been stored.
+    pub(crate) async fn end(self) {
+        self.runtime.end().await;
+    }
+
     fn request(&self) -> Result<Generate> {
         let Runtime { tokenizer, template, engine, .. } = &self.runtime;
         let mut prompt = tokenizer.encode_rendered(&template.render(&self.messages, true)?);
@@ -91,17 +96,6 @@ impl Session {
         };
         let conductor = self.conductor.clone();
         Ok(Generate { conductor, weight: 1, prefix, prompt, sampling: self.sampling.clone(), stop })
-    }
-}
-
-impl Runtime {
-    /// The pack's tokens as something to compute once, if the template offers a place to share from.
-    fn prefix(&self, pack: &Pack, tokens: Vec<TokenId>) -> Option<Arc<Prefix>> {
-        let digest = Digester::new("baton terminal prefix v1")
-            .field(self.card.digest.as_bytes())
-            .field(pack.digest().as_bytes())
-            .finish();
-        (!tokens.is_empty()).then(|| Arc::new(Prefix { digest, label: pack.id().to_string(), tokens }))
     }
 }
 

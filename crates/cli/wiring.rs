@@ -1,16 +1,20 @@
 //! Builds a running model out of the other crates' parts.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, Result, bail};
-use baton_contract::{ConductorId, Digest, Emission, Generate, Sampling, StopRules};
-use baton_decoder::{Architecture, Decoder, GgufFile, PagedCache};
+use baton_contract::{ConductorId, Digest, Emission, Generate, Prefix, Sampling, StopRules};
+use baton_decoder::{Architecture, CacheForm, Decoder, GgufFile, PagedCache};
 use baton_engine::{
-    Clock, DecoderExecutor, Engine, EngineConfig, EngineHandle, Executor, ExecutorError, SchedulerConfig,
+    Clock, DecoderExecutor, Engine, EngineConfig, EngineHandle, Executor, ExecutorError, PrefixStore, SchedulerConfig,
+    StoreConfig,
 };
 use baton_kernels::Kernels;
+use baton_pack::Pack;
 use baton_server::ModelCard;
-use baton_text::{ChatTemplate, SpecialTokens, Tokenizer, TokenizerSpec};
+use baton_text::{ChatTemplate, SpecialTokens, Tokenizer, TokenizerSpec, pack_prefix};
 use candle_core::{DType, Device};
 
 use crate::config::{ByteSize, Config};
@@ -29,6 +33,8 @@ pub(crate) struct Runtime {
     pub(crate) tokenizer: Tokenizer,
     pub(crate) template: ChatTemplate,
     pub(crate) card: ModelCard,
+    /// How its keys and values are kept.
+    pub(crate) form: CacheForm,
 }
 
 /// A model file whose text part has been read.
@@ -46,20 +52,33 @@ impl Runtime {
         let digest = digest(&file);
         let architecture = Architecture::from_gguf(&file)?;
         let engine_config = engine_config(config, &architecture)?;
-        let (threads, blocks) = (config.threads, engine_config.scheduler.blocks);
+        let form = CacheForm::new(&architecture, CACHE_TYPE);
+        let (threads, blocks, store) = (config.threads, engine_config.scheduler.blocks, store(config));
         // The weights are read on the engine's thread: what they become never leaves it.
         let build = move || -> Result<Box<dyn Executor>, ExecutorError> {
             let failed = |error: baton_decoder::Error| ExecutorError::Load(Box::new(error));
             let load = |told: &mut dyn FnMut(usize, usize)| Decoder::load(&file, Kernels::new(threads), told);
             let decoder = with_progress(&file, load).map_err(failed)?;
             let cache = PagedCache::new(decoder.architecture(), blocks, CACHE_TYPE, &Device::Cpu).map_err(failed)?;
-            Ok(Box::new(DecoderExecutor::new(decoder, cache)))
+            Ok(Box::new(DecoderExecutor::new(decoder, cache).with_store(store)))
         };
         let engine = Engine::start(engine_config, build)
             .with_context(|| format!("cannot load the model {}", found.path.display()))?;
-        let runtime = Self { engine, tokenizer, template, card: ModelCard { id: found.id, digest } };
+        let runtime = Self { engine, tokenizer, template, card: ModelCard { id: found.id, digest }, form };
         block_on(runtime.warm_up())?;
         Ok(runtime)
+    }
+
+    /// A pack's tokens as something to compute once, if the template offers a place to share from.
+    pub(crate) fn prefix(&self, pack: &Pack) -> Option<Arc<Prefix>> {
+        let tokens = pack_prefix(&self.tokenizer, &self.template, &pack.system_text());
+        let of_pack = |tokens| Prefix::of_pack(self.card.digest, pack.digest(), pack.id().to_string(), tokens);
+        (!tokens.is_empty()).then(|| Arc::new(of_pack(tokens)))
+    }
+
+    /// Ends the engine, once it has stored what it was to store.
+    pub(crate) async fn end(&self) {
+        self.engine.drain(Duration::ZERO).await;
     }
 
     /// Generates one token, so that a model that cannot is found out before anybody cues it.
@@ -127,6 +146,17 @@ pub(crate) fn digest(file: &GgufFile) -> Digest {
     digest
 }
 
+/// Where computed prefixes are kept: beside the models, for both can be made again.
+pub(crate) fn prefix_folder(config: &Config) -> PathBuf {
+    config.cache.join("prefixes")
+}
+
+fn store(config: &Config) -> Option<PrefixStore> {
+    let limit = config.prefix_store.0;
+    let store = || StoreConfig { folder: prefix_folder(config), limit, now: Arc::new(SystemTime::now) };
+    (limit > 0).then(|| PrefixStore::new(store()))
+}
+
 /// Limits that follow from the machine, the model and the configuration.
 fn engine_config(config: &Config, architecture: &Architecture) -> Result<EngineConfig> {
     let block = PagedCache::bytes_per_block(architecture, CACHE_TYPE);
@@ -153,6 +183,7 @@ fn engine_config(config: &Config, architecture: &Architecture) -> Result<EngineC
         max_sequences: config.max_running,
         max_waiting: config.max_waiting,
         max_context: architecture.max_context,
+        keep_prefixes: config.prefix_store.0 > 0,
     };
     Ok(EngineConfig { scheduler, vocabulary: architecture.vocabulary, clock: Clock::system() })
 }

@@ -70,6 +70,7 @@ fn every_setting_is_shown_with_its_source() {
         twins.skip_broken false default
         engine.threads 3 file
         engine.kv_cache_memory 1.00 MiB file
+        engine.prefix_store 4.00 GiB default
         engine.max_running 64 default
         engine.max_waiting 256 default
         server.listen 127.0.0.1:8000 default

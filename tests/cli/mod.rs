@@ -3,6 +3,7 @@
 
 mod bench;
 mod chat;
+mod compile;
 mod config;
 mod doctor;
 mod help;

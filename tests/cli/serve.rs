@@ -120,6 +120,30 @@ fn a_first_start_serves_a_twin_drains_and_starts_again() {
 }
 
 #[test]
+fn the_first_cue_after_a_restart_computes_nothing_of_the_pack() {
+    let home = Home::with_model();
+    copy(&example_packs().join("ux"), &home.path("packs/ux"));
+    let made = home.baton(&["twin", "compile", "ux", "--packs", "packs", "--kv-cache-memory", "256MiB"]);
+    assert_eq!(made.code, Some(0), "{}", made.stderr);
+    let served = Served::start(&home, "packs");
+    let key = served.key.clone().unwrap();
+    let (status, answer) = served.ask("POST", "/v1/chat/completions", &key, &cue(false, 4));
+    assert_eq!(status, 200, "{answer}");
+    let reply: Value = serde_json::from_str(answer.split("\r\n\r\n").nth(1).unwrap()).unwrap();
+    let (input, cached) = (&reply["usage"]["prompt_tokens"], &reply["usage"]["prompt_tokens_details"]["cached_tokens"]);
+    let own = input.as_u64().unwrap() - cached.as_u64().unwrap();
+    assert!((1..100).contains(&own) && cached.as_u64() > Some(500), "{input} tokens, {cached} cached");
+    let (_, metrics) = served.ask("GET", "/metrics", &key, &Value::Null);
+    let restored = metrics.lines().find(|line| line.starts_with("baton_prefix_restored_total{")).unwrap();
+    assert!(restored.contains("twin=\"ux\"") && restored.ends_with(" 1"), "{restored}");
+    assert!(!metrics.contains("baton_prefix_computed_total{") && !metrics.contains("baton_prefix_damaged_total{"));
+    let line = metrics.lines().find(|line| line.starts_with("vllm:prompt_tokens_total")).unwrap();
+    let computed: u64 = line.rsplit(' ').next().unwrap().parse().unwrap();
+    // The warm-up and the readiness probe have prompts of a few tokens.
+    assert!((own..own + 20).contains(&computed), "{computed} computed for {own}");
+}
+
+#[test]
 fn keys_take_effect_while_the_server_runs() {
     let home = Home::with_model();
     copy(&example_packs().join("ux"), &home.path("packs/ux"));

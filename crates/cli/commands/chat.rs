@@ -3,8 +3,6 @@
 use std::io::{IsTerminal, Read, stdin};
 
 use anyhow::{Context, Result, bail};
-use baton_contract::TwinId;
-use baton_pack::{Catalog, Pack};
 
 use crate::Outcome;
 use crate::args::ChatArgs;
@@ -16,7 +14,7 @@ use crate::{output, packs};
 /// Answers one prompt, or talks until the input ends.
 pub(crate) fn run(args: &ChatArgs, config: &Config) -> Result<Outcome> {
     // Everything cheap is checked before the model is loaded.
-    let pack = args.cue.twin.as_deref().map(|id| find_pack(id, config)).transpose()?;
+    let pack = args.cue.twin.as_deref().map(|id| packs::find(id, config)).transpose()?;
     let prompt = match &args.prompt {
         Some(prompt) => Some(prompt.clone()),
         None if stdin().is_terminal() => None,
@@ -26,9 +24,11 @@ pub(crate) fn run(args: &ChatArgs, config: &Config) -> Result<Outcome> {
     let mut session = Session::new(runtime, pack.as_ref(), &args.cue.answer)?;
     wiring::block_on(async {
         match prompt {
-            Some(prompt) => session.turn(prompt.trim()).await,
-            None => talk(&mut session).await,
+            Some(prompt) => session.turn(prompt.trim()).await?,
+            None => talk(&mut session).await?,
         }
+        session.end().await;
+        Ok(())
     })?;
     Ok(Outcome::Good)
 }
@@ -44,21 +44,6 @@ async fn talk(session: &mut Session) -> Result<()> {
         }
         session.turn(line.trim()).await?;
     }
-}
-
-fn find_pack(id: &str, config: &Config) -> Result<Pack> {
-    let Some(folder) = &config.packs else {
-        bail!("there is no folder of packs to find the twin `{id}` in\nhint: name one with --packs");
-    };
-    let catalog = Catalog::load(folder);
-    let known: Vec<&str> = catalog.packs.keys().map(TwinId::as_str).collect();
-    if let Some((_, pack)) = catalog.packs.iter().find(|(twin, _)| twin.as_str() == id) {
-        return Ok(pack.clone());
-    }
-    if folder.join(id).is_dir() {
-        return packs::load(&folder.join(id));
-    }
-    bail!("there is no twin `{id}` in {}\nhint: there are {}", folder.display(), known.join(", "))
 }
 
 fn read_all() -> Result<String> {

@@ -5,6 +5,7 @@ use std::net::TcpListener;
 
 use anyhow::Result;
 use baton_decoder::Architecture;
+use baton_engine::StoreContent;
 use baton_kernels::{Isa, Kernels};
 
 use crate::Outcome;
@@ -36,6 +37,7 @@ pub(crate) fn run(config: &Config) -> Result<Outcome> {
     findings.machine(config)?;
     let opened = findings.model(config)?;
     findings.packs(config, opened.as_ref())?;
+    findings.prefixes(config)?;
     findings.keys(config)?;
     findings.port(config)?;
     Ok(if findings.failed { Outcome::FoundErrors } else { Outcome::Good })
@@ -131,12 +133,33 @@ impl Findings {
         Ok(())
     }
 
+    fn prefixes(&mut self, config: &Config) -> Result<()> {
+        let (folder, limit) = (wiring::prefix_folder(config), config.prefix_store);
+        if limit.0 == 0 {
+            return self.add(State::Ok, "prefixes", "not kept; a restart computes every pack again", None);
+        }
+        if let Some(problem) = keys::too_open([&folder]) {
+            let hint = "what is in it is as confidential as the packs; take the rights away with chmod 700";
+            self.add(State::Warn, "prefixes", problem, Some(hint))?;
+        }
+        match StoreContent::of(&folder) {
+            Ok(StoreContent { files, bytes }) => {
+                let text = format!("{files} in {}, {} of {limit}", folder.display(), ByteSize(bytes));
+                self.add(State::Ok, "prefixes", text, None)
+            }
+            Err(error) => {
+                let text = format!("cannot look into {}: {error}", folder.display());
+                self.add(State::Warn, "prefixes", text, Some("until it can be used, a restart computes every pack again"))
+            }
+        }
+    }
+
     fn keys(&mut self, config: &Config) -> Result<()> {
         let data = config.data.display();
         if !keys::key_file(&config.data).is_file() {
             return self.add(State::Ok, "keys", format!("none yet in {data}; the first start makes one"), None);
         }
-        if let Some(problem) = keys::too_open(&config.data) {
+        if let Some(problem) = keys::too_open(keys::secrets(&config.data)) {
             self.add(State::Warn, "keys", problem, Some("take the rights away with chmod 600"))?;
         }
         match KeyStore::open(&config.data) {

@@ -2,6 +2,7 @@
 
 pub(crate) mod bench;
 pub(crate) mod chat;
+pub(crate) mod compile;
 pub(crate) mod doctor;
 pub(crate) mod key;
 pub(crate) mod perplexity;

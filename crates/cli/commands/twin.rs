@@ -1,4 +1,4 @@
-//! `baton twin`: make, check, show, list and try packs.
+//! `baton twin`: make, check, show, list and try packs. Compiling them is in `compile`.
 
 use std::path::{Path, PathBuf};
 
@@ -8,6 +8,7 @@ use baton_pack::{Manifest, Pack, check, create_new};
 
 use crate::Outcome;
 use crate::args::{AnswerArgs, TwinCommand};
+use crate::commands::compile;
 use crate::config::Config;
 use crate::packs::{self, today};
 use crate::session::Session;
@@ -21,6 +22,7 @@ pub(crate) fn run(command: TwinCommand, config: &Config) -> Result<Outcome> {
         TwinCommand::Check { folders, .. } => check_all(&folders, config),
         TwinCommand::Show { folder, text } => show(&folder, text),
         TwinCommand::List { .. } => list(config),
+        TwinCommand::Compile { twins, .. } => compile::run(&twins, config),
         TwinCommand::Try { folder, prompt, answer, .. } => try_pack(&folder, &prompt, &answer, config),
     }
 }
@@ -110,7 +112,11 @@ fn try_pack(folder: &Path, prompt: &str, answer: &AnswerArgs, config: &Config) -
     let pack = packs::load(folder)?;
     let runtime = Runtime::load(config)?;
     let mut session = Session::new(runtime, Some(&pack), answer)?;
-    wiring::block_on(session.turn(prompt))?;
+    wiring::block_on(async {
+        session.turn(prompt).await?;
+        session.end().await;
+        Ok(())
+    })?;
     Ok(Outcome::Good)
 }
 

@@ -76,6 +76,16 @@ pub(crate) struct EngineSettings {
         hide_env_values = true
     )]
     pub(crate) kv_cache_memory: Option<ByteSize>,
+    /// Disk space for computed packs, in `prefixes` of the cache folder, so that a restart need not compute them again;
+    /// those used longest ago give way, and 0 keeps none [default: 4 GiB]
+    #[arg(
+        id = "engine.prefix_store",
+        long = "prefix-store",
+        value_name = "SIZE",
+        env = "BATON_PREFIX_STORE",
+        hide_env_values = true
+    )]
+    pub(crate) prefix_store: Option<ByteSize>,
     /// Sequences that are computed at once [default: 64]
     #[arg(
         id = "engine.max_running",

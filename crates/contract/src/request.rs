@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use crate::{ConductorId, Digest, Sampling, TokenId};
+use crate::{ConductorId, Digest, Digester, Sampling, TokenId};
 
 /// The tokens that a twin's pack puts before every cue, computed once and shared by all conductors.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, PartialEq, Eq, Hash)]
 pub struct Prefix {
     /// Identifies tokens and everything else the keys and values depend on (model, adapter, pack).
     pub digest: Digest,
@@ -45,6 +45,16 @@ pub struct StopRules {
     pub stop_tokens: Vec<TokenId>,
     /// Whether `end_tokens` are ignored; `stop_tokens` are not.
     pub ignore_end: bool,
+}
+
+impl Prefix {
+    /// What a pack puts before every cue of its twin: `tokens`, read by the model of the digest `model`.
+    pub fn of_pack(model: Digest, pack: Digest, label: String, tokens: Vec<TokenId>) -> Self {
+        let bytes: Vec<u8> = tokens.iter().flat_map(|token| token.to_le_bytes()).collect();
+        let digest =
+            Digester::new("baton prefix v1").field(model.as_bytes()).field(pack.as_bytes()).field(&bytes).finish();
+        Self { digest, label, tokens }
+    }
 }
 
 impl Generate {

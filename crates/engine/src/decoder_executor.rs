@@ -2,25 +2,60 @@
 
 use baton_contract::BLOCK_SIZE;
 use baton_decoder::{Batch, Decoder, PagedCache, SpanLayout};
-use baton_scheduler::{Span, StepPlan};
+use baton_scheduler::{KeptPrefix, Span, StepPlan};
 
-use crate::{Draw, Executor, ExecutorError, Sample, Sampler};
+use crate::error::chain;
+use crate::{Draw, Executor, ExecutorError, PrefixStore, Restored, Sample, Sampler};
 
 /// Runs plans on a decoder and its paged cache.
 pub struct DecoderExecutor {
     decoder: Decoder,
     cache: PagedCache,
     sampler: Sampler,
+    store: Option<PrefixStore>,
 }
 
 impl DecoderExecutor {
     /// An executor over `cache`, which belongs to `decoder` and has as many blocks as the scheduler counts on.
     pub fn new(decoder: Decoder, cache: PagedCache) -> Self {
-        Self { decoder, cache, sampler: Sampler::new() }
+        Self { decoder, cache, sampler: Sampler::new(), store: None }
+    }
+
+    /// The same, with prefixes kept in `store`, if there is one.
+    pub fn with_store(self, store: Option<PrefixStore>) -> Self {
+        Self { store, ..self }
+    }
+
+    /// Hands a prefix that is complete to the store.
+    fn store(&mut self, kept: &KeptPrefix) {
+        let KeptPrefix { prefix, blocks } = kept;
+        let form = self.cache.form();
+        let Some(store) = self.store.as_mut().filter(|store| store.has_room(prefix, &form)) else { return };
+        match self.cache.export(self.decoder.kernels(), blocks, prefix.tokens.len()) {
+            Ok(bytes) => store.write(prefix, &form, bytes),
+            Err(error) => tracing::error!(twin = prefix.label, %error, "a prefix could not be copied out of the cache"),
+        }
     }
 }
 
 impl Executor for DecoderExecutor {
+    fn restore(&mut self, kept: &KeptPrefix) -> Restored {
+        let Self { decoder, cache, store: Some(store), .. } = self else { return Restored::Absent };
+        let KeptPrefix { prefix, blocks } = kept;
+        let form = cache.form();
+        let mut take = |layer: usize, bytes: &[u8]| cache.import_layer(decoder.kernels(), layer, blocks, bytes);
+        match store.read(prefix, &form, &mut take) {
+            Ok(true) => Restored::Whole,
+            Ok(false) => Restored::Absent,
+            Err(damage) => {
+                let (twin, file) = (&prefix.label, store.path_of(prefix, &form));
+                let reason = chain(&damage);
+                tracing::warn!(twin, file = %file.display(), reason, "a stored prefix is computed again");
+                Restored::Damaged
+            }
+        }
+    }
+
     fn step(
         &mut self,
         plan: &StepPlan,
@@ -30,6 +65,7 @@ impl Executor for DecoderExecutor {
             self.cache.copy_block(self.decoder.kernels(), copy.from, copy.to).map_err(step_error)?;
         }
         let logits = self.decoder.forward(&batch(plan), &mut self.cache).map_err(step_error)?;
+        plan.stores.iter().for_each(|kept| self.store(kept));
         if draws.is_empty() {
             return Ok(Vec::new());
         }
@@ -97,7 +133,13 @@ mod tests {
         };
         let owner = Owner::Sequence(SequenceId(1));
         let decode = Span { owner, tokens: vec![7], start: 64, blocks: vec![9, 4, 0], shared_blocks: 2, draws: true };
-        let plan = StepPlan { step: 1, copies: Vec::new(), spans: vec![prefix, decode] };
+        let plan = StepPlan {
+            step: 1,
+            restores: Vec::new(),
+            copies: Vec::new(),
+            spans: vec![prefix, decode],
+            stores: Vec::new(),
+        };
         let spans = vec![
             SpanLayout { first_row: 0, rows: 2, context: 33, blocks: vec![9, 4], shared_blocks: 2 },
             SpanLayout { first_row: 2, rows: 1, context: 65, blocks: vec![9, 4, 0], shared_blocks: 2 },

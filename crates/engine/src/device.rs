@@ -15,7 +15,8 @@ use tokio::sync::oneshot;
 
 use crate::command::{Command, Job};
 use crate::handle::{Board, Shared};
-use crate::{Draw, EngineConfig, EngineHandle, Executor, ExecutorError, Sample};
+use crate::error::chain;
+use crate::{Draw, EngineConfig, EngineHandle, Executor, ExecutorError, Restored, Sample};
 
 /// Failed steps in a row that make an engine unhealthy.
 const UNHEALTHY_AFTER: u32 = 3;
@@ -186,7 +187,8 @@ impl Device {
         let tokens = plan.spans.iter().map(|span| span.tokens.len()).sum::<usize>();
         let _span = tracing::debug_span!("step", step = plan.step, spans = plan.spans.len(), tokens).entered();
         let started = self.shared.config.clock.now();
-        let outcome = self.compute(&plan);
+        self.restore(&plan);
+        let outcome = if plan.spans.is_empty() { Ok(Vec::new()) } else { self.compute(&plan) };
         let took = self.shared.config.clock.now().saturating_duration_since(started);
         self.board.counters.busy += took;
         match outcome {
@@ -195,6 +197,24 @@ impl Device {
         }
         if self.board.counters.steps.is_multiple_of(CHECK_EVERY) {
             self.check_invariants();
+        }
+    }
+
+    /// Brings prefixes back. One for which that does not work is computed in later steps.
+    fn restore(&mut self, plan: &StepPlan) {
+        for kept in &plan.restores {
+            let restored = catch_unwind(AssertUnwindSafe(|| self.executor.restore(kept)));
+            match restored {
+                Ok(Restored::Whole) => self.scheduler.restored(&kept.prefix.digest),
+                Ok(Restored::Absent) => {}
+                Ok(Restored::Damaged) => {
+                    *self.board.counters.prefixes_damaged.entry(kept.prefix.label.clone()).or_default() += 1;
+                }
+                Err(payload) => {
+                    let (twin, error) = (&kept.prefix.label, panic_text(payload.as_ref()));
+                    tracing::error!(twin, error, "a prefix could not be restored, and is computed");
+                }
+            }
         }
     }
 
@@ -218,8 +238,10 @@ impl Device {
     }
 
     fn commit(&mut self, plan: StepPlan, samples: Samples, took: Duration) {
-        self.failures = 0;
-        self.board.unhealthy = None;
+        if !plan.spans.is_empty() {
+            self.failures = 0;
+            self.board.unhealthy = None;
+        }
         let input_len = |owner| match owner {
             Owner::Sequence(id) => self.jobs.get(&id).map_or(0, |job| job.request.input_len()),
             Owner::Prefix(_) => usize::MAX,
@@ -281,7 +303,7 @@ impl Device {
         self.board.counters.failed_steps += 1;
         let step = plan.step;
         let dropped = self.scheduler.abort(plan);
-        let error = error.chain();
+        let error = chain(error);
         tracing::error!(step, error, failures = self.failures, requests = dropped.len(), "step failed");
         if self.failures >= UNHEALTHY_AFTER {
             self.board.unhealthy = Some(error);

@@ -27,18 +27,18 @@ pub enum ExecutorError {
 }
 
 impl ExecutorError {
-    /// The error with its causes, in one line.
-    pub(crate) fn chain(&self) -> String {
-        let (mut text, mut cause) = (self.to_string(), self.source());
-        while let Some(error) = cause {
-            text = format!("{text}: {error}");
-            cause = error.source();
-        }
-        text
-    }
-
     /// Whether the caller can mend it by changing the request.
     pub fn is_request_fault(&self) -> bool {
         matches!(self, Self::NothingLeft)
     }
+}
+
+/// An error with its causes, in one line.
+pub(crate) fn chain(error: &dyn Error) -> String {
+    let (mut text, mut cause) = (error.to_string(), error.source());
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    text
 }

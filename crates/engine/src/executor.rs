@@ -1,7 +1,7 @@
 //! The seam between deciding and computing.
 
 use baton_contract::{Generate, SequenceId, TokenId, TokenLogprobs};
-use baton_scheduler::StepPlan;
+use baton_scheduler::{KeptPrefix, StepPlan};
 
 use crate::ExecutorError;
 
@@ -10,7 +10,14 @@ use crate::ExecutorError;
 /// It need not be `Send`: it is built on the engine's thread and never leaves it. It may panic; the engine then
 /// fails the requests of that step and calls it again for the next one.
 pub trait Executor {
-    /// Carries out one step: copies blocks, computes all spans, and draws a token for each entry of `draws`.
+    /// Brings a prefix of a plan back into its blocks, if it is kept anywhere. Called before the plan's `step`.
+    fn restore(&mut self, kept: &KeptPrefix) -> Restored {
+        let _ = kept;
+        Restored::Absent
+    }
+
+    /// Carries out one step: copies blocks, computes all spans, draws a token for each entry of `draws`, and keeps the
+    /// prefixes that are to be stored, as well as it can.
     ///
     /// `draws` has one entry for each span with `draws` set, in the order of the spans; so has the result. An error
     /// inside the result concerns that sequence alone.
@@ -22,6 +29,17 @@ pub trait Executor {
         plan: &StepPlan,
         draws: &[Draw<'_>],
     ) -> Result<Vec<Result<Sample, ExecutorError>>, ExecutorError>;
+}
+
+/// What came of bringing a prefix back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Restored {
+    /// All of it is in its blocks.
+    Whole,
+    /// It is not kept.
+    Absent,
+    /// It is kept, but cannot be used; why has been reported.
+    Damaged,
 }
 
 /// What is needed to draw the next token of one sequence.

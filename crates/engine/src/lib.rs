@@ -9,7 +9,7 @@
 //! * A request that was taken holds a permit until its blocks are free; the number of permits is the queue's bound.
 //! * A step that fails takes down the requests of that step and no others, and the thread goes on.
 //!
-//! This crate knows neither HTTP nor text nor what twins mean, and reads no clock but the one it is given.
+//! This crate knows neither HTTP nor text nor what twins mean, and reads no clock but those it is given.
 
 mod command;
 mod config;
@@ -21,16 +21,18 @@ mod handle;
 mod permit;
 mod sampler;
 mod status;
+mod store;
 mod stream;
 
 pub use config::{Clock, EngineConfig, Limits};
 pub use decoder_executor::DecoderExecutor;
 pub use device::Engine;
 pub use error::ExecutorError;
-pub use executor::{Draw, Executor, Sample};
+pub use executor::{Draw, Executor, Restored, Sample};
 pub use handle::EngineHandle;
 pub use sampler::Sampler;
 pub use status::{Counters, EngineState, EngineStatus, Histogram};
+pub use store::{Damage, PrefixStore, StoreConfig, StoreContent};
 pub use stream::Emissions;
 
 // Part of this interface: users of the engine need not know the scheduler.

@@ -1,5 +1,6 @@
 //! What can be seen from outside: state, counters and pace.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use baton_contract::FinishReason;
@@ -57,6 +58,8 @@ pub struct Counters {
     pub refused_busy: u64,
     /// Times that an invariant of the scheduler was found broken: a bug.
     pub broken_invariants: u64,
+    /// Stored prefixes that could not be used, by label.
+    pub prefixes_damaged: BTreeMap<String, u64>,
     /// Time spent in steps.
     pub busy: Duration,
     /// Seconds a step took.
@@ -108,6 +111,7 @@ impl Default for Counters {
             cancelled: 0,
             refused_busy: 0,
             broken_invariants: 0,
+            prefixes_damaged: BTreeMap::new(),
             busy: Duration::ZERO,
             step_seconds: Histogram::new(STEP_SECONDS),
             step_tokens: Histogram::new(STEP_TOKENS),

@@ -33,6 +33,7 @@ mod quantise;
 mod rope;
 mod tensor;
 mod threads;
+mod transfer;
 
 use std::sync::Arc;
 
@@ -45,6 +46,13 @@ pub use pages::KvPages;
 pub use rope::{Rope, RopeStyle};
 
 use threads::Pool;
+
+/// The version of this crate's bits, for whoever keeps keys and values longer than the process that computed them.
+///
+/// It must be raised with every change after which some kernel gives other bits for the same input, or cached blocks
+/// are laid out otherwise; what was kept under the old number is then computed again. It does not depend on the
+/// machine: all instruction sets give the same bits.
+pub const REVISION: u32 = 1;
 
 /// The crate's result.
 pub type Result<T, E = KernelError> = std::result::Result<T, E>;

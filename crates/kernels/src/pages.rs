@@ -20,6 +20,9 @@ pub struct KvPages {
 }
 
 impl KvPages {
+    /// The order of elements inside a block, as part of the name of whatever was copied out of one.
+    pub const ORDER: &'static str = "keys [kv heads, head dim, block], values [kv heads, block, head dim]";
+
     /// The number of blocks, if the pages fit the heads.
     pub(crate) fn check(&self, heads: Heads) -> Result<usize> {
         let blocks = self.blocks()?;
@@ -34,7 +37,7 @@ impl KvPages {
     }
 
     /// The number of blocks, if the pages fit each other.
-    fn blocks(&self) -> Result<usize> {
+    pub(crate) fn blocks(&self) -> Result<usize> {
         for (what, pages) in [("key pages", &self.key), ("value pages", &self.value)] {
             if !matches!(pages.dtype(), DType::F16 | DType::BF16 | DType::F32) {
                 return Err(KernelError::DType { what, found: pages.dtype(), expected: "F16, BF16 or F32" });
@@ -128,6 +131,8 @@ macro_rules! with_pages_mut {
         }
     }};
 }
+
+pub(crate) use with_pages_mut;
 
 /// Writes [tokens, kv heads * dim] from a row of queries, keys and values into pages.
 pub(crate) struct WritePages<'a, F> {

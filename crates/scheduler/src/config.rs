@@ -15,6 +15,9 @@ pub struct SchedulerConfig {
     pub max_waiting: usize,
     /// Most tokens of one sequence: prefix, prompt and output.
     pub max_context: usize,
+    /// Whether the executor keeps prefixes beyond this process: then one that begins is restored if it can be, and one
+    /// that was computed is stored.
+    pub keep_prefixes: bool,
 }
 
 /// Why a request was not admitted.

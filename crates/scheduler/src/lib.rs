@@ -20,6 +20,6 @@ mod snapshot;
 
 pub use check::Broken;
 pub use config::{AdmitError, Invalid, SchedulerConfig};
-pub use plan::{BlockCopy, BlockId, Drawn, Owner, Span, StepEvent, StepPlan};
+pub use plan::{BlockCopy, BlockId, Drawn, KeptPrefix, Owner, Span, StepEvent, StepPlan};
 pub use scheduler::Scheduler;
 pub use snapshot::{BlockCounts, Snapshot};

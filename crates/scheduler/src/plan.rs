@@ -1,6 +1,8 @@
 //! The values that cross between scheduler and executor.
 
-use baton_contract::{Digest, FinishReason, SequenceId, TokenId, Usage};
+use std::sync::Arc;
+
+use baton_contract::{Digest, FinishReason, Prefix, SequenceId, TokenId, Usage};
 
 /// A block of the paged cache, an index into its first dimension.
 pub type BlockId = u32;
@@ -10,10 +12,24 @@ pub type BlockId = u32;
 pub struct StepPlan {
     /// Counts from 1 and only up.
     pub step: u64,
+    /// Prefixes to restore before anything else, if that can be done; the others are computed in later steps.
+    pub restores: Vec<KeptPrefix>,
     /// Block copies to make before anything is computed, in order.
     pub copies: Vec<BlockCopy>,
-    /// Work of the step, at most one span an owner. Spans that share a prefix stand side by side.
+    /// Work of the step, at most one span an owner. Spans that share a prefix stand side by side. Empty only if there
+    /// are restores.
     pub spans: Vec<Span>,
+    /// Prefixes that the spans complete, to be stored once these are computed.
+    pub stores: Vec<KeptPrefix>,
+}
+
+/// A prefix and its blocks, all of them.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct KeptPrefix {
+    /// Whose keys and values.
+    pub prefix: Arc<Prefix>,
+    /// Where they are, or are to be, in order; what is left of the last block is nobody's.
+    pub blocks: Vec<BlockId>,
 }
 
 /// Copies keys and values of all layers from one block to another.

@@ -4,7 +4,7 @@ use baton_contract::{BLOCK_SIZE, Digest, SequenceId};
 
 use crate::prefixes::Entry;
 use crate::sequence::{Held, Sequence};
-use crate::{BlockCopy, BlockId, Owner, Scheduler, Span, StepPlan};
+use crate::{BlockCopy, BlockId, KeptPrefix, Owner, Scheduler, Span, StepPlan};
 
 /// A sequence that others overtook so often because there were no blocks for it is overtaken no more.
 const PATIENCE: u32 = 16;
@@ -18,6 +18,7 @@ struct Draft {
     copies: Vec<BlockCopy>,
     /// With the prefix that the span's first blocks belong to.
     spans: Vec<(Option<Digest>, Span)>,
+    stores: Vec<KeptPrefix>,
     /// Tokens that still fit.
     budget: usize,
 }
@@ -34,8 +35,9 @@ impl Scheduler {
         let mut draft = Draft { budget: self.config.token_budget, ..Draft::default() };
         self.plan_decode(&mut draft);
         self.start_waiting();
+        let restores = self.prefixes.to_restore();
         self.plan_prompts(&mut draft);
-        if draft.spans.is_empty() {
+        if draft.spans.is_empty() && restores.is_empty() {
             return None;
         }
         // Stable: side by side with the same prefix, else as planned.
@@ -43,7 +45,7 @@ impl Scheduler {
         self.steps += 1;
         self.executing = true;
         let spans = draft.spans.into_iter().map(|(_, span)| span).collect();
-        Some(StepPlan { step: self.steps, copies: draft.copies, spans })
+        Some(StepPlan { step: self.steps, restores, copies: draft.copies, spans, stores: draft.stores })
     }
 
     /// One token for each sequence that lacks only its newest.
@@ -146,7 +148,8 @@ impl Scheduler {
         let mut blocks: Vec<_> = keys[..matching].iter().filter_map(|key| self.pool.share(key)).collect();
         if let Some(digest) = digest.filter(|_| for_prefix > 0) {
             let taken = (0..for_prefix).filter_map(|_| self.take_block()).collect();
-            self.prefixes.begin(&digest, taken);
+            let payer = (!self.sequences[&id].started).then_some(id);
+            self.prefixes.begin(&digest, taken, self.config.keep_prefixes, payer);
         }
         blocks.extend((matching..own).filter_map(|_| self.take_block()));
         self.running.insert((order, id));
@@ -191,10 +194,10 @@ impl Scheduler {
         }
     }
 
-    /// Computes prefixes that running sequences await, the one begun first before others.
+    /// Computes prefixes that running sequences await and that are not being restored, the one begun first before others.
     fn plan_prefixes(&self, mut budget: usize, draft: &mut Draft) {
         let mut jobs: Vec<_> =
-            self.prefixes.entries().filter(|entry| entry.users > 0 && !entry.is_complete()).collect();
+            self.prefixes.entries().filter(|entry| entry.users > 0 && entry.is_to_compute()).collect();
         jobs.sort_unstable_by_key(|entry| entry.begun);
         for entry in jobs {
             let tokens = &entry.prefix.tokens;
@@ -213,6 +216,9 @@ impl Scheduler {
                 draws: false,
             };
             draft.spans.push((Some(entry.prefix.digest), span));
+            if self.config.keep_prefixes && end == tokens.len() {
+                draft.stores.push(entry.kept());
+            }
         }
     }
 

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use baton_contract::{BLOCK_SIZE, Digest, Prefix};
+use baton_contract::{BLOCK_SIZE, Digest, Prefix, SequenceId};
 
-use crate::BlockId;
+use crate::{BlockId, KeptPrefix};
 use crate::pool::Pool;
 
 /// Every prefix that is resident or that a live sequence names.
@@ -14,6 +14,8 @@ pub(crate) struct Prefixes {
     entries: BTreeMap<Digest, Entry>,
     /// Completed computations by label.
     computed: BTreeMap<String, u64>,
+    /// Restorations by label.
+    restored: BTreeMap<String, u64>,
     clock: u64,
 }
 
@@ -32,6 +34,10 @@ pub(crate) struct Entry {
     last_used: u64,
     /// Orders computations: the job that was begun first goes first.
     pub(crate) begun: u64,
+    /// Whether the step that is planned or executed tries to restore it.
+    pub(crate) restoring: bool,
+    /// The sequence that was started first because of it, if that was its first start: it pays for the computation.
+    payer: Option<SequenceId>,
 }
 
 impl Entry {
@@ -40,8 +46,18 @@ impl Entry {
         self.is_resident() && self.computed == self.prefix.tokens.len()
     }
 
+    /// Whether it lacks tokens that are not being restored.
+    pub(crate) fn is_to_compute(&self) -> bool {
+        !self.is_complete() && !self.restoring
+    }
+
     pub(crate) fn is_resident(&self) -> bool {
         !self.blocks.is_empty()
+    }
+
+    /// It and its blocks, as a plan names them.
+    pub(crate) fn kept(&self) -> KeptPrefix {
+        KeptPrefix { prefix: Arc::clone(&self.prefix), blocks: self.blocks.clone() }
     }
 
     fn is_idle(&self) -> bool {
@@ -62,6 +78,10 @@ impl Prefixes {
         &self.computed
     }
 
+    pub(crate) fn restored(&self) -> &BTreeMap<String, u64> {
+        &self.restored
+    }
+
     /// Whether `prefix` differs from a known one of the same digest.
     pub(crate) fn clashes(&self, prefix: &Arc<Prefix>) -> bool {
         self.get(&prefix.digest)
@@ -78,6 +98,8 @@ impl Prefixes {
             wanted: 0,
             last_used: 0,
             begun: 0,
+            restoring: false,
+            payer: None,
         };
         self.entries.entry(prefix.digest).or_insert_with(new).wanted += 1;
     }
@@ -107,14 +129,22 @@ impl Prefixes {
         self.forget_if_unused(digest);
     }
 
-    /// Gives the prefix the blocks that it will be computed into.
-    pub(crate) fn begin(&mut self, digest: &Digest, blocks: Vec<BlockId>) {
+    /// Gives the prefix the blocks that it will be restored to or computed into, at the cost of `payer`.
+    pub(crate) fn begin(
+        &mut self,
+        digest: &Digest,
+        blocks: Vec<BlockId>,
+        restoring: bool,
+        payer: Option<SequenceId>,
+    ) {
         self.clock += 1;
         if let Some(entry) = self.entries.get_mut(digest) {
             debug_assert_eq!(blocks.len(), entry.prefix.tokens.len().div_ceil(BLOCK_SIZE));
             entry.blocks = blocks;
             entry.computed = 0;
             entry.begun = self.clock;
+            entry.restoring = restoring;
+            entry.payer = payer;
         }
     }
 
@@ -124,6 +154,29 @@ impl Prefixes {
         entry.computed = end;
         if entry.is_complete() {
             *self.computed.entry(entry.prefix.label.clone()).or_default() += 1;
+        }
+    }
+
+    /// Prefixes that the next step is to restore, the one begun first before others.
+    pub(crate) fn to_restore(&self) -> Vec<KeptPrefix> {
+        let mut entries: Vec<_> = self.entries.values().filter(|entry| entry.restoring).collect();
+        entries.sort_unstable_by_key(|entry| entry.begun);
+        entries.into_iter().map(Entry::kept).collect()
+    }
+
+    /// The prefix that is being restored is there. Returns who need not pay for it, and how many tokens.
+    pub(crate) fn restore(&mut self, digest: &Digest) -> Option<(SequenceId, usize)> {
+        let entry = self.entries.get_mut(digest).filter(|entry| entry.restoring)?;
+        entry.restoring = false;
+        entry.computed = entry.prefix.tokens.len();
+        *self.restored.entry(entry.prefix.label.clone()).or_default() += 1;
+        Some((entry.payer.take()?, entry.computed))
+    }
+
+    /// The prefix has to be computed, unless it was restored.
+    pub(crate) fn stop_restoring(&mut self, digest: &Digest) {
+        if let Some(entry) = self.entries.get_mut(digest) {
+            entry.restoring = false;
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use baton_contract::{BLOCK_SIZE, FinishReason, Generate, SequenceId, TokenId, Usage};
+use baton_contract::{BLOCK_SIZE, Digest, FinishReason, Generate, SequenceId, TokenId, Usage};
 
 use crate::config::Invalid;
 use crate::fairness::{Fairness, OUTPUT_COST};
@@ -101,11 +101,23 @@ impl Scheduler {
         true
     }
 
+    /// A prefix of the step being executed was restored; those that are not told of are computed.
+    ///
+    /// It stays restored even if the rest of the step fails.
+    pub fn restored(&mut self, digest: &Digest) {
+        let Some((payer, tokens)) = self.prefixes.restore(digest) else { return };
+        if let Some(sequence) = self.sequences.get_mut(&payer) {
+            sequence.usage.cached += tokens;
+            self.cache_hit += tokens as u64;
+        }
+    }
+
     /// Takes a computed step back, with one drawn token for each of its spans that draws, in their order.
     ///
     /// A span whose token is missing draws again in the next step.
     pub fn commit(&mut self, plan: StepPlan, drawn: &[Drawn]) -> Vec<StepEvent> {
         self.executing = false;
+        plan.restores.iter().for_each(|kept| self.prefixes.stop_restoring(&kept.prefix.digest));
         let mut events = Vec::with_capacity(drawn.len());
         let mut drawn = drawn.iter().peekable();
         for span in plan.spans {
@@ -122,11 +134,13 @@ impl Scheduler {
         events
     }
 
-    /// Takes a failed step back and drops its sequences, and those that wait for a prefix it was computing.
+    /// Takes a failed step back and drops its sequences, and those that wait for a prefix it was computing. Those that
+    /// wait for one it was to restore go on.
     ///
     /// Returns them, without those that were cancelled meanwhile.
     pub fn abort(&mut self, plan: StepPlan) -> Vec<SequenceId> {
         self.executing = false;
+        plan.restores.iter().for_each(|kept| self.prefixes.stop_restoring(&kept.prefix.digest));
         let mut failed = BTreeSet::new();
         for span in plan.spans {
             match span.owner {
@@ -156,6 +170,7 @@ impl Scheduler {
             },
             preemptions: self.preemptions,
             prefixes_computed: self.prefixes.computed().clone(),
+            prefixes_restored: self.prefixes.restored().clone(),
             cache_queried: self.cache_queried,
             cache_hit: self.cache_hit,
             usage: self.sequences.iter().map(|(id, sequence)| (*id, sequence.usage)).collect(),

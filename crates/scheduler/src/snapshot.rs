@@ -17,6 +17,8 @@ pub struct Snapshot {
     pub preemptions: u64,
     /// How often the prefix of each label was computed to its end, since the start.
     pub prefixes_computed: BTreeMap<String, u64>,
+    /// How often the prefix of each label was restored instead, since the start.
+    pub prefixes_restored: BTreeMap<String, u64>,
     /// Input tokens of started sequences, since the start; those started again after a preemption count once.
     pub cache_queried: u64,
     /// Part of `cache_queried` that did not have to be computed for the sequence.

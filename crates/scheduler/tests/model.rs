@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 use baton_contract::{BLOCK_SIZE, ConductorId, Digest, Generate, Prefix, SequenceId, TokenId};
-use baton_scheduler::{Drawn, Owner, Span, StepPlan};
+use baton_scheduler::{Drawn, KeptPrefix, Owner, Span, StepPlan};
 
 use crate::support::END;
 
@@ -32,6 +32,8 @@ pub(crate) struct Model {
     slots: Vec<Option<Slot>>,
     pub(crate) sequences: BTreeMap<SequenceId, Known>,
     prefixes: BTreeMap<Digest, Arc<Prefix>>,
+    /// What was stored of prefixes, if they are kept.
+    stored: Option<BTreeMap<Digest, Vec<Option<Slot>>>>,
     token_budget: usize,
 }
 
@@ -66,9 +68,10 @@ impl Known {
 }
 
 impl Model {
-    pub(crate) fn new(blocks: usize, token_budget: usize) -> Self {
+    pub(crate) fn new(blocks: usize, token_budget: usize, keep_prefixes: bool) -> Self {
         let slots = vec![None; blocks * BLOCK_SIZE];
-        Self { slots, sequences: BTreeMap::new(), prefixes: BTreeMap::new(), token_budget }
+        let stored = keep_prefixes.then(BTreeMap::new);
+        Self { slots, sequences: BTreeMap::new(), prefixes: BTreeMap::new(), stored, token_budget }
     }
 
     pub(crate) fn add(&mut self, id: SequenceId, request: Generate) {
@@ -76,6 +79,24 @@ impl Model {
             self.prefixes.insert(prefix.digest, Arc::clone(prefix));
         }
         self.sequences.insert(id, Known::new(request));
+    }
+
+    /// Restores what is stored, but leaves garbage where `is_damaged` says so; returns what is whole.
+    pub(crate) fn restore(&mut self, plan: &StepPlan, mut is_damaged: impl FnMut() -> bool) -> Vec<Digest> {
+        let mut restored = Vec::new();
+        for KeptPrefix { prefix, blocks } in &plan.restores {
+            let stored = self.stored.as_ref().expect("prefixes are kept").get(&prefix.digest);
+            let mut slots = stored.cloned().unwrap_or_else(|| vec![None; prefix.tokens.len()]);
+            if is_damaged() {
+                slots.fill(None);
+            } else if stored.is_some() {
+                restored.push(prefix.digest);
+            }
+            for (position, found) in slots.into_iter().enumerate() {
+                self.slots[slot(blocks[position / BLOCK_SIZE], position % BLOCK_SIZE)] = found;
+            }
+        }
+        restored
     }
 
     /// Executes a step and checks that every span sees exactly its own history.
@@ -89,6 +110,7 @@ impl Model {
         }
         plan.spans.iter().for_each(|span| self.write(span));
         plan.spans.iter().for_each(|span| self.check_reads(span));
+        plan.stores.iter().for_each(|kept| self.store(plan, kept));
         let drawing = plan.spans.iter().filter(|span| span.draws);
         drawing
             .map(|span| match span.owner {
@@ -106,6 +128,16 @@ impl Model {
         for slot in copied.chain(written) {
             self.slots[slot] = None;
         }
+    }
+
+    /// Takes out a prefix that a span of this step has completed.
+    fn store(&mut self, plan: &StepPlan, KeptPrefix { prefix, blocks }: &KeptPrefix) {
+        let is_last = |span: &Span| span.owner == Owner::Prefix(prefix.digest) && span.end() == prefix.tokens.len();
+        assert!(plan.spans.iter().any(is_last), "{} is stored when it is complete", prefix.label);
+        let place = |position: usize| slot(blocks[position / BLOCK_SIZE], position % BLOCK_SIZE);
+        let slots = (0..prefix.tokens.len()).map(|position| self.slots[place(position)].clone());
+        let slots = slots.collect();
+        self.stored.as_mut().expect("prefixes are kept").insert(prefix.digest, slots);
     }
 
     fn write(&mut self, span: &Span) {
@@ -154,7 +186,8 @@ impl Model {
 
     /// What must hold of any plan, whatever is in the cache.
     fn check_shape(&self, plan: &StepPlan) {
-        assert!(!plan.spans.is_empty());
+        assert!(!plan.spans.is_empty() || !plan.restores.is_empty());
+        self.check_kept(plan);
         let tokens: usize = plan.spans.iter().map(|span| span.tokens.len()).sum();
         assert!(tokens <= self.token_budget, "{tokens} tokens, more than the budget");
         let mut owners = HashSet::new();
@@ -183,6 +216,21 @@ impl Model {
             assert!(!written.contains(&copy.from), "a copied block is complete: {copy:?}");
         }
         self.check_neighbours(plan);
+    }
+
+    /// Prefixes are kept only if that is wanted, and none is restored and read in one step.
+    fn check_kept(&self, plan: &StepPlan) {
+        let completed = plan.spans.iter().filter(|span| match span.owner {
+            Owner::Prefix(digest) => span.end() == self.prefixes[&digest].tokens.len(),
+            Owner::Sequence(_) => false,
+        });
+        assert_eq!(plan.stores.len(), if self.stored.is_some() { completed.count() } else { 0 });
+        assert!(self.stored.is_some() || plan.restores.is_empty());
+        for KeptPrefix { prefix, blocks } in &plan.restores {
+            assert_eq!(blocks.len(), prefix.tokens.len().div_ceil(BLOCK_SIZE), "all blocks of {}", prefix.label);
+            let holds = |span: &Span| span.blocks.iter().any(|block| blocks.contains(block));
+            assert!(!plan.spans.iter().any(holds), "{} is used while it is restored", prefix.label);
+        }
     }
 
     /// Draws continue where the output ended, and only after the last known token.

@@ -6,7 +6,7 @@ use baton_scheduler::{Scheduler, SchedulerConfig, StepEvent};
 use expect_test::{Expect, expect};
 
 const CONFIG: SchedulerConfig =
-    SchedulerConfig { blocks: 16, token_budget: 64, max_sequences: 8, max_waiting: 32, max_context: 512 };
+    SchedulerConfig { blocks: 16, token_budget: 64, max_sequences: 8, max_waiting: 32, max_context: 512, keep_prefixes: false };
 
 fn check_plans(scheduler: &mut Scheduler, expected: &Expect) {
     let (plans, _) = run(scheduler);
@@ -200,4 +200,44 @@ fn a_failed_prefix_takes_its_waiters_with_it_and_nobody_else() {
     let (_, events) = run(&mut scheduler);
     assert_eq!(usages(&events).into_iter().map(|(id, _)| id).collect::<Vec<_>>(), [id(3)]);
     assert_eq!(scheduler.snapshot().prefixes_computed.keys().collect::<Vec<_>>(), ["security"]);
+}
+
+#[test]
+fn a_kept_prefix_is_restored_or_computed_and_stored() {
+    let mut scheduler = Scheduler::new(SchedulerConfig { blocks: 10, keep_prefixes: true, ..CONFIG });
+    let usage = |scheduler: &Scheduler, number| scheduler.usage(id(number)).expect("it lives").cached;
+    admit(&mut scheduler, 1, "ada", Some(("ux", 70)), &|request| request.stop.max_tokens = 1);
+    // Nothing is stored yet, so nobody says that it was restored.
+    check_plans(
+        &mut scheduler,
+        &expect![[r"
+        step 1
+          restore ux to [0, 1, 2]
+        step 2
+          prefix: 0..64 in [0, 1], 0 shared
+        step 3
+          prefix: 64..70 in [0, 1, 2], 0 shared
+          store ux from [0, 1, 2]
+        step 4
+          copy 2 to 3
+          sequence 1: 70..110 in [0, 1, 3, 4], 2 shared, draws
+    "]],
+    );
+    // Another pack needs its blocks.
+    admit(&mut scheduler, 2, "ada", Some(("security", 200)), &|request| request.stop.max_tokens = 1);
+    run(&mut scheduler);
+    admit(&mut scheduler, 3, "ada", Some(("ux", 70)), &|request| request.stop.max_tokens = 1);
+    admit(&mut scheduler, 4, "bob", Some(("ux", 70)), &|request| request.stop.max_tokens = 1);
+    let plan = scheduler.plan().expect("something to do");
+    assert_eq!((plan.restores[0].prefix.label.as_str(), plan.spans.len()), ("ux", 0));
+    scheduler.restored(&plan.restores[0].prefix.digest);
+    // Nobody had to compute it, and one that was restored has no part in a step that fails.
+    assert_eq!((usage(&scheduler, 3), usage(&scheduler, 4)), (70, 70));
+    assert_eq!(scheduler.abort(plan), []);
+    let (plans, events) = run(&mut scheduler);
+    assert!(!plans.contains("restore") && !plans.contains("store"), "{plans}");
+    assert_eq!(usages(&events).len(), 2);
+    let snapshot = scheduler.snapshot();
+    assert_eq!(format!("{:?}", snapshot.prefixes_computed), r#"{"security": 1, "ux": 1}"#);
+    assert_eq!(format!("{:?}", snapshot.prefixes_restored), r#"{"ux": 1}"#);
 }

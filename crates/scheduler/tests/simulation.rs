@@ -24,12 +24,16 @@ struct Climate {
     cancels: u64,
     /// Packs that cues are for.
     packs: usize,
+    /// Whether prefixes are kept, and the percent of files that are damaged.
+    damaged: Option<u64>,
 }
 
-const ROOMY: Climate = Climate { blocks: (300, 400), aborts: 0, cancels: 0, packs: 4 };
-const TIGHT: Climate = Climate { blocks: (8, 40), aborts: 0, cancels: 3, packs: 3 };
-const TINY: Climate = Climate { blocks: (1, 12), aborts: 1, cancels: 3, packs: 2 };
-const STORMY: Climate = Climate { blocks: (6, 24), aborts: 2, cancels: 15, packs: 5 };
+const ROOMY: Climate = Climate { blocks: (300, 400), aborts: 0, cancels: 0, packs: 4, damaged: None };
+const TIGHT: Climate = Climate { blocks: (8, 40), aborts: 0, cancels: 3, packs: 3, damaged: None };
+const TINY: Climate = Climate { blocks: (1, 12), aborts: 1, cancels: 3, packs: 2, damaged: None };
+const STORMY: Climate = Climate { blocks: (6, 24), aborts: 2, cancels: 15, packs: 5, damaged: None };
+const KEPT: Climate = Climate { damaged: Some(0), aborts: 0, ..STORMY };
+const CORRODED: Climate = Climate { damaged: Some(30), ..STORMY };
 
 /// How a request ended; each does exactly once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -88,6 +92,7 @@ impl World {
             max_sequences: random.within(1, 12),
             max_waiting: random.within(4, 24),
             max_context: random.within(40, 320),
+            keep_prefixes: climate.damaged.is_some(),
         };
         let lengths = [1, 31, 32, 33, 63, 64, 65, 96, 100, 130];
         let pack = |number: usize, random: &mut Random| Prefix {
@@ -101,7 +106,7 @@ impl World {
             climate,
             random,
             scheduler: Scheduler::new(config),
-            model: Model::new(config.blocks, config.token_budget),
+            model: Model::new(config.blocks, config.token_budget, config.keep_prefixes),
             packs,
             outcomes: BTreeMap::new(),
             is_open: true,
@@ -180,6 +185,11 @@ impl World {
         self.check();
         assert_eq!(self.scheduler.plan(), None, "one plan at a time");
         plan.hash(&mut self.trace);
+        let chance = self.climate.damaged.unwrap_or_default();
+        let restored = self.model.restore(&plan, || self.random.percent(chance));
+        self.perhaps_cancel(&mut cancelled);
+        restored.iter().for_each(|digest| self.scheduler.restored(digest));
+        self.check();
         if self.random.percent(self.climate.aborts) {
             self.model.fail(&plan);
             self.perhaps_cancel(&mut cancelled);
@@ -282,6 +292,33 @@ fn tiny_pools() {
 #[test]
 fn stormy_weather() {
     check_weather(STORMY, 0..600);
+}
+
+#[test]
+fn kept_prefixes_are_computed_once_however_often_they_are_evicted() {
+    let (mut evicted, mut preemptions) = (0, 0);
+    for seed in 0..600 {
+        let Snapshot { prefixes_computed, prefixes_restored, preemptions: more, .. } =
+            World::new(seed, KEPT).run().snapshot;
+        assert!(prefixes_computed.values().all(|count| *count == 1), "{prefixes_computed:?}");
+        evicted += prefixes_restored.values().sum::<u64>();
+        preemptions += more;
+    }
+    assert!(evicted > 200 && preemptions > 20, "{evicted} restored, {preemptions} preemptions");
+}
+
+#[test]
+fn damaged_files_are_computed_again() {
+    check_weather(CORRODED, 0..900);
+    let counts = |story: Story| {
+        let sum = |counts: BTreeMap<String, u64>| counts.values().sum::<u64>();
+        (sum(story.snapshot.prefixes_computed), sum(story.snapshot.prefixes_restored))
+    };
+    let (computed, restored) = (0..100).map(|seed| counts(World::new(seed, CORRODED).run())).fold(
+        (0, 0),
+        |(computed, restored), (more_computed, more_restored)| (computed + more_computed, restored + more_restored),
+    );
+    assert!(computed > 100 && restored > 100, "{computed} computed, {restored} restored");
 }
 
 #[test]

@@ -47,6 +47,7 @@ pub(crate) fn drawn(plan: &StepPlan, mut draw: impl FnMut(SequenceId) -> TokenId
 /// One line a span, for snapshots.
 pub(crate) fn show(plan: &StepPlan) -> String {
     let mut lines = vec![format!("step {}", plan.step)];
+    lines.extend(plan.restores.iter().map(|kept| format!("  restore {} to {:?}", kept.prefix.label, kept.blocks)));
     lines.extend(plan.copies.iter().map(|copy| format!("  copy {} to {}", copy.from, copy.to)));
     lines.extend(plan.spans.iter().map(|span| {
         let owner = match span.owner {
@@ -56,6 +57,7 @@ pub(crate) fn show(plan: &StepPlan) -> String {
         let (shared, draws) = (span.shared_blocks, if span.draws { ", draws" } else { "" });
         format!("  {owner}: {}..{} in {:?}, {shared} shared{draws}", span.start, span.end(), span.blocks)
     }));
+    lines.extend(plan.stores.iter().map(|kept| format!("  store {} from {:?}", kept.prefix.label, kept.blocks)));
     lines.join("\n") + "\n"
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use baton_authority::Target;
-use baton_contract::{Digest, Digester, Prefix, TwinId};
+use baton_contract::{Prefix, TwinId};
 use baton_pack::{Date, Pack};
 use baton_text::{ChatTemplate, Tokenizer, pack_prefix};
 
@@ -53,10 +53,8 @@ impl Models {
             if tokens.len() >= max_context {
                 return Err(Error::PackTooLong { twin: id, tokens: tokens.len(), limit: max_context });
             }
-            let prefix = (!tokens.is_empty()).then(|| {
-                let digest = prefix_digest(base.digest, pack.digest(), &tokens);
-                Arc::new(Prefix { digest, label: id.to_string(), tokens })
-            });
+            let prefix = (!tokens.is_empty())
+                .then(|| Arc::new(Prefix::of_pack(base.digest, pack.digest(), id.to_string(), tokens)));
             if prefix.is_none() {
                 tracing::warn!(twin = %id, "the chat template gives the pack no place to share; it is computed per cue");
             }
@@ -111,12 +109,6 @@ impl Twin {
     pub(crate) fn is_stale(&self, now: i64) -> bool {
         self.pack.is_stale(date(now))
     }
-}
-
-/// Everything that the keys and values of these tokens depend on, as far as this crate knows it.
-fn prefix_digest(model: Digest, pack: Digest, tokens: &[u32]) -> Digest {
-    let tokens: Vec<u8> = tokens.iter().flat_map(|token| token.to_le_bytes()).collect();
-    Digester::new("baton prefix v1").field(model.as_bytes()).field(pack.as_bytes()).field(&tokens).finish()
 }
 
 /// The day of a time, seconds since 1970, in UTC.

@@ -120,5 +120,12 @@ impl Control {
 
 /// Plans are not `Clone`, so that none is committed twice by accident.
 fn copy_of(plan: &StepPlan) -> StepPlan {
-    StepPlan { step: plan.step, copies: plan.copies.clone(), spans: plan.spans.clone() }
+    let StepPlan { step, restores, copies, spans, stores } = plan;
+    StepPlan {
+        step: *step,
+        restores: restores.clone(),
+        copies: copies.clone(),
+        spans: spans.clone(),
+        stores: stores.clone(),
+    }
 }

@@ -6,7 +6,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use baton_contract::{Generate, Refusal};
-use baton_engine::{Clock, Engine, EngineConfig, EngineState, ExecutorError};
+use baton_engine::{
+    Clock, Draw, Engine, EngineConfig, EngineState, Executor, ExecutorError, Restored, Sample, SchedulerConfig,
+};
+use baton_scheduler::{KeptPrefix, StepPlan};
 use baton_testkit::{Control, Fault, Script, ScriptedExecutor, block_on, collect, engine, limits, prefix, request};
 use expect_test::expect;
 
@@ -70,6 +73,43 @@ fn a_failed_prefix_is_computed_again_for_the_next_cue() {
     assert!(collect(engine.submit(cue()).unwrap()).end.is_err());
     assert!(collect(engine.submit(cue()).unwrap()).end.is_ok());
     assert_eq!(engine.status().scheduler.prefixes_computed["ux"], 1);
+    assert_all_returned(&engine);
+}
+
+/// Answers the first attempts to restore a prefix as it is told to; `None` panics.
+struct Forgetful(ScriptedExecutor, Vec<Option<Restored>>);
+
+impl Executor for Forgetful {
+    fn restore(&mut self, _: &KeptPrefix) -> Restored {
+        self.1.remove(0).expect("scripted panic")
+    }
+
+    fn step(
+        &mut self,
+        plan: &StepPlan,
+        draws: &[Draw<'_>],
+    ) -> Result<Vec<Result<Sample, ExecutorError>>, ExecutorError> {
+        self.0.step(plan, draws)
+    }
+}
+
+#[test]
+fn a_prefix_that_cannot_be_restored_is_computed() {
+    let script = Script::hashed(VOCABULARY);
+    let attempts = vec![None, Some(Restored::Damaged), Some(Restored::Absent), Some(Restored::Damaged)];
+    let control = Control::default();
+    let executor = Forgetful(ScriptedExecutor::new(script.clone(), control.clone()), attempts);
+    let scheduler = SchedulerConfig { keep_prefixes: true, ..limits() };
+    let config = EngineConfig { scheduler, vocabulary: VOCABULARY, clock: control.clock().clock() };
+    let engine = Engine::start(config, move || Ok(Box::new(executor))).unwrap();
+    for (count, label) in [(1, "ux"), (2, "ux"), (3, "security"), (4, "security")] {
+        let asked = Generate { prefix: Some(prefix(label, &[count; 70])), ..request(&[6]) };
+        assert_eq!(collect(engine.submit(asked.clone()).unwrap()).tokens, expected(&script, &asked));
+    }
+    let status = engine.status();
+    assert_eq!(format!("{:?}", status.scheduler.prefixes_computed), r#"{"security": 2, "ux": 2}"#);
+    assert_eq!(format!("{:?}", status.counters.prefixes_damaged), r#"{"security": 1, "ux": 1}"#);
+    assert!(status.scheduler.prefixes_restored.is_empty() && status.counters.failed == 0);
     assert_all_returned(&engine);
 }
 

@@ -1,17 +1,31 @@
 //! The engine on the real model.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use std::sync::LazyLock;
+mod kept;
+
+use std::path::Path;
+use std::sync::{Arc, LazyLock};
+use std::time::SystemTime;
 
 use baton_contract::{Generate, Sampling, TokenId};
 use baton_decoder::{Decoder, GgufFile, PagedCache};
-use baton_engine::{Clock, DecoderExecutor, Engine, EngineConfig, EngineHandle, SchedulerConfig};
+use baton_engine::{
+    Clock, DecoderExecutor, Engine, EngineConfig, EngineHandle, PrefixStore, SchedulerConfig, StoreConfig,
+};
 use baton_kernels::Kernels;
 use baton_testkit::{Outcome, collect, conductor, limits, model_path, prefix, request};
 use candle_core::{DType, Device};
 
 /// An engine on the default model.
 fn engine(scheduler: SchedulerConfig) -> EngineHandle {
+    engine_in(None, scheduler)
+}
+
+/// The same, with prefixes kept in a folder, if there is one.
+fn engine_in(folder: Option<&Path>, scheduler: SchedulerConfig) -> EngineHandle {
+    let scheduler = SchedulerConfig { keep_prefixes: folder.is_some(), ..scheduler };
+    let kept = |folder: &Path| StoreConfig { folder: folder.into(), limit: 1 << 30, now: Arc::new(SystemTime::now) };
+    let store = folder.map(kept).map(PrefixStore::new);
     let path = model_path();
     let file = GgufFile::open(&path).unwrap();
     let decoder = Decoder::load(&file, Kernels::new(2), &mut |_, _| {}).unwrap();
@@ -19,7 +33,7 @@ fn engine(scheduler: SchedulerConfig) -> EngineHandle {
     let config = EngineConfig { scheduler, vocabulary, clock: Clock::system() };
     let start = move || {
         let cache = PagedCache::new(decoder.architecture(), scheduler.blocks, DType::F16, &Device::Cpu).unwrap();
-        Ok(Box::new(DecoderExecutor::new(decoder, cache)) as _)
+        Ok(Box::new(DecoderExecutor::new(decoder, cache).with_store(store)) as _)
     };
     Engine::start(config, start).unwrap()
 }
@@ -53,8 +67,7 @@ static ALONE: LazyLock<Vec<Outcome>> = LazyLock::new(|| {
 });
 
 /// Log-probabilities of the tokens go with them: they show differences long before the tokens do.
-fn assert_same_as_alone(scheduler: SchedulerConfig) -> EngineHandle {
-    let engine = engine(scheduler);
+fn assert_same_as_alone(engine: EngineHandle) -> EngineHandle {
     let streams = engine.submit_all(requests()).unwrap();
     for (i, (stream, alone)) in streams.into_iter().zip(ALONE.iter()).enumerate() {
         let together = collect(stream);
@@ -64,14 +77,24 @@ fn assert_same_as_alone(scheduler: SchedulerConfig) -> EngineHandle {
     engine
 }
 
+/// Small chunks, and so few blocks that sequences are preempted and prefixes evicted.
+const SMALL: SchedulerConfig = SchedulerConfig {
+    blocks: 6,
+    token_budget: 24,
+    max_sequences: 16,
+    max_waiting: 64,
+    max_context: 4096,
+    keep_prefixes: false,
+};
+
 #[test]
 fn a_request_gets_the_same_tokens_alone_and_among_fifteen_others() {
-    let engine = assert_same_as_alone(limits());
+    let engine = assert_same_as_alone(engine(limits()));
     assert_eq!(engine.status().scheduler.prefixes_computed["twin"], 2);
 }
 
 #[test]
 fn a_request_gets_the_same_tokens_in_small_chunks_and_after_a_preemption() {
-    let engine = assert_same_as_alone(SchedulerConfig { blocks: 6, token_budget: 24, ..limits() });
+    let engine = assert_same_as_alone(engine(SMALL));
     assert!(engine.status().scheduler.preemptions > 0, "blocks were not short");
 }

@@ -49,10 +49,15 @@ impl Collector for EngineCollector {
         histogram(&mut out, "baton_step_seconds", "Time of a step", &counters.step_seconds)?;
         histogram(&mut out, "baton_step_tokens", "Tokens of a step", &counters.step_tokens)?;
 
-        let name = "baton_prefix_computed";
-        let mut family = out.encode_descriptor(name, "Computations of a pack's prefix", None, MetricType::Counter)?;
-        for (twin, count) in &scheduler.prefixes_computed {
-            ConstCounter::new(*count).encode(family.encode_family(&[("twin", twin.as_str())])?)?;
+        for (name, help, counts) in [
+            ("baton_prefix_computed", "Computations of a pack's prefix", &scheduler.prefixes_computed),
+            ("baton_prefix_restored", "Times that a pack's prefix was read from its file", &scheduler.prefixes_restored),
+            ("baton_prefix_damaged", "Files of a pack's prefix that could not be used", &counters.prefixes_damaged),
+        ] {
+            let mut family = out.encode_descriptor(name, help, None, MetricType::Counter)?;
+            for (twin, count) in counts {
+                ConstCounter::new(*count).encode(family.encode_family(&[("twin", twin.as_str())])?)?;
+            }
         }
         let mut family = out.encode_descriptor("baton_blocks", "Blocks of the cache", None, MetricType::Gauge)?;
         let held = used.saturating_sub(blocks.pinned);
