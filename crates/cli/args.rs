@@ -402,12 +402,9 @@ impl TwinCommand {
             Self::New { .. } | Self::Show { .. } => Settings::default(),
             Self::Check { model, .. } => Settings { model: model.clone(), ..Settings::default() },
             Self::List { twins } => Settings { twins: twins.clone(), ..Settings::default() },
-            Self::Compile { model, packs, engine, .. } => Settings {
-                model: model.clone(),
-                twins: packs.clone(),
-                engine: engine.clone(),
-                ..Settings::default()
-            },
+            Self::Compile { model, packs, engine, .. } => {
+                Settings { model: model.clone(), twins: packs.clone(), engine: engine.clone(), ..Settings::default() }
+            }
             Self::Try { model, engine, .. } => {
                 Settings { model: model.clone(), engine: engine.clone(), ..Settings::default() }
             }

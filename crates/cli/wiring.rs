@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::thread;
 use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, Result, bail};
@@ -37,36 +38,53 @@ pub(crate) struct Runtime {
     pub(crate) form: CacheForm,
 }
 
-/// A model file whose text part has been read.
+/// A model file whose text part has been read: its template can be used, too.
 pub(crate) struct Opened {
     pub(crate) file: GgufFile,
     pub(crate) tokenizer: Tokenizer,
-    pub(crate) template: ChatTemplate,
 }
 
 impl Runtime {
     /// Finds, reads and starts the configured model, showing progress.
     pub(crate) fn load(config: &Config) -> Result<Self> {
+        Ok(Self::load_and(config, |_| Ok(()))?.0)
+    }
+
+    /// The same, and does something that needs the tokenizer only while the weights are read.
+    pub(crate) fn load_and<T>(config: &Config, other: impl FnOnce(&Tokenizer) -> Result<T>) -> Result<(Self, T)> {
         let found = model::find(config)?;
-        let Opened { file, tokenizer, template } = open_text(&found.path)?;
-        let digest = digest(&file);
+        let cannot = || format!("cannot use the model {}", found.path.display());
+        let file = Arc::new(GgufFile::open(&found.path).with_context(cannot)?);
         let architecture = Architecture::from_gguf(&file)?;
         let engine_config = engine_config(config, &architecture)?;
         let form = CacheForm::new(&architecture, CACHE_TYPE);
         let (threads, blocks, store) = (config.threads, engine_config.scheduler.blocks, store(config));
         // The weights are read on the engine's thread: what they become never leaves it.
+        let weights = Arc::clone(&file);
         let build = move || -> Result<Box<dyn Executor>, ExecutorError> {
             let failed = |error: baton_decoder::Error| ExecutorError::Load(Box::new(error));
-            let load = |told: &mut dyn FnMut(usize, usize)| Decoder::load(&file, Kernels::new(threads), told);
-            let decoder = with_progress(&file, load).map_err(failed)?;
+            let load = |told: &mut dyn FnMut(usize, usize)| Decoder::load(&weights, Kernels::new(threads), told);
+            let decoder = with_progress(&weights, load).map_err(failed)?;
             let cache = PagedCache::new(decoder.architecture(), blocks, CACHE_TYPE, &Device::Cpu).map_err(failed)?;
             Ok(Box::new(DecoderExecutor::new(decoder, cache).with_store(store)))
         };
-        let engine = Engine::start(engine_config, build)
-            .with_context(|| format!("cannot load the model {}", found.path.display()))?;
+        let (engine, text) = thread::scope(|scope| {
+            let engine = scope.spawn(|| Engine::start(engine_config, build));
+            let text = || -> Result<_> {
+                let (tokenizer, template) = read_text(&file).with_context(cannot)?;
+                let other = other(&tokenizer)?;
+                // Identifies the weights, in every answer and in every prefix.
+                let digest = Digest::from_bytes(file.digest(&mut |_, _| ()));
+                Ok((tokenizer, template, digest, other))
+            };
+            let text = text();
+            (engine.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)), text)
+        });
+        let (tokenizer, template, digest, other) = text?;
+        let engine = engine.with_context(|| format!("cannot load the model {}", found.path.display()))?;
         let runtime = Self { engine, tokenizer, template, card: ModelCard { id: found.id, digest }, form };
         block_on(runtime.warm_up())?;
-        Ok(runtime)
+        Ok((runtime, other))
     }
 
     /// A pack's tokens as something to compute once, if the template offers a place to share from.
@@ -105,27 +123,8 @@ impl Runtime {
 pub(crate) fn open_text(path: &Path) -> Result<Opened> {
     let open = || -> Result<Opened> {
         let file = GgufFile::open(path)?;
-        let metadata = file.tokenizer()?;
-        let Some(source) = metadata.chat_template.clone() else {
-            bail!(
-                "it has no chat template\nhint: use a model that was made for chat; its name often ends with -instruct"
-            );
-        };
-        let tokenizer = Tokenizer::from_gguf(TokenizerSpec {
-            model: metadata.model,
-            pre: metadata.pre,
-            tokens: metadata.tokens,
-            token_types: metadata.token_types.unwrap_or_default(),
-            merges: metadata.merges,
-            special: SpecialTokens {
-                bos: metadata.bos,
-                eos: metadata.eos,
-                eot: metadata.eot,
-                add_bos: metadata.add_bos.unwrap_or(false),
-            },
-        })?;
-        let template = ChatTemplate::compile(&source, &tokenizer)?;
-        Ok(Opened { file, tokenizer, template })
+        let (tokenizer, _) = read_text(&file)?;
+        Ok(Opened { file, tokenizer })
     };
     open().with_context(|| format!("cannot use the model {}", path.display()))
 }
@@ -144,6 +143,28 @@ pub(crate) fn digest(file: &GgufFile) -> Digest {
     let digest = Digest::from_bytes(file.digest(&mut |done, _| progress.set(done as u64)));
     progress.finish();
     digest
+}
+
+fn read_text(file: &GgufFile) -> Result<(Tokenizer, ChatTemplate)> {
+    let metadata = file.tokenizer()?;
+    let Some(source) = metadata.chat_template.clone() else {
+        bail!("it has no chat template\nhint: use a model that was made for chat; its name often ends with -instruct");
+    };
+    let tokenizer = Tokenizer::from_gguf(TokenizerSpec {
+        model: metadata.model,
+        pre: metadata.pre,
+        tokens: metadata.tokens,
+        token_types: metadata.token_types.unwrap_or_default(),
+        merges: metadata.merges,
+        special: SpecialTokens {
+            bos: metadata.bos,
+            eos: metadata.eos,
+            eot: metadata.eot,
+            add_bos: metadata.add_bos.unwrap_or(false),
+        },
+    })?;
+    let template = ChatTemplate::compile(&source, &tokenizer)?;
+    Ok((tokenizer, template))
 }
 
 /// Where computed prefixes are kept: beside the models, for both can be made again.

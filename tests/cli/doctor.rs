@@ -39,16 +39,8 @@ fn a_good_machine_is_all_right() {
     let args = ["doctor", "--listen", "127.0.0.1:0", "--kv-cache-memory", "64MiB", "--packs", packs.to_str().unwrap()];
     let run = home.baton(&args);
     assert_eq!(run.code, Some(0), "{}{}", run.stdout, run.stderr);
-    let expected = [
-        "ok settings",
-        "ok processor",
-        "ok memory",
-        "ok model",
-        "ok twins",
-        "ok prefixes",
-        "ok keys",
-        "ok address",
-    ];
+    let expected =
+        ["ok settings", "ok processor", "ok memory", "ok model", "ok twins", "ok prefixes", "ok keys", "ok address"];
     assert_eq!(states(&run.stdout), expected, "{}", run.stdout);
     assert!(run.stdout.contains("llama, 30 layers, 8192 tokens, 93.81 MiB, digest right"), "{}", run.stdout);
     assert!(run.stdout.contains("1 valid in HOME/.local/share/baton"), "{}", run.stdout);

@@ -38,7 +38,9 @@ fn help_of_every_command() {
 #[test]
 fn wrong_usage_ends_with_2_and_a_hint() {
     let home = Home::new();
-    for args in [&["serv"][..], &[], &["key"], &["twin", "check"], &["twin", "compile"], &["serve", "--threads", "many"]] {
+    for args in
+        [&["serv"][..], &[], &["key"], &["twin", "check"], &["twin", "compile"], &["serve", "--threads", "many"]]
+    {
         let run = home.baton(args);
         assert_eq!(run.code, Some(2), "{args:?}\n{}", run.stderr);
         assert!(run.stderr.contains("--help"), "{args:?}\n{}", run.stderr);

@@ -28,7 +28,7 @@ pub(crate) fn run(args: &BenchArgs, config: &Config) -> Result<Outcome> {
         let file = GgufFile::open(&found.path)?;
         (Work::of(&file), ByteSize(file.size() as u64))
     };
-    let runtime = Runtime::load(config)?;
+    let runtime = Runtime::load(&config.without_prefix_store())?;
     let figures = fitting(figures, &sizes, runtime.engine.limits().max_context, config.max_running);
     let model = Model { id: runtime.card.id.clone(), digest: runtime.card.digest, size, work };
     let measured = wiring::block_on(measure(&runtime, &figures, &sizes, args.rounds))?;

@@ -55,7 +55,7 @@ pub(crate) fn run(twins: &[String], config: &Config) -> Result<Outcome> {
     Ok(outcome)
 }
 
-/// The packs that are meant, and the folders of those that have errors.
+/// The packs that are meant, and the folders of those that have errors, unless they are to be left out.
 fn choose(twins: &[String], config: &Config) -> Result<(Vec<Pack>, Vec<String>)> {
     if !twins.is_empty() {
         let packs = twins.iter().map(|id| packs::find(id, config)).collect::<Result<_>>()?;
@@ -66,7 +66,7 @@ fn choose(twins: &[String], config: &Config) -> Result<(Vec<Pack>, Vec<String>)>
     };
     // Whether a pack fits its budget is for `check` to say.
     let Packs { good, broken, .. } = Packs::read(folder, &|_| 0)?;
-    Ok((good, broken.into_iter().collect()))
+    Ok((good, broken.into_iter().filter(|_| !config.skip_broken_packs).collect()))
 }
 
 /// One result a pack, in their order; all files are written when this returns.
@@ -140,6 +140,8 @@ fn describe(compiled: &Compiled, runtime: &Runtime, config: &Config) -> (String,
     match fs::metadata(PrefixStore::path(&wiring::prefix_folder(config), prefix, &runtime.form)) {
         Ok(file) => (format!("{how}, {tokens} tokens, {}", ByteSize(file.len())), true),
         // Not written, which was reported, or deleted again in favour of others.
-        Err(_) => (format!("failed: {how}, but not kept; is --prefix-store ({}) too small?", config.prefix_store), false),
+        Err(_) => {
+            (format!("failed: {how}, but not kept; is --prefix-store ({}) too small?", config.prefix_store), false)
+        }
     }
 }

@@ -149,7 +149,12 @@ impl Findings {
             }
             Err(error) => {
                 let text = format!("cannot look into {}: {error}", folder.display());
-                self.add(State::Warn, "prefixes", text, Some("until it can be used, a restart computes every pack again"))
+                self.add(
+                    State::Warn,
+                    "prefixes",
+                    text,
+                    Some("until it can be used, a restart computes every pack again"),
+                )
             }
         }
     }

@@ -10,6 +10,7 @@ use baton_authority::{KeyRing, Mandate, NewKey};
 use baton_contract::TwinId;
 use baton_pack::Pack;
 use baton_server::{Keys, Server, ServerConfig, Services};
+use baton_text::Tokenizer;
 use jiff::Timestamp;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -35,8 +36,7 @@ pub(crate) fn run(args: &ServeArgs, config: &Config) -> Result<Outcome> {
     // A port that is taken should not be found out after a model was loaded.
     let listener = bind(&config.listen)?;
     let address = listener.local_addr()?;
-    let runtime = Runtime::load(config)?;
-    let twins = read_packs(config, &runtime)?;
+    let (runtime, twins) = Runtime::load_and(config, |tokenizer| read_packs(config, tokenizer))?;
     let names: Vec<TwinId> = twins.iter().map(|pack| pack.id().clone()).collect();
     let (ring, first) = open_keys(&config.data)?;
     let keys = Keys::new(ring);
@@ -76,12 +76,12 @@ fn bind(listen: &str) -> Result<TcpListener> {
 }
 
 /// The packs to serve; refuses if one is broken, unless that is wanted.
-fn read_packs(config: &Config, runtime: &Runtime) -> Result<Vec<Pack>> {
+fn read_packs(config: &Config, tokenizer: &Tokenizer) -> Result<Vec<Pack>> {
     let Some(folder) = &config.packs else {
         output::note("No packs: only the model itself is served. Name a folder of packs with --packs.");
         return Ok(Vec::new());
     };
-    let Packs { good, broken, report } = Packs::read(folder, &|text| runtime.tokenizer.encode(text).len())?;
+    let Packs { good, broken, report } = Packs::read(folder, &|text| tokenizer.encode(text).len())?;
     if !report.findings.is_empty() {
         output::note(packs::show(folder, &report));
     }

@@ -32,7 +32,7 @@ const FILE_NAME: &str = "baton.toml";
 const DEFAULT_PACKS: &str = "twin-packs";
 
 /// Everything that can be set, resolved.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Config {
     /// Id of a known model or path of a file.
     pub(crate) model: String,
@@ -57,7 +57,7 @@ pub(crate) struct Config {
 }
 
 /// One resolved setting, for people.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Row {
     key: &'static str,
     value: String,
@@ -117,6 +117,11 @@ impl Config {
             }
         }
         Ok(())
+    }
+
+    /// The same, but prefixes are not kept: what is measured is to be computed, and serves nobody afterwards.
+    pub(crate) fn without_prefix_store(&self) -> Self {
+        Self { prefix_store: ByteSize(0), ..self.clone() }
     }
 
     /// A table of all settings, each with where it came from.

@@ -22,6 +22,7 @@ impl DecoderExecutor {
     }
 
     /// The same, with prefixes kept in `store`, if there is one.
+    #[must_use]
     pub fn with_store(self, store: Option<PrefixStore>) -> Self {
         Self { store, ..self }
     }

@@ -14,8 +14,8 @@ use baton_scheduler::{Drawn, Owner, Scheduler, SchedulerConfig, StepEvent, StepP
 use tokio::sync::oneshot;
 
 use crate::command::{Command, Job};
-use crate::handle::{Board, Shared};
 use crate::error::chain;
+use crate::handle::{Board, Shared};
 use crate::{Draw, EngineConfig, EngineHandle, Executor, ExecutorError, Restored, Sample};
 
 /// Failed steps in a row that make an engine unhealthy.

@@ -32,7 +32,7 @@ pub use executor::{Draw, Executor, Restored, Sample};
 pub use handle::EngineHandle;
 pub use sampler::Sampler;
 pub use status::{Counters, EngineState, EngineStatus, Histogram};
-pub use store::{Damage, PrefixStore, StoreConfig, StoreContent};
+pub use store::{Damage, PrefixStore, StoreConfig, StoreContent, Take};
 pub use stream::Emissions;
 
 // Part of this interface: users of the engine need not know the scheduler.

@@ -48,6 +48,9 @@ pub struct PrefixStore {
     writer: Option<(SyncSender<Task>, JoinHandle<()>)>,
 }
 
+/// Takes one layer of a prefix: its index, and its bytes as the cache exported them.
+pub type Take<'a> = dyn FnMut(usize, &[u8]) -> Result<(), baton_decoder::Error> + 'a;
+
 /// How much a folder of prefixes holds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct StoreContent {
@@ -90,12 +93,7 @@ impl PrefixStore {
     ///
     /// # Errors
     /// The file cannot be read, or is not what it should be, or `take` failed.
-    pub fn read(
-        &self,
-        prefix: &Prefix,
-        form: &CacheForm,
-        take: &mut dyn FnMut(usize, &[u8]) -> Result<(), baton_decoder::Error>,
-    ) -> Result<bool, Damage> {
+    pub fn read(&self, prefix: &Prefix, form: &CacheForm, take: &mut Take<'_>) -> Result<bool, Damage> {
         let key = key(prefix, form);
         let path = self.path_of(prefix, form);
         file::read(&path, &Header::new(key, prefix, form), (self.config.now)(), take)

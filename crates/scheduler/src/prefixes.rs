@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use baton_contract::{BLOCK_SIZE, Digest, Prefix, SequenceId};
 
-use crate::{BlockId, KeptPrefix};
 use crate::pool::Pool;
+use crate::{BlockId, KeptPrefix};
 
 /// Every prefix that is resident or that a live sequence names.
 #[derive(Debug, Default)]
@@ -130,13 +130,7 @@ impl Prefixes {
     }
 
     /// Gives the prefix the blocks that it will be restored to or computed into, at the cost of `payer`.
-    pub(crate) fn begin(
-        &mut self,
-        digest: &Digest,
-        blocks: Vec<BlockId>,
-        restoring: bool,
-        payer: Option<SequenceId>,
-    ) {
+    pub(crate) fn begin(&mut self, digest: &Digest, blocks: Vec<BlockId>, restoring: bool, payer: Option<SequenceId>) {
         self.clock += 1;
         if let Some(entry) = self.entries.get_mut(digest) {
             debug_assert_eq!(blocks.len(), entry.prefix.tokens.len().div_ceil(BLOCK_SIZE));

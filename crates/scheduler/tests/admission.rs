@@ -7,8 +7,14 @@ use expect_test::{Expect, expect};
 use crate::support::{END, drawn, id, prefix, request, run, tokens};
 
 /// 4 blocks hold 128 tokens.
-const CONFIG: SchedulerConfig =
-    SchedulerConfig { blocks: 4, token_budget: 64, max_sequences: 8, max_waiting: 2, max_context: 100, keep_prefixes: false };
+const CONFIG: SchedulerConfig = SchedulerConfig {
+    blocks: 4,
+    token_budget: 64,
+    max_sequences: 8,
+    max_waiting: 2,
+    max_context: 100,
+    keep_prefixes: false,
+};
 
 fn check_admission(config: SchedulerConfig, prefix_len: usize, prompt_len: usize, expected: &Expect) {
     let mut request = request("ada", tokens(0, prompt_len), 10);

@@ -7,8 +7,14 @@ use baton_scheduler::{Owner, Scheduler, SchedulerConfig, StepEvent, StepPlan};
 
 use crate::support::{drawn, id, prefix, request, tokens};
 
-const CONFIG: SchedulerConfig =
-    SchedulerConfig { blocks: 64, token_budget: 64, max_sequences: 4, max_waiting: 100_000, max_context: 1024, keep_prefixes: false };
+const CONFIG: SchedulerConfig = SchedulerConfig {
+    blocks: 64,
+    token_budget: 64,
+    max_sequences: 4,
+    max_waiting: 100_000,
+    max_context: 1024,
+    keep_prefixes: false,
+};
 
 /// A scheduler and the service that each conductor got, measured from outside.
 struct Court {

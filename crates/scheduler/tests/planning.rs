@@ -5,8 +5,14 @@ use baton_contract::{Generate, SequenceId, Usage};
 use baton_scheduler::{Scheduler, SchedulerConfig, StepEvent};
 use expect_test::{Expect, expect};
 
-const CONFIG: SchedulerConfig =
-    SchedulerConfig { blocks: 16, token_budget: 64, max_sequences: 8, max_waiting: 32, max_context: 512, keep_prefixes: false };
+const CONFIG: SchedulerConfig = SchedulerConfig {
+    blocks: 16,
+    token_budget: 64,
+    max_sequences: 8,
+    max_waiting: 32,
+    max_context: 512,
+    keep_prefixes: false,
+};
 
 fn check_plans(scheduler: &mut Scheduler, expected: &Expect) {
     let (plans, _) = run(scheduler);

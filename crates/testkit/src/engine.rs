@@ -14,7 +14,14 @@ use crate::{Control, Script, ScriptedExecutor};
 /// Limits that fit most tests: 16 sequences of up to 4096 tokens, 256 tokens a step, 64 waiting, 1024 blocks; prefixes
 /// are not kept.
 pub fn limits() -> SchedulerConfig {
-    SchedulerConfig { blocks: 1024, token_budget: 256, max_sequences: 16, max_waiting: 64, max_context: 4096, keep_prefixes: false }
+    SchedulerConfig {
+        blocks: 1024,
+        token_budget: 256,
+        max_sequences: 16,
+        max_waiting: 64,
+        max_context: 4096,
+        keep_prefixes: false,
+    }
 }
 
 /// An engine that runs `script` with [`limits`] on simulated time.

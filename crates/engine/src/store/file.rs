@@ -19,6 +19,8 @@ use std::time::SystemTime;
 use baton_contract::{BLOCK_SIZE, Digest, Prefix};
 use baton_decoder::CacheForm;
 
+use super::Take;
+
 const MAGIC: &[u8; 8] = b"BATONKV\n";
 const VERSION: u32 = 1;
 const HEADER_BYTES: usize = 76;
@@ -120,12 +122,7 @@ fn element(form: &CacheForm) -> [u8; 4] {
 
 /// Reads a file layer by layer, so that one layer of it is in memory at a time, and marks it as used at `now`.
 /// False if it is not there.
-pub(super) fn read(
-    path: &Path,
-    header: &Header,
-    now: SystemTime,
-    take: &mut dyn FnMut(usize, &[u8]) -> Result<(), baton_decoder::Error>,
-) -> Result<bool, Damage> {
+pub(super) fn read(path: &Path, header: &Header, now: SystemTime, take: &mut Take<'_>) -> Result<bool, Damage> {
     match fs::metadata(path) {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(false),
         Err(error) => return Err(error.into()),

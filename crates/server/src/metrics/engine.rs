@@ -51,7 +51,11 @@ impl Collector for EngineCollector {
 
         for (name, help, counts) in [
             ("baton_prefix_computed", "Computations of a pack's prefix", &scheduler.prefixes_computed),
-            ("baton_prefix_restored", "Times that a pack's prefix was read from its file", &scheduler.prefixes_restored),
+            (
+                "baton_prefix_restored",
+                "Times that a pack's prefix was read from its file",
+                &scheduler.prefixes_restored,
+            ),
             ("baton_prefix_damaged", "Files of a pack's prefix that could not be used", &counters.prefixes_damaged),
         ] {
             let mut family = out.encode_descriptor(name, help, None, MetricType::Counter)?;
