@@ -8,14 +8,19 @@ import platform
 import subprocess
 from typing import Any
 
+from .memory import read
+
 FLAGS = (
     "f16c fma avx avx2 avx_vnni avx512f avx512_vnni avx512_bf16 amx_int8 amx_bf16 asimd asimddp i8mm bf16 sve"
 ).split()
 
 
+CPUINFO = pathlib.Path("/proc/cpuinfo")
+
+
 def machine() -> dict[str, Any]:
     """Processor, flags of interest, cores that this process may use, memory in bytes, system."""
-    facts = cpu_facts(pathlib.Path("/proc/cpuinfo").read_text(encoding="utf-8"))
+    facts = cpu_facts(read(CPUINFO))
     facts["cores"] = len(os.sched_getaffinity(0))
     facts["memory"] = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     facts["system"] = f"{platform.system()} {platform.release()} {platform.machine()}"
@@ -24,7 +29,7 @@ def machine() -> dict[str, Any]:
 
 def multiplies_bf16() -> bool:
     """Whether the processor has instructions for it; without, the type is slow on it."""
-    flags = cpu_facts(pathlib.Path("/proc/cpuinfo").read_text(encoding="utf-8"))["flags"]
+    flags = cpu_facts(read(CPUINFO))["flags"]
     return not {"avx512_bf16", "amx_bf16", "bf16"}.isdisjoint(flags)
 
 

@@ -36,6 +36,12 @@ READY_SECONDS = 600
 class Vllm(Engine):
     """It reads no GGUF by itself, so the weights are handed to it as safetensors."""
 
+    def __init__(self, name: str, label: str) -> None:
+        super().__init__(name, label)
+        if not multiplies_bf16():
+            # It takes minutes to start, and computes in float32 far behind the others.
+            self.most_rounds = 1
+
     def command(self, bench: Bench, port: int) -> list[str]:
         return [
             str(bench.cache / "vllm" / "bin" / "vllm"), "serve", str(bench.cache / MODEL), "--host", "127.0.0.1",
