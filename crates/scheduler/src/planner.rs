@@ -1,5 +1,7 @@
 //! What the next step computes: growth of running sequences, starts of waiting ones, then chunks of prompts.
 
+use std::collections::BTreeMap;
+
 use baton_contract::{BLOCK_SIZE, Digest, SequenceId};
 
 use crate::prefixes::Entry;
@@ -40,8 +42,15 @@ impl Scheduler {
         if draft.spans.is_empty() && restores.is_empty() {
             return None;
         }
-        // Stable: side by side with the same prefix, else as planned.
-        draft.spans.sort_by_key(|(prefix, _)| *prefix);
+        let mut first_blocks = BTreeMap::<BlockId, usize>::new();
+        for first in draft.spans.iter().filter_map(|(_, span)| span.blocks.first()) {
+            *first_blocks.entry(*first).or_default() += 1;
+        }
+        // Side by side with the same prefix or, without one, with the same reused blocks; stable, so else as planned.
+        draft.spans.sort_by_key(|(prefix, span)| {
+            let first = span.blocks.first().copied();
+            (*prefix, first.filter(|first| first_blocks.get(first).is_some_and(|count| *count > 1)))
+        });
         self.steps += 1;
         self.executing = true;
         let spans = draft.spans.into_iter().map(|(_, span)| span).collect();

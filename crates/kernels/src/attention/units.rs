@@ -50,8 +50,8 @@ impl<'a> Units<'a> {
                 spans = rest;
                 continue;
             }
-            let others = rest.iter().take_while(|span| shares(first, span)).count();
-            let (group, rest) = spans.split_at(1 + others);
+            let others = rest.iter().take_while(|span| span.rows <= NARROW && common_partitions(first, span) > 0);
+            let (group, rest) = spans.split_at(1 + others.count());
             units.group(group, layout, params, few);
             spans = rest;
         }
@@ -68,9 +68,9 @@ impl<'a> Units<'a> {
         }
     }
 
-    /// Narrow spans that share what `group[0]` shares.
+    /// Narrow spans that begin as `group[0]` does.
     fn group(&mut self, group: &'a [SpanLayout], layout: &Layout, params: &AttentionParams, few: bool) {
-        let shared = group.iter().map(SpanLayout::shared_partitions).min().unwrap_or(0);
+        let shared = group.iter().map(|span| common_partitions(&group[0], span)).min().unwrap_or(0);
         if (group.len() == 1 || shared == 0) && !few {
             for span in group {
                 self.whole(span, layout, params);
@@ -106,17 +106,10 @@ impl<'a> Units<'a> {
     }
 }
 
-impl SpanLayout {
-    /// Partitions that lie wholly in shared blocks.
-    fn shared_partitions(&self) -> usize {
-        (self.shared_blocks * BLOCK).min(self.context) / PARTITION
-    }
-}
-
-/// Whether both read the same blocks first.
-fn shares(first: &SpanLayout, span: &SpanLayout) -> bool {
-    let blocks = first.shared_blocks;
-    span.rows <= NARROW && span.shared_blocks == blocks && span.blocks[..blocks] == first.blocks[..blocks]
+/// Partitions that both have in common: the same blocks from the first on, all of them filled.
+fn common_partitions(a: &SpanLayout, b: &SpanLayout) -> usize {
+    let blocks = a.blocks.iter().zip(&b.blocks).take_while(|(a, b)| a == b).count();
+    (blocks * BLOCK).min(a.context).min(b.context) / PARTITION
 }
 
 /// The smallest range that holds both.
@@ -173,6 +166,17 @@ mod tests {
         assert_eq!(units(&spans, None, 2), expected);
         // With more threads, no unit is larger than a partition.
         assert_eq!(units(&spans, None, 8).len(), 5 + 1 + 2 + 1);
+    }
+
+    #[test]
+    fn what_is_read_together_depends_on_the_blocks_alone() {
+        // Nothing is said to be shared, but both begin with the same blocks.
+        let mut layout = layout(&[(1, 300, 8), (1, 400, 8)]);
+        layout.spans.iter_mut().for_each(|span| span.shared_blocks = 0);
+        let params = AttentionParams { scale: 1.0, softcap: None, window: None };
+        let units = Units::new(&layout, &params, 3, 1);
+        assert_eq!(units.all[0].rows, 0..2);
+        assert_eq!(units.all[0].partitions, 0..2);
     }
 
     #[test]
