@@ -4,7 +4,7 @@ use std::hint::black_box;
 
 use baton_kernels::{AttentionParams, BLOCK, Heads, Kernels, KvPages, Layout, SpanLayout};
 use candle_core::{DType, Device, Tensor};
-use criterion::{Criterion, Throughput};
+use criterion::{Criterion, SamplingMode, Throughput};
 
 use crate::roofline::Roofline;
 
@@ -30,6 +30,7 @@ const SCENES: [Scene; 5] = [
 pub(crate) fn all(criterion: &mut Criterion<Roofline>, kernels: &Kernels) {
     let params = AttentionParams { scale: 0.125, softcap: None, window: None };
     let mut group = criterion.benchmark_group("attention");
+    group.sampling_mode(SamplingMode::Flat);
     for scene in &SCENES {
         let (layout, blocks) = scene.layout();
         let keys: usize = layout.positions.iter().map(|&position| position as usize + 1).sum();

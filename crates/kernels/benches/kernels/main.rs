@@ -26,7 +26,7 @@ fn criterion(roofline: Roofline) -> Criterion<Roofline> {
         .sample_size(10)
         .warm_up_time(Duration::from_millis(100))
         .measurement_time(Duration::from_millis(400))
-        .nresamples(1000)
+        .nresamples(2000)
         .without_plots()
         .configure_from_args()
 }

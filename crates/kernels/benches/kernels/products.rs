@@ -6,7 +6,7 @@ use std::hint::black_box;
 use baton_kernels::{Kernels, PackedMatrix};
 use candle_core::quantized::{GgmlDType, QTensor};
 use candle_core::{Device, Tensor};
-use criterion::{BenchmarkId, Criterion, Throughput};
+use criterion::{BenchmarkId, Criterion, SamplingMode, Throughput};
 
 use crate::roofline::Roofline;
 
@@ -34,6 +34,8 @@ fn products(criterion: &mut Criterion<Roofline>, kernels: &Kernels, form: GgmlDT
             continue;
         }
         let mut group = criterion.benchmark_group(format!("products/{form:?} {outputs}x{inputs}"));
+        // Calls of many rows take long: all samples may be of one length.
+        group.sampling_mode(SamplingMode::Flat);
         // Large ones are made only if they are asked for.
         let weights = LazyCell::new(|| packed(form, outputs, inputs));
         for rows in ROWS {

@@ -54,7 +54,7 @@ impl Measurement for Roofline {
 }
 
 impl Speed {
-    /// `giga` work in `nanoseconds`, as speed and share.
+    /// So much work in so many nanoseconds, as speed and share.
     fn told(amount: u64, nanoseconds: f64, unit: &str, peak: &Peak) -> String {
         #[expect(clippy::cast_precision_loss, reason = "far below 2^52")]
         // Work by nanoseconds is thousands of millions a second.
