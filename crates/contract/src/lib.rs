@@ -1,4 +1,4 @@
-//! Plain values that the layers exchange: ids, digests, sampling, requests and emissions.
+//! Plain values that the layers exchange: ids, digests, sampling, requests, emissions, blast radius and tier.
 //!
 //! This crate knows no runtime, no tensor library and no protocol. Its types hold no behaviour beyond
 //! construction, checking and display, and none of them is serialisable: each edge of the system has
@@ -8,6 +8,7 @@ mod digest;
 mod emission;
 mod ids;
 mod intent;
+mod judgment;
 mod request;
 mod sampling;
 
@@ -15,6 +16,7 @@ pub use digest::{Digest, DigestError, Digester};
 pub use emission::{Emission, FinishReason, Refusal, TokenLogprobs, Usage};
 pub use ids::{ConductorId, IdError, SequenceId, TokenId, TwinId};
 pub use intent::Intent;
+pub use judgment::{BlastRadius, Reach, Reversibility, Tier, Touch, WordError};
 pub use request::{Generate, Prefix, StopRules};
 pub use sampling::{Sampling, SamplingError};
 
