@@ -5,11 +5,21 @@
 
 use baton_contract::{BLOCK_SIZE, ConductorId, Digest, Digester, Prefix, TokenId};
 
-/// The keys of one sequence's own blocks, computed as they fill up.
+/// The names of one sequence's own blocks, computed as they fill up.
 #[derive(Debug)]
 pub(crate) struct Chain {
     root: Digest,
-    keys: Vec<Digest>,
+    names: Vec<BlockName>,
+}
+
+/// What a full block is found by. Ordered by what precedes it, then by its tokens.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct BlockName {
+    /// Key of the block before, or the chain's root.
+    pub(crate) parent: Digest,
+    pub(crate) tokens: [TokenId; BLOCK_SIZE],
+    /// Digest of both.
+    pub(crate) key: Digest,
 }
 
 impl Chain {
@@ -19,30 +29,47 @@ impl Chain {
         if let Some(prefix) = prefix {
             root.field(prefix.digest.as_bytes());
         }
-        Self { root: root.finish(), keys: Vec::new() }
+        Self { root: root.finish(), names: Vec::new() }
     }
 
-    /// Adds the keys of blocks that have become full.
+    /// Adds the names of blocks that have become full.
     ///
     /// A sequence's own blocks hold the prefix's `tail` (what does not fill a block) and then its `tokens`.
     pub(crate) fn extend(&mut self, tail: &[TokenId], tokens: &[TokenId]) {
-        while (self.keys.len() + 1) * BLOCK_SIZE <= tail.len() + tokens.len() {
-            let first = self.keys.len() * BLOCK_SIZE;
-            let of_tail = tail.get(first..).unwrap_or_default();
-            let from = (first + of_tail.len()) - tail.len();
-            let of_tokens = &tokens[from..from + BLOCK_SIZE - of_tail.len()];
-            let mut bytes = [0; BLOCK_SIZE * size_of::<TokenId>()];
-            for (bytes, token) in bytes.chunks_exact_mut(size_of::<TokenId>()).zip(of_tail.iter().chain(of_tokens)) {
-                bytes.copy_from_slice(&token.to_le_bytes());
-            }
-            let parent = self.keys.last().unwrap_or(&self.root);
-            let key = Digester::new("baton block v1").field(parent.as_bytes()).field(&bytes).finish();
-            self.keys.push(key);
+        while (self.names.len() + 1) * BLOCK_SIZE <= tail.len() + tokens.len() {
+            let mut block = [0; BLOCK_SIZE];
+            fill(&mut block, tail, tokens, self.names.len());
+            self.names.push(BlockName::new(*self.parent(self.names.len()), block));
         }
     }
 
-    /// One key a full block, in order.
-    pub(crate) fn keys(&self) -> &[Digest] {
-        &self.keys
+    /// One name a full block, in order.
+    pub(crate) fn names(&self) -> &[BlockName] {
+        &self.names
     }
+
+    /// What precedes the block at `index`; all blocks before it are named.
+    pub(crate) fn parent(&self, index: usize) -> &Digest {
+        index.checked_sub(1).and_then(|last| self.names.get(last)).map_or(&self.root, |name| &name.key)
+    }
+}
+
+impl BlockName {
+    pub(crate) fn new(parent: Digest, tokens: [TokenId; BLOCK_SIZE]) -> Self {
+        let mut bytes = [0; BLOCK_SIZE * size_of::<TokenId>()];
+        for (bytes, token) in bytes.chunks_exact_mut(size_of::<TokenId>()).zip(&tokens) {
+            bytes.copy_from_slice(&token.to_le_bytes());
+        }
+        let key = Digester::new("baton block v1").field(parent.as_bytes()).field(&bytes).finish();
+        Self { parent, tokens, key }
+    }
+}
+
+/// Copies what the own block at `index` holds into `block`, as far as there is anything; returns how much that is.
+pub(crate) fn fill(block: &mut [TokenId; BLOCK_SIZE], tail: &[TokenId], tokens: &[TokenId], index: usize) -> usize {
+    let first = index * BLOCK_SIZE;
+    let of_tail = tail.get(first..).unwrap_or_default();
+    let of_tokens = tokens.get((first + of_tail.len()).saturating_sub(tail.len())..).unwrap_or_default();
+    let held = of_tail.iter().chain(of_tokens);
+    block.iter_mut().zip(held).map(|(slot, token)| *slot = *token).count()
 }

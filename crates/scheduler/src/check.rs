@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use baton_contract::{BLOCK_SIZE, Digest, SequenceId};
 
-use crate::sequence::Sequence;
+use crate::sequence::{Held, Sequence, Source};
 use crate::{BlockId, Scheduler};
 
 /// An invariant of the scheduler that does not hold: a bug in it.
@@ -89,9 +89,13 @@ impl Scheduler {
     fn check_holders(&self) -> Result<(), Broken> {
         let mut holders = vec![0; self.pool.total()];
         let by_sequences = self.sequences.values().filter_map(|sequence| sequence.held.as_ref());
-        let held = by_sequences.flat_map(|held| &held.blocks);
-        for block in held.chain(self.prefixes.entries().flat_map(|entry| &entry.blocks)) {
-            holders[*block as usize] += 1;
+        let source = |held: &Held| match held.source {
+            Some(Source::Block(block)) => Some(block),
+            Some(Source::Prefix) | None => None,
+        };
+        let held = by_sequences.flat_map(|held| held.blocks.iter().copied().chain(source(held)));
+        for block in held.chain(self.prefixes.entries().flat_map(|entry| entry.blocks.iter().copied())) {
+            holders[block as usize] += 1;
         }
         for (block, holders) in (0..).zip(holders) {
             let recorded = self.pool.holders(block);
@@ -124,7 +128,7 @@ impl Scheduler {
             if entry.restoring && (!self.executing || entry.computed > 0) {
                 return Err(Broken::Restoring(entry.prefix.label.clone()));
             }
-            let is_shared = |block: &&BlockId| self.pool.holders(**block) != 1 || self.pool.key(**block).is_some();
+            let is_shared = |block: &&BlockId| self.pool.holders(**block) != 1 || self.pool.name(**block).is_some();
             if let Some(block) = entry.blocks.iter().find(is_shared) {
                 return Err(Broken::Pinned(*block));
             }
@@ -143,15 +147,18 @@ impl Scheduler {
         if held.computed >= sequence.known() || held.blocks.len() + 1 < sequence.own_blocks() {
             return Err(Broken::Extent(id));
         }
+        if held.source.is_some() && (held.computed.is_multiple_of(BLOCK_SIZE) || first_written == held.blocks.len()) {
+            return Err(Broken::Extent(id));
+        }
         if held.in_step && !self.executing {
             return Err(Broken::Step(id));
         }
         for (index, block) in held.blocks.iter().enumerate() {
-            let key = self.pool.key(*block);
-            if index >= first_written && (key.is_some() || self.pool.holders(*block) != 1) {
+            let name = self.pool.name(*block);
+            if index >= first_written && (name.is_some() || self.pool.holders(*block) != 1) {
                 return Err(Broken::SharedWrite { sequence: id, block: *block });
             }
-            if key.is_some_and(|key| sequence.known_keys().get(index) != Some(key)) {
+            if name.is_some_and(|name| sequence.known_names().get(index) != Some(name)) {
                 return Err(Broken::WrongKey { sequence: id, block: *block });
             }
         }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use baton_contract::{BLOCK_SIZE, Digest, SequenceId};
 
 use crate::prefixes::Entry;
-use crate::sequence::{Held, Sequence};
+use crate::sequence::{Held, Sequence, Source};
 use crate::{BlockCopy, BlockId, KeptPrefix, Owner, Scheduler, Span, StepPlan};
 
 /// A sequence that others overtook so often because there were no blocks for it is overtaken no more.
@@ -138,23 +138,30 @@ impl Scheduler {
     fn start(&mut self, id: SequenceId) -> bool {
         let Some(sequence) = self.sequences.get_mut(&id) else { return false };
         let own = sequence.own_blocks();
-        let keys = sequence.reusable_keys().to_vec();
+        let names = sequence.reusable_names().to_vec();
         let sequence = &self.sequences[&id];
         let entry = self.entry(sequence);
-        let (matching, idle) = self.pool.matching(&keys);
+        let (matching, idle) = self.pool.matching(&names);
         let for_prefix = entry.filter(|entry| !entry.is_resident()).map_or(0, |entry| blocks_of(&entry.prefix.tokens));
         // Every running sequence may soon want one more.
         let wanted = own - matching + for_prefix + self.running.len();
-        if wanted > self.pool.available() - idle + self.prefixes.idle_blocks(sequence.digest()) {
+        let room = self.pool.available() - idle + self.prefixes.idle_blocks(sequence.digest());
+        if wanted > room {
             return false;
         }
+        // What is only copied from must stay as well, until it has been.
+        let beginning = self.beginning(sequence, matching);
+        let beginning = beginning.filter(|(block, _)| self.pool.holders(*block) > 0 || wanted < room);
         let cached = entry.map_or(0, |entry| if entry.users > 0 { entry.prefix.tokens.len() } else { entry.computed });
         let (order, digest) = (sequence.order, sequence.digest().copied());
         if let Some(digest) = digest {
             self.prefixes.hold(&digest);
             self.prefixes.unwant(&digest);
         }
-        let mut blocks: Vec<_> = keys[..matching].iter().filter_map(|key| self.pool.share(key)).collect();
+        let mut blocks: Vec<_> = names[..matching].iter().filter_map(|name| self.pool.share(&name.key)).collect();
+        if let Some((block, _)) = beginning {
+            self.pool.hold(block);
+        }
         if let Some(digest) = digest.filter(|_| for_prefix > 0) {
             let taken = (0..for_prefix).filter_map(|_| self.take_block()).collect();
             let payer = (!self.sequences[&id].started).then_some(id);
@@ -162,24 +169,42 @@ impl Scheduler {
         }
         blocks.extend((matching..own).filter_map(|_| self.take_block()));
         self.running.insert((order, id));
-        self.note_start(id, blocks, matching, cached);
+        self.note_start(id, blocks, (matching, beginning), cached);
         true
     }
 
-    /// Marks a started sequence as running and counts what it need not compute.
-    fn note_start(&mut self, id: SequenceId, blocks: Vec<BlockId>, reused: usize, cached: usize) {
+    /// A finished block that begins as the own block at `index` does, for longer than the prefix's tail, and how long.
+    fn beginning(&self, sequence: &Sequence, index: usize) -> Option<(BlockId, usize)> {
+        let (padded, count) = sequence.beginning(index);
+        let tail = if index == 0 { sequence.prefix_tail().len() } else { 0 };
+        self.pool.best_beginning(&padded, count).filter(|(_, common)| *common > tail)
+    }
+
+    /// Marks a started sequence as running and counts what it need not compute: the prefix, whole reused blocks and
+    /// what the next one begins with.
+    fn note_start(
+        &mut self,
+        id: SequenceId,
+        blocks: Vec<BlockId>,
+        (reused, beginning): (usize, Option<(BlockId, usize)>),
+        cached: usize,
+    ) {
         let Some(sequence) = self.sequences.get_mut(&id) else { return };
         debug_assert_eq!(blocks.len(), sequence.own_blocks(), "a start has been given all its blocks");
         let prefix_len = sequence.prefix_len();
-        let computed = if reused > 0 { (sequence.shared_blocks() + reused) * BLOCK_SIZE } else { prefix_len };
-        let needs_copy = reused == 0 && !prefix_len.is_multiple_of(BLOCK_SIZE);
+        let whole = (sequence.shared_blocks() + reused) * BLOCK_SIZE;
+        let (computed, source) = match beginning {
+            Some((block, common)) => (whole + common, Some(Source::Block(block))),
+            None if reused > 0 || prefix_len == whole => (whole, None),
+            None => (prefix_len, Some(Source::Prefix)),
+        };
         if !std::mem::replace(&mut sequence.started, true) {
             sequence.usage.cached = cached + computed - prefix_len;
             self.cache_queried += sequence.usage.input as u64;
             self.cache_hit += sequence.usage.cached as u64;
         }
         sequence.settled = sequence.settled.max(computed);
-        sequence.held = Some(Held { blocks, computed, needs_copy, in_step: false });
+        sequence.held = Some(Held { blocks, computed, source, in_step: false });
         self.fairness.dequeue(&sequence.conductor, sequence.order, id);
         self.fairness.owe(&sequence.conductor, sequence.unsettled());
     }
@@ -237,9 +262,14 @@ impl Scheduler {
         let shared = sequence.shared_blocks();
         let digest = sequence.digest().copied();
         let prefix_blocks = digest.and_then(|digest| self.prefixes.get(&digest)).map_or(&[][..], |entry| &entry.blocks);
-        if let (Some(held), Some(from)) = (sequence.held.as_ref().filter(|held| held.needs_copy), prefix_blocks.last())
-        {
-            draft.copies.push(BlockCopy { from: *from, to: held.blocks[0] });
+        if let Some(held) = &sequence.held {
+            let from = held.source.and_then(|source| match source {
+                Source::Prefix => prefix_blocks.last().copied(),
+                Source::Block(block) => Some(block),
+            });
+            draft
+                .copies
+                .extend(from.map(|from| BlockCopy { from, to: held.blocks[held.computed / BLOCK_SIZE - shared] }));
         }
         let count = sequence.remaining().min(draft.budget);
         if let Some(span) = sequence.next_span(count, &prefix_blocks[..shared]) {

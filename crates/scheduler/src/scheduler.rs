@@ -8,7 +8,7 @@ use crate::config::Invalid;
 use crate::fairness::{Fairness, OUTPUT_COST};
 use crate::pool::Pool;
 use crate::prefixes::{Entry, Prefixes};
-use crate::sequence::Sequence;
+use crate::sequence::{Sequence, Source};
 use crate::{AdmitError, BlockCounts, Drawn, Owner, SchedulerConfig, Snapshot, Span, StepEvent, StepPlan};
 
 /// Decides which tokens run next and which blocks hold them.
@@ -207,6 +207,9 @@ impl Scheduler {
         let Some(held) = &mut sequence.held else { return };
         held.in_step = false;
         held.computed = end;
+        if let Some(Source::Block(block)) = held.source.take() {
+            self.pool.release(block);
+        }
         let prompt = sequence.usage.input.min(end).saturating_sub(sequence.settled);
         sequence.settled += prompt;
         self.fairness.settle(&sequence.conductor, prompt);
@@ -221,10 +224,10 @@ impl Scheduler {
     fn publish(&mut self, id: SequenceId, from: usize, to: usize) {
         let Some(sequence) = self.sequences.get_mut(&id).filter(|_| from < to) else { return };
         let own = from - sequence.shared_blocks()..to - sequence.shared_blocks();
-        let keys = sequence.keys()[own.clone()].to_vec();
+        let names = sequence.names()[own.clone()].to_vec();
         let Some(held) = &sequence.held else { return };
-        for (block, key) in held.blocks[own].iter().zip(keys) {
-            self.pool.publish(*block, key);
+        for (block, name) in held.blocks[own].iter().zip(names) {
+            self.pool.publish(*block, name);
         }
     }
 
@@ -271,6 +274,9 @@ impl Scheduler {
         let Some(held) = sequence.held.take() else { return };
         // The last block first: of a chain, the end is forgotten before the beginning.
         held.blocks.into_iter().rev().for_each(|block| self.pool.release(block));
+        if let Some(Source::Block(block)) = held.source {
+            self.pool.release(block);
+        }
         self.fairness.settle(&sequence.conductor, sequence.unsettled());
         self.fairness.enqueue(&sequence.conductor, sequence.order, id);
         if let Some(prefix) = &sequence.prefix {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use baton_contract::{BLOCK_SIZE, ConductorId, Digest, Generate, Prefix, SequenceId, StopRules, TokenId, Usage};
 
-use crate::chain::Chain;
+use crate::chain::{self, BlockName, Chain};
 use crate::{BlockId, Owner, Span};
 
 /// One live request: waiting if it holds nothing, else running.
@@ -40,12 +40,21 @@ pub(crate) struct Sequence {
 pub(crate) struct Held {
     /// Blocks that follow the prefix's full ones.
     pub(crate) blocks: Vec<BlockId>,
-    /// Positions up to here are in the cache, or will be once the prefix is complete.
+    /// Positions up to here are in the cache, or will be once the prefix is complete and `source` is copied.
     pub(crate) computed: usize,
-    /// Whether the prefix's partial last block is yet to be copied into `blocks[0]`.
-    pub(crate) needs_copy: bool,
+    /// What the block that `computed` lies in begins with, until a step has copied it there.
+    pub(crate) source: Option<Source>,
     /// Whether the step being executed has a span of it.
     pub(crate) in_step: bool,
+}
+
+/// Where the first tokens of a block come from that are in the cache already, though in another block.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Source {
+    /// The prefix's partial last block.
+    Prefix,
+    /// A finished block of the same conductor that begins alike; the sequence is one of its holders.
+    Block(BlockId),
 }
 
 impl Sequence {
@@ -103,23 +112,38 @@ impl Sequence {
         self.usage.input.saturating_sub(self.settled)
     }
 
-    /// Keys of all full own blocks.
-    pub(crate) fn keys(&mut self) -> &[Digest] {
+    /// What does not fill a block of the prefix.
+    pub(crate) fn prefix_tail(&self) -> &[TokenId] {
+        let shared = self.shared_blocks() * BLOCK_SIZE;
+        self.prefix.as_ref().map_or(&[][..], |prefix| &prefix.tokens[shared..])
+    }
+
+    /// Names of all full own blocks.
+    pub(crate) fn names(&mut self) -> &[BlockName] {
         let shared = self.shared_blocks() * BLOCK_SIZE;
         let tail = self.prefix.as_ref().map_or(&[][..], |prefix| &prefix.tokens[shared..]);
         self.chain.extend(tail, &self.tokens);
-        self.chain.keys()
+        self.chain.names()
     }
 
-    /// Keys of full own blocks, as far as they were ever needed.
-    pub(crate) fn known_keys(&self) -> &[Digest] {
-        self.chain.keys()
+    /// Names of full own blocks, as far as they were ever needed.
+    pub(crate) fn known_names(&self) -> &[BlockName] {
+        self.chain.names()
     }
 
-    /// Keys of the full own blocks that may be reused: the last known token is always computed, for a draw follows it.
-    pub(crate) fn reusable_keys(&mut self) -> &[Digest] {
+    /// Names of the full own blocks that may be reused: the last known token is always computed, for a draw follows it.
+    pub(crate) fn reusable_names(&mut self) -> &[BlockName] {
         let most = (self.known() - 1) / BLOCK_SIZE - self.shared_blocks();
-        &self.keys()[..most]
+        &self.names()[..most]
+    }
+
+    /// What the own block at `index` holds, padded, and how many tokens of it may be reused. All blocks before it are
+    /// named.
+    pub(crate) fn beginning(&self, index: usize) -> (BlockName, usize) {
+        let mut tokens = [0; BLOCK_SIZE];
+        let held = chain::fill(&mut tokens, self.prefix_tail(), &self.tokens, index);
+        let last = self.known() - 1 - (self.shared_blocks() + index) * BLOCK_SIZE;
+        (BlockName::new(*self.chain.parent(index), tokens), held.min(last))
     }
 
     pub(crate) fn push(&mut self, token: TokenId) {
@@ -131,7 +155,6 @@ impl Sequence {
         let (prefix_len, known) = (self.prefix_len(), self.known());
         let held = self.held.as_mut()?;
         held.in_step = true;
-        held.needs_copy = false;
         let (start, end) = (held.computed, held.computed + count);
         let own = end.div_ceil(BLOCK_SIZE) - prefix_blocks.len();
         Some(Span {

@@ -133,6 +133,34 @@ fn full_blocks_are_reused_by_the_same_conductor_only() {
 }
 
 #[test]
+fn what_a_reusable_block_begins_with_is_copied() {
+    let mut scheduler = Scheduler::new(CONFIG);
+    let fork = |common: usize, own: usize| [tokens(0, common), tokens(500, own)].concat();
+    // 10 tokens of the pack and 22 of the prompt fill a block; the next one is never full.
+    let asked = [
+        ("ada", Some("ux"), fork(50, 0), 0),
+        ("ada", Some("ux"), fork(15, 30), 42 + 15),
+        ("ada", Some("ux"), fork(30, 5), 42 + 22),
+        // The last token is always computed.
+        ("ada", Some("ux"), fork(15, 0), 42 + 14),
+        ("bob", Some("ux"), fork(15, 30), 42),
+        ("ada", None, fork(15, 40), 0),
+        ("ada", None, fork(14, 0), 13),
+        ("ada", None, fork(15, 17), 31),
+        ("ada", None, fork(15, 18), 32),
+    ];
+    let mut copied = Vec::new();
+    for ((conductor, pack, prompt, cached), number) in asked.into_iter().zip(1..) {
+        let pack = pack.map(|label| (label, 42));
+        admit(&mut scheduler, number, conductor, pack, &|request| request.prompt.clone_from(&prompt));
+        let (plans, events) = run(&mut scheduler);
+        assert_eq!(usages(&events)[0].1.cached, cached, "{number}");
+        copied.push(plans.lines().filter(|line| line.contains("copy")).count());
+    }
+    assert_eq!(copied, [1, 1, 0, 1, 1, 0, 1, 1, 0]);
+}
+
+#[test]
 fn the_youngest_is_preempted_and_goes_on_where_it_was() {
     let config = SchedulerConfig { blocks: 4, ..CONFIG };
     let mut scheduler = Scheduler::new(config);
