@@ -88,6 +88,9 @@ def main() -> None:
     sizes = SIZES[chosen.sizes]
     today = datetime.date.today().isoformat()
     out = chosen.out or CHECKOUT / "benches" / "results" / f"serving-{today}"
+    if chosen.prepare:
+        # Nothing is measured, so no results are touched.
+        out = pathlib.Path(tempfile.mkdtemp(prefix="prepare-", dir=chosen.cache)) / "prepared"
     head = {
         "date": today,
         "commit": commit(CHECKOUT),
@@ -101,7 +104,10 @@ def main() -> None:
         sys.exit(f"error: {reason}")
     packs = [read_pack(bench.packs / name) for name in PACKS]
     engines = [engine for name in chosen.engines.split(",") if prepared(engine := ENGINES[name], bench, results)]
-    for round_ in range(1, 1 if chosen.prepare else chosen.rounds + 1):
+    if chosen.prepare:
+        shutil.rmtree(out.parent)
+        return
+    for round_ in range(1, chosen.rounds + 1):
         for engine in engines:
             cells = {part: cell_name(round_, part) for part in chosen.parts.split(",") if part in engine.parts}
             missing = [part for part, cell in cells.items() if not results.has(engine.name, cell)]
