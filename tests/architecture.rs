@@ -17,7 +17,8 @@ const LAYERS: &[Row] = &[
     ("engine", &["contract", "scheduler", "decoder"], &["axum", "hyper", "tokenizers"]),
     ("text", &["contract"], &["axum", "hyper", "candle-core", "tokio"]),
     ("pack", &["contract"], &["axum", "hyper", "candle-core", "tokio"]),
-    ("authority", &["contract"], &["axum", "hyper", "candle-core", "tokio"]),
+    ("rules", &["contract"], &["axum", "hyper", "candle-core", "tokio", "jiff"]),
+    ("authority", &["contract", "rules"], &["axum", "hyper", "candle-core", "tokio"]),
     ("server", &["contract", "text", "pack", "authority", "engine"], &["candle-core", "hf-hub"]),
 ];
 

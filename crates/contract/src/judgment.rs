@@ -1,4 +1,4 @@
-//! How far a mistake would travel, and the checking that this calls for.
+//! The words of judgment: how far a mistake would travel, the checking that this calls for, roles and marks.
 
 use std::fmt;
 use std::str::FromStr;
@@ -109,6 +109,38 @@ words!(
         CrossProduct = "cross-product",
         /// Money that moves.
         Money = "money",
+    }
+);
+
+words!(
+    /// What a person, or a program for them, may do here; a key can have several.
+    Role, "role", {
+        /// Owns a piece of work: cues twins, decides, overrides defaults.
+        Conductor = "conductor",
+        /// Owns a craft: writes its twin, reviews and approves what it decided.
+        Expert = "expert",
+        /// Runs the platform: sets limits, keeps the rules.
+        Architect = "architect",
+        /// Reads and verifies the ledger; changes nothing.
+        Auditor = "auditor",
+        /// Installs, watches and upgrades the server; manages keys.
+        Operator = "operator",
+    }
+);
+
+words!(
+    /// Something about a decision that everybody who meets it should see, and on which rules stand.
+    Mark, "mark", {
+        /// The cue did not say why.
+        NoWhy = "no-why",
+        /// The pack's review-by date has passed.
+        Stale = "stale",
+        /// The pack's cases have not passed on the model that is loaded.
+        OnTrial = "on-trial",
+        /// The question lies outside the scope that the pack declares.
+        OutOfScope = "out-of-scope",
+        /// The conductor's mandate does not cover the process or a product.
+        OverMandate = "over-mandate",
     }
 );
 

@@ -16,7 +16,7 @@ pub use digest::{Digest, DigestError, Digester};
 pub use emission::{Emission, FinishReason, Refusal, TokenLogprobs, Usage};
 pub use ids::{ConductorId, IdError, SequenceId, TokenId, TwinId};
 pub use intent::Intent;
-pub use judgment::{BlastRadius, Reach, Reversibility, Tier, Touch, WordError};
+pub use judgment::{BlastRadius, Mark, Reach, Reversibility, Role, Tier, Touch, WordError};
 pub use request::{Generate, Prefix, StopRules};
 pub use sampling::{Sampling, SamplingError};
 
