@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use baton_contract::TwinId;
-use baton_pack::{Manifest, Pack, check, create_new};
+use baton_pack::{Manifest, Pack, create_new};
 
 use crate::Outcome;
 use crate::args::{AnswerArgs, TwinCommand};
@@ -41,7 +41,7 @@ fn check_all(folders: &[PathBuf], config: &Config) -> Result<Outcome> {
     let count = TokenCount::new(config);
     let (mut errors, mut warnings) = (0, 0);
     for folder in folders {
-        let report = check(folder, &|text| count.of(text), today());
+        let report = packs::check(folder, &|text| count.of(text));
         errors += report.errors();
         warnings += report.warnings();
         if report.findings.is_empty() {

@@ -1,12 +1,13 @@
-//! Known-good cases: questions with checks on the answer.
+//! Known-good cases: questions with checks on what comes of them.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
-use regex::{Regex, RegexBuilder};
+use baton_contract::{BlastRadius, Intent, Tier, Touch};
 
-use crate::limits::{PATTERN_BYTES, PATTERN_NESTING};
+use crate::AnswerCheck;
 
-/// A question whose answer is known.
+/// A question of which it is known what must come of it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Case {
     /// Unique in the pack.
@@ -19,116 +20,111 @@ pub struct Case {
     pub what: String,
     /// Why it is wanted.
     pub why: Option<String>,
+    /// What the one who asks says about it.
+    pub stated: Stated,
     /// All must hold; never empty.
     pub checks: Vec<Check>,
 }
 
-/// What must hold for an answer.
-///
-/// Texts are compared folded: letter case, runs of white space, typographic quotes and dashes, and the marks
-/// `*` and `` ` `` make no difference. A pattern sees the answer as it is.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Check {
-    /// The text occurs.
-    Contains(String),
-    /// At least one of the texts occurs; never empty.
-    ContainsAny(Vec<String>),
-    /// The text does not occur.
-    NotContains(String),
-    /// The pattern matches somewhere.
-    Regex(Pattern),
-    /// At most this many words, separated by white space.
-    MaxWords(usize),
+/// What the one who asks says about a question, beside its words.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Stated {
+    /// The process it is a part of.
+    pub process: Option<String>,
+    /// The product it is asked for.
+    pub product: Option<String>,
+    /// The key of one of the pack's topics.
+    pub topic: Option<String>,
+    /// What the decision touches.
+    pub touches: BTreeSet<Touch>,
+    /// How far a mistake would travel; where one of the two facts is given, the other is the least.
+    pub radius: Option<BlastRadius>,
 }
 
-/// A regular expression of bounded size, matched in time linear in the answer.
-#[derive(Clone, Debug)]
-pub struct Pattern(Regex);
+/// What must hold for what comes of a case.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Check {
+    /// The text of the answer.
+    Answer(AnswerCheck),
+    /// The twin's decision, where it has to choose.
+    Choice(Choice),
+    /// A decision with the case's stated radius and touches gets at least this checking, by the rules.
+    TierAtLeast(Tier),
+}
+
+/// A decision question whose right answer is known.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Choice {
+    /// What is to be decided; without it, the case's own question.
+    pub question: Option<String>,
+    /// The answers that are allowed, in this order; two or more, each once.
+    pub answers: Vec<String>,
+    /// Index of the right one in `answers`.
+    pub right: usize,
+    /// The least probability, in (0, 1], that the right one must have; it must also be the most probable.
+    pub at_least: f64,
+}
 
 impl Case {
-    /// The checks that `answer` does not meet.
-    pub fn failures<'a>(&'a self, answer: &str) -> Vec<&'a Check> {
-        self.checks.iter().filter(|check| !check.passes(answer)).collect()
+    /// The checks on the text of the answer.
+    pub fn answer_checks(&self) -> impl Iterator<Item = &AnswerCheck> {
+        self.checks.iter().filter_map(|check| match check {
+            Check::Answer(check) => Some(check),
+            Check::Choice(_) | Check::TierAtLeast(_) => None,
+        })
+    }
+
+    /// The checks on the text that `answer` does not meet.
+    pub fn failures<'a>(&'a self, answer: &str) -> Vec<&'a AnswerCheck> {
+        self.answer_checks().filter(|check| !check.passes(answer)).collect()
+    }
+
+    /// The why, product and process that the question is asked with.
+    pub fn intent(&self) -> Intent {
+        Intent { why: self.why.clone(), product: self.stated.product.clone(), process: self.stated.process.clone() }
     }
 }
 
 impl Check {
-    /// Whether `answer` meets the check.
-    pub fn passes(&self, answer: &str) -> bool {
+    /// The word for it in a pack's files.
+    pub fn kind(&self) -> &'static str {
         match self {
-            Self::Contains(text) => fold(answer).contains(&fold(text)),
-            Self::ContainsAny(texts) => {
-                let answer = fold(answer);
-                texts.iter().any(|text| answer.contains(&fold(text)))
-            }
-            Self::NotContains(text) => !fold(answer).contains(&fold(text)),
-            Self::Regex(pattern) => pattern.0.is_match(answer),
-            Self::MaxWords(most) => answer.split_whitespace().count() <= *most,
+            Self::Answer(check) => check.kind(),
+            Self::Choice(_) => "choice",
+            Self::TierAtLeast(_) => "tier_at_least",
         }
     }
 }
 
-impl Pattern {
-    /// Compiles a pattern.
-    ///
-    /// # Errors
-    /// Says in one line why it was refused: not a regular expression, or too large.
-    pub(crate) fn compile(pattern: &str) -> Result<Self, String> {
-        RegexBuilder::new(pattern)
-            .size_limit(PATTERN_BYTES)
-            .dfa_size_limit(PATTERN_BYTES)
-            .nest_limit(PATTERN_NESTING)
-            .build()
-            .map(Self)
-            .map_err(|error| match error {
-                regex::Error::CompiledTooBig(_) => "it is too large once compiled".to_owned(),
-                // The last line of regex's drawing of the error is the sentence.
-                other => other.to_string().lines().last().unwrap_or_default().trim_start_matches("error: ").to_owned(),
+impl Choice {
+    /// Whether the answers' probabilities, in their order, meet the check. None are given for an abstention.
+    pub fn passes(&self, probabilities: &[f64]) -> bool {
+        probabilities.len() == self.answers.len()
+            && probabilities.get(self.right).is_some_and(|right| {
+                *right >= self.at_least && probabilities.iter().all(|probability| probability <= right)
             })
     }
 
-    /// The pattern as it was written.
-    pub fn as_str(&self) -> &str {
-        self.0.as_str()
-    }
-}
-
-impl PartialEq for Pattern {
-    fn eq(&self, other: &Self) -> bool {
-        self.as_str() == other.as_str()
+    /// The right answer.
+    pub fn right_answer(&self) -> &str {
+        &self.answers[self.right]
     }
 }
 
 impl fmt::Display for Check {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Contains(text) => write!(f, "contains {text:?}"),
-            Self::ContainsAny(texts) => write!(f, "contains any of {texts:?}"),
-            Self::NotContains(text) => write!(f, "does not contain {text:?}"),
-            Self::Regex(pattern) => write!(f, "matches /{}/", pattern.as_str()),
-            Self::MaxWords(most) => write!(f, "has at most {most} words"),
+            Self::Answer(check) => check.fmt(f),
+            Self::Choice(choice) => write!(
+                f,
+                "chooses {:?} of {:?} with a probability of at least {}",
+                choice.right_answer(),
+                choice.answers,
+                choice.at_least
+            ),
+            Self::TierAtLeast(tier) => write!(f, "gets at least the tier `{tier}`"),
         }
     }
-}
-
-/// Removes the differences that do not change what an answer says.
-fn fold(text: &str) -> String {
-    let mut folded = String::with_capacity(text.len());
-    for word in text.split_whitespace() {
-        if !folded.is_empty() {
-            folded.push(' ');
-        }
-        for c in word.chars() {
-            match c {
-                '*' | '`' => {}
-                '‘' | '’' => folded.push('\''),
-                '“' | '”' => folded.push('"'),
-                '‐' | '‑' | '‒' | '–' | '—' => folded.push('-'),
-                other => folded.extend(other.to_lowercase()),
-            }
-        }
-    }
-    folded
 }
 
 #[cfg(test)]
@@ -136,35 +132,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn checks_hold_or_not() {
-        let text = |text: &str| text.to_owned();
-        let pattern = |pattern| Check::Regex(Pattern::compile(pattern).unwrap());
-        let rows = [
-            (Check::Contains(text("Idempotency key")), "send an **idempotency\n  key**", true),
-            (Check::Contains(text("4.5:1")), "at least `4.5:1`", true),
-            (Check::Contains(text("don't")), "Don’t", true),
-            (Check::Contains(text("four-eyes")), "Four‑eyes", true),
-            (Check::Contains(text("x")), "", false),
-            (Check::ContainsAny(vec![text("no"), text("yes")]), "Yes.", true),
-            (Check::ContainsAny(vec![text("no"), text("yes")]), "maybe", false),
-            (Check::NotContains(text("float")), "use integers", true),
-            (Check::NotContains(text("float")), "a FLOAT", false),
-            (pattern(r"\b13 months\b"), "within 13 months", true),
-            (pattern(r"\b13 months\b"), "within 113 months", false),
-            (Check::MaxWords(2), " one  two ", true),
-            (Check::MaxWords(2), "one two three", false),
+    fn a_choice_is_met_by_the_right_answer_being_the_most_probable_and_probable_enough() {
+        let choice = Choice { question: None, answers: vec!["ship".into(), "stop".into()], right: 1, at_least: 0.6 };
+        let rows: [(&[f64], bool); 7] = [
+            (&[0.3, 0.7], true),
+            (&[0.4, 0.6], true),
+            (&[0.45, 0.55], false),
+            (&[0.7, 0.65], false),
+            (&[0.3, f64::NAN], false),
+            (&[0.7], false),
+            (&[], false),
         ];
-        for (check, answer, expected) in rows {
-            assert_eq!(check.passes(answer), expected, "{check}: {answer:?}");
+        for (probabilities, expected) in rows {
+            assert_eq!(choice.passes(probabilities), expected, "{probabilities:?}");
         }
-    }
-
-    #[test]
-    fn patterns_are_bounded() {
-        assert!(Pattern::compile("(").unwrap_err().contains("unclosed group"));
-        assert_eq!(Pattern::compile(r"\w{1000}{1000}").unwrap_err(), "it is too large once compiled");
-        assert!(Pattern::compile(&"(".repeat(200)).is_err());
-        // Exponential for a backtracking engine.
-        assert!(!Pattern::compile("(a|a)*$b").unwrap().0.is_match(&"a".repeat(10_000)));
     }
 }

@@ -5,34 +5,81 @@ use std::path::Path;
 
 use jiff::civil::Date;
 
+use crate::answer::fold;
 use crate::folder::{self, Folder, INSTRUCTIONS, MANIFEST, SPEC};
 use crate::limits::CASES;
-use crate::pack::{Document, Pack, Parts};
-use crate::source::{Source, clip};
-use crate::{Case, Finding, Report, spec, v1};
+use crate::pack::{Document, Pack, Parts, RuleFile};
+use crate::source::{Source, clip, position};
+use crate::{AnswerCheck, Case, Check, Decisions, Expert, Finding, Manifest, Report, spec, v1, v2};
+
+/// What only the caller knows and a pack is held against.
+pub struct Given<'a> {
+    /// How many tokens a text takes in the model that is to serve the pack.
+    pub count_tokens: &'a dyn Fn(&str) -> usize,
+    /// What is wrong with the pack's rules.
+    pub check_rules: &'a dyn Fn(&Pack) -> Vec<RuleFault>,
+    /// The day on which it is checked.
+    pub today: Date,
+}
+
+/// One thing that is wrong with a pack's rules.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RuleFault {
+    /// The file, as in [`RuleFile::path`](crate::RuleFile::path).
+    pub path: String,
+    /// Where in the file's text, in bytes, if it is at one place.
+    pub offset: Option<usize>,
+    /// A lowercase sentence.
+    pub message: String,
+    /// What to do about it.
+    pub hint: Option<String>,
+}
 
 /// Where in `twin.toml` the values stand that only the caller's facts can be held against; (line, column).
 pub(crate) struct Places {
     pub(crate) review_by: (usize, usize),
     pub(crate) context_budget: (usize, usize),
+    /// The last day of each decision space, in their order.
+    pub(crate) spaces: Vec<(usize, usize)>,
 }
 
 /// What an author must still write; ends with `>>`.
 pub(crate) const FILL_IN: &str = "<<fill in:";
 
 /// Checks the pack in `dir`: everything that [`Pack::load`] refuses, and what it cannot know: whether the text
-/// fits its budget by `count_tokens`, and whether the pack is fresh on the day `today`.
-pub fn check(dir: &Path, count_tokens: &dyn Fn(&str) -> usize, today: Date) -> Report {
+/// fits its budget, whether its rules are good, and whether the pack and its decision spaces still hold today.
+pub fn check(dir: &Path, given: &Given<'_>) -> Report {
     let mut report = Report::default();
     if let Some((pack, places)) = read(dir, &mut report) {
-        over_budget(&pack, &places, count_tokens, &mut report);
-        if pack.is_stale(today) {
-            let message = format!("the pack is stale: its review was due on {}", pack.manifest().review_by);
-            let hint = "have the expert read it again, then move the date";
-            report.push(Finding::warning(MANIFEST, message).at(places.review_by).hint(hint));
+        over_budget(&pack, &places, given.count_tokens, &mut report);
+        past(&pack, &places, given.today, &mut report);
+        for fault in (given.check_rules)(&pack) {
+            let finding = Finding::error(&fault.path, fault.message);
+            let rules = pack.rules().iter().find(|rules| rules.path == fault.path);
+            let finding = match (fault.offset, rules) {
+                (Some(offset), Some(rules)) => finding.at(position(rules.text.as_bytes(), offset)),
+                _ => finding,
+            };
+            report.push(Finding { hint: fault.hint, ..finding });
         }
     }
     report.sorted()
+}
+
+/// What is over by now: the pack's own time, and that of its decision spaces.
+fn past(pack: &Pack, places: &Places, today: Date, report: &mut Report) {
+    if pack.is_stale(today) {
+        let message = format!("the pack is stale: its review was due on {}", pack.manifest().review_by);
+        let hint = "have the expert read it again, then move the date";
+        report.push(Finding::warning(MANIFEST, message).at(places.review_by).hint(hint));
+    }
+    for (space, place) in pack.manifest().spaces.iter().zip(&places.spaces) {
+        if today > space.until {
+            let message = format!("the decision space `{}` is over since {}", space.key, space.until);
+            let hint = "have the expert hand it over again, or remove it";
+            report.push(Finding::warning(MANIFEST, message).at(*place).hint(hint));
+        }
+    }
 }
 
 /// Reads the pack in `dir`. `None` if there is no manifest or no instructions; if there is an error in the
@@ -52,15 +99,23 @@ pub(crate) fn read(dir: &Path, report: &mut Report) -> Option<(Pack, Places)> {
         .get(SPEC)
         .and_then(|text| spec::parse(Source { path: SPEC, text }).map_err(|finding| report.push(finding)).ok());
     // Cases are written in the manifest's format; without a known one they cannot be read.
-    let manifest = manifest?;
-    let cases = cases(&folder, report);
-    let (manifest, places) = v1::parse_manifest(manifest, report)?;
+    let (source, format) = manifest?;
+    let read = match format {
+        Format::One => v1::manifest::parse(source, report),
+        Format::Two => v2::parse_manifest(source, report),
+    };
+    let decisions = read.as_ref().map(|(manifest, _)| &manifest.decisions);
+    let cases = cases(&folder, format, decisions, report);
+    rules_need_format_2(&folder, format, report);
+    let (manifest, places) = read?;
+    names_whom_to_ask(&manifest, &cases, report);
     let parts = Parts {
         manifest,
         instructions: instructions?.clone(),
         context: documents(&folder),
         cases,
         spec,
+        rules: rules(&folder),
         digest: folder.digest(),
         has_adapter: folder.has_adapter(),
         files: folder.files.into_values().collect(),
@@ -68,8 +123,15 @@ pub(crate) fn read(dir: &Path, report: &mut Report) -> Option<(Pack, Places)> {
     Some((Pack::new(parts), places))
 }
 
-/// The manifest's text, if it is written in a format that is known.
-fn format<'a>(folder: &'a Folder, dir: &Path, report: &mut Report) -> Option<Source<'a>> {
+/// The formats that are known.
+#[derive(Clone, Copy, PartialEq)]
+enum Format {
+    One,
+    Two,
+}
+
+/// The manifest's text and its format, if that is known.
+fn format<'a>(folder: &'a Folder, dir: &Path, report: &mut Report) -> Option<(Source<'a>, Format)> {
     let Some(text) = folder.texts.get(MANIFEST) else {
         if !has(report, MANIFEST) && dir.is_dir() {
             report.push(missing(MANIFEST, "`baton twin new` writes a pack to begin with"));
@@ -85,24 +147,29 @@ fn format<'a>(folder: &'a Folder, dir: &Path, report: &mut Report) -> Option<Sou
         }
     };
     match table.get("format").map(toml::Value::as_integer) {
-        Some(Some(v1::FORMAT)) => Some(source),
+        Some(Some(v1::FORMAT)) => Some((source, Format::One)),
+        Some(Some(v2::FORMAT)) => Some((source, Format::Two)),
         Some(Some(other)) => {
             let finding = Finding::error(MANIFEST, format!("`format` {other} is not known"));
-            report.push(finding.hint(format!("this version of Baton reads format {}", v1::FORMAT)));
+            report.push(finding.hint(format!("this version of Baton reads formats {} and {}", v1::FORMAT, v2::FORMAT)));
             None
         }
         Some(None) | None => {
             let finding = Finding::error(MANIFEST, "`format` must be there and be a number");
-            report.push(finding.hint(format!("put `format = {}` in the first line", v1::FORMAT)));
+            report.push(finding.hint(format!("put `format = {}` in the first line", v2::FORMAT)));
             None
         }
     }
 }
 
-fn cases(folder: &Folder, report: &mut Report) -> Vec<Case> {
+fn cases(folder: &Folder, format: Format, decisions: Option<&Decisions>, report: &mut Report) -> Vec<Case> {
     let mut cases = Vec::new();
-    for (path, text) in folder.texts.range("cases/".to_owned()..).take_while(|(path, _)| path.starts_with("cases/")) {
-        cases.extend(v1::parse_cases(Source { path, text }, report));
+    for (path, text) in folder.texts_in("cases/") {
+        let source = Source { path, text };
+        cases.extend(match format {
+            Format::One => v1::cases::parse(source, report),
+            Format::Two => v2::parse_cases(source, decisions, report),
+        });
     }
     if cases.len() > CASES {
         report.push(Finding::error("cases", format!("more than {CASES} cases")));
@@ -128,6 +195,42 @@ fn documents(folder: &Folder) -> Vec<Document> {
         Some(Document { name: name.to_owned(), text: text.clone() })
     });
     context.collect()
+}
+
+fn rules(folder: &Folder) -> Vec<RuleFile> {
+    folder.texts_in("rules/").map(|(path, text)| RuleFile { path: path.clone(), text: text.clone() }).collect()
+}
+
+fn rules_need_format_2(folder: &Folder, format: Format, report: &mut Report) {
+    if let Some((path, _)) = folder.texts_in("rules/").next()
+        && format == Format::One
+    {
+        let finding = Finding::error(path, "a pack of format 1 has no rules");
+        report.push(finding.hint(format!("put `format = {}` in the first line of {MANIFEST}", v2::FORMAT)));
+    }
+}
+
+/// Whoever a refusal must name has to be somebody that the twin knows of.
+fn names_whom_to_ask(manifest: &Manifest, cases: &[Case], report: &mut Report) {
+    let Expert { name, team, contact } = &manifest.expert;
+    let known: Vec<String> = [Some(name), team.as_ref(), Some(contact)]
+        .into_iter()
+        .flatten()
+        .chain(manifest.scope.excludes.iter().map(|exclusion| &exclusion.ask))
+        .map(|text| fold(text))
+        .collect();
+    for case in cases {
+        for check in &case.checks {
+            if let Check::Answer(AnswerCheck::MustRefuse(ask)) = check
+                && !known.iter().any(|known| known.contains(&fold(ask)))
+            {
+                let message =
+                    format!("the case `{}` wants `{}` to be named, whom the pack does not", case.name, clip(ask));
+                let hint = "name whom the scope's `excludes` or the expert's contact names";
+                report.push(Finding::error(&case.file, message).at((case.line, 1)).hint(hint));
+            }
+        }
+    }
 }
 
 fn over_budget(pack: &Pack, places: &Places, count_tokens: &dyn Fn(&str) -> usize, report: &mut Report) {

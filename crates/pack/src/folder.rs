@@ -7,7 +7,7 @@ use std::path::Path;
 
 use baton_contract::{Digest, Digester};
 
-use crate::limits::{ADAPTER_BYTES, FOLDER_ENTRIES, TEXT_BYTES};
+use crate::limits::{ADAPTER_BYTES, FOLDER_ENTRIES, RULE_BYTES, RULE_FILES, TEXT_BYTES};
 use crate::source::{clip, did_you_mean, position};
 use crate::{Finding, Report};
 
@@ -16,8 +16,10 @@ pub(crate) const INSTRUCTIONS: &str = "instructions.md";
 pub(crate) const SPEC: &str = "spec.json";
 const ROOT_FILES: [&str; 3] = [MANIFEST, INSTRUCTIONS, SPEC];
 const ADAPTER: &str = "adapter";
+const RULES: &str = "rules";
 /// Folders of a pack, and the extension that their files must have.
-const FOLDERS: [(&str, Option<&str>); 3] = [("context", Some(".md")), ("cases", Some(".toml")), (ADAPTER, None)];
+const FOLDERS: [(&str, Option<&str>); 4] =
+    [("context", Some(".md")), ("cases", Some(".toml")), (RULES, Some(".cedar")), (ADAPTER, None)];
 
 const DIGEST_DOMAIN: &str = "baton twin pack v1";
 
@@ -67,7 +69,8 @@ impl Folder {
     }
 
     fn read_sub(&mut self, dir: &Path, name: &str, extension: Option<&str>, report: &mut Report) {
-        let Some(entries) = list(&dir.join(name), name, FOLDER_ENTRIES, report) else { return };
+        let most = if name == RULES { RULE_FILES } else { FOLDER_ENTRIES };
+        let Some(entries) = list(&dir.join(name), name, most, report) else { return };
         for (entry, metadata) in entries {
             let path = format!("{name}/{entry}");
             if metadata.is_dir() {
@@ -89,16 +92,17 @@ impl Folder {
     }
 
     fn read_text(&mut self, dir: &Path, path: String, metadata: &Metadata, report: &mut Report) {
-        if too_large(&path, metadata.len(), TEXT_BYTES, report) {
+        let most = if path.starts_with("rules/") { RULE_BYTES } else { TEXT_BYTES };
+        if too_large(&path, metadata.len(), most, report) {
             return;
         }
         let mut bytes = Vec::new();
-        let read = open(&dir.join(&path), metadata).and_then(|file| file.take(TEXT_BYTES + 1).read_to_end(&mut bytes));
+        let read = open(&dir.join(&path), metadata).and_then(|file| file.take(most + 1).read_to_end(&mut bytes));
         if let Err(error) = read {
             report.push(Finding::error(&path, format!("cannot be read: {error}")));
             return;
         }
-        if too_large(&path, bytes.len() as u64, TEXT_BYTES, report) {
+        if too_large(&path, bytes.len() as u64, most, report) {
             return;
         }
         let text = match String::from_utf8(bytes) {
@@ -139,6 +143,11 @@ impl Folder {
                 self.files.insert(path.clone(), PackFile { path, bytes, digest });
             }
         }
+    }
+
+    /// The text files whose path begins so, sorted by path.
+    pub(crate) fn texts_in<'a>(&'a self, start: &'a str) -> impl Iterator<Item = (&'a String, &'a String)> {
+        self.texts.range(start.to_owned()..).take_while(move |(path, _)| path.starts_with(start))
     }
 
     /// Whether the pack carries an adapter.
@@ -240,7 +249,7 @@ fn is_same(a: &Metadata, b: &Metadata) -> bool {
 }
 
 /// Names that mean the same on every file system: no case, no spaces, nothing to quote.
-fn is_plain_name(name: &str) -> bool {
+pub(crate) fn is_plain_name(name: &str) -> bool {
     let alphanumeric = |c: u8| c.is_ascii_lowercase() || c.is_ascii_digit();
     name.len() <= 64
         && name.bytes().next().is_some_and(alphanumeric)

@@ -14,6 +14,26 @@ pub(crate) const CASES: usize = 512;
 pub(crate) const CHECKS: usize = 32;
 /// Items of `scope.covers` and of `scope.excludes`.
 pub(crate) const SCOPE_ITEMS: usize = 32;
+/// Files of rules.
+pub(crate) const RULE_FILES: usize = 16;
+/// Bytes of one file of rules. Small also because a reader of rules may go as deep as they are nested.
+pub(crate) const RULE_BYTES: u64 = 32 * 1024;
+/// Topics of a pack's decisions.
+pub(crate) const TOPICS: usize = 64;
+/// Decision spaces of a pack.
+pub(crate) const SPACES: usize = 64;
+/// Conductors, processes or products of one decision space.
+pub(crate) const SPACE_NAMES: usize = 64;
+/// Answers that a decision question allows.
+pub(crate) const ANSWERS: usize = 32;
+/// Values in the list that one check on JSON compares with, at all depths.
+pub(crate) const JSON_VALUES: usize = 64;
+/// Days within which a review is due.
+pub(crate) const REVIEW_DAYS: u32 = 365;
+/// Hours for which an approval is good: four weeks.
+pub(crate) const APPROVAL_HOURS: u32 = 672;
+/// Bytes of the record of a pack's cases on a model.
+pub(crate) const TRIAL_BYTES: u64 = 16 * 1024 * 1024;
 /// Characters of a name, a title or another short line.
 pub(crate) const LINE_CHARS: usize = 120;
 /// Characters of one item of the scope, or of one text that a check looks for.

@@ -3,6 +3,8 @@
 use baton_contract::{Sampling, TwinId};
 use jiff::civil::Date;
 
+use crate::{AnswerCheck, Decisions, Space};
+
 /// `twin.toml`, checked.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Manifest {
@@ -26,7 +28,18 @@ pub struct Manifest {
     pub sampling: SamplingDefaults,
     /// What no cue may exceed.
     pub limits: Limits,
+    /// What the twin's decisions are about.
+    pub decisions: Decisions,
+    /// Ground that the expert has handed over in advance.
+    pub spaces: Vec<Space>,
+    /// What every answer of the twin must meet, beside the schema in `spec.json`.
+    pub answer_checks: Vec<AnswerCheck>,
+    /// The share of its cases, in (0, 1], that must pass on a model before the pack goes live on it.
+    pub case_bar: f64,
 }
+
+/// The share of cases that must pass unless the pack says otherwise: all.
+pub(crate) const CASE_BAR: f64 = 1.0;
 
 /// The person whose judgment a twin carries.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -22,6 +22,15 @@ pub struct Document {
     pub text: String,
 }
 
+/// One file of the expert's rules.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RuleFile {
+    /// Relative to the pack: `rules/` and a name that ends with `.cedar`.
+    pub path: String,
+    /// Its text, line endings LF; what it means is for `baton-rules` to say.
+    pub text: String,
+}
+
 /// What a pack is made of.
 #[derive(Clone, Debug)]
 pub(crate) struct Parts {
@@ -30,6 +39,7 @@ pub(crate) struct Parts {
     pub(crate) context: Vec<Document>,
     pub(crate) cases: Vec<Case>,
     pub(crate) spec: Option<Value>,
+    pub(crate) rules: Vec<RuleFile>,
     pub(crate) digest: Digest,
     pub(crate) has_adapter: bool,
     pub(crate) files: Vec<PackFile>,
@@ -81,6 +91,20 @@ impl Pack {
     /// The JSON Schema that answers must meet, if there is one.
     pub fn spec(&self) -> Option<&Value> {
         self.0.spec.as_ref()
+    }
+
+    /// Why `answer` is broken work by the pack's spec, in sentences for a person; empty if it is not. Of the schema
+    /// only this is looked at: that an answer which has one is JSON.
+    pub fn broken_work(&self, answer: &str) -> Vec<String> {
+        let is_json = || serde_json::from_str::<serde::de::IgnoredAny>(answer.trim()).is_ok();
+        let form = (self.spec().is_some() && !is_json()).then(|| "the answer is not JSON".to_owned());
+        let checks = self.manifest().answer_checks.iter().filter(|check| !check.passes(answer));
+        form.into_iter().chain(checks.map(|check| format!("not met: {check}"))).collect()
+    }
+
+    /// The expert's rules, sorted by path.
+    pub fn rules(&self) -> &[RuleFile] {
+        &self.0.rules
     }
 
     /// Whether there are files in `adapter/`. Who cannot apply an adapter must refuse the pack.

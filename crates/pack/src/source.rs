@@ -6,9 +6,11 @@ use crate::Finding;
 use crate::limits::LINE_CHARS;
 
 /// Parts of the TOML reader's sentences, and what to do when it says so.
-const HINTS: [(&str, &str); 3] = [
+const HINTS: [(&str, &str); 5] = [
     ("expected a TOML datetime", "a date stands without quotes, for example 2027-05-22"),
     ("wanted exactly 1 element", "one check in each pair of braces: { contains = \"…\" }, { max_words = 80 }"),
+    ("missing field `until`", "say until when it holds, for example until = 2027-05-22"),
+    ("missing field `note`", "say why it was handed over: note = \"…\""),
     ("missing field `ask`", "say who answers it: { topic = \"…\", ask = \"…\" }"),
 ];
 

@@ -2,21 +2,25 @@
 
 mod answers;
 mod properties;
+mod trials;
 
 use std::fmt::Write;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::{Catalog, Date, Pack, check, create_new};
+use crate::{Catalog, Date, Given, Pack, Report, RuleFault, create_new};
 use baton_contract::TwinId;
 use expect_test::{expect, expect_file};
 
-fn fixtures(kind: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures/packs/v1").join(kind)
+/// Every format there is.
+const FORMATS: [&str; 2] = ["v1", "v2"];
+
+fn fixtures(format: &str, kind: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures/packs").join(format).join(kind)
 }
 
-fn each(kind: &str) -> Vec<(String, PathBuf)> {
-    let entries = fs::read_dir(fixtures(kind)).unwrap().map(|entry| entry.unwrap());
+fn each(format: &str, kind: &str) -> Vec<(String, PathBuf)> {
+    let entries = fs::read_dir(fixtures(format, kind)).unwrap().map(|entry| entry.unwrap());
     let mut entries: Vec<_> = entries.map(|entry| (entry.file_name().into_string().unwrap(), entry.path())).collect();
     entries.sort();
     entries
@@ -31,11 +35,21 @@ fn tokens(text: &str) -> usize {
     text.chars().count() / 4
 }
 
+fn check(dir: &Path) -> Report {
+    crate::check(dir, &Given { count_tokens: &tokens, check_rules: &|_| Vec::new(), today: today() })
+}
+
 #[test]
 fn good_packs_keep_their_digest_and_their_text() {
+    for format in FORMATS {
+        good_packs_of(format);
+    }
+}
+
+fn good_packs_of(format: &str) {
     let mut all = String::new();
-    for (name, dir) in each("good") {
-        assert_eq!(check(&dir, &tokens, today()).to_string(), "", "{name}");
+    for (name, dir) in each(format, "good") {
+        assert_eq!(check(&dir).to_string(), "", "{name}");
         let pack = Pack::load(&dir).unwrap();
         let _ = writeln!(all, "== {name}: {}", pack.digest());
         for file in pack.files() {
@@ -46,32 +60,103 @@ fn good_packs_keep_their_digest_and_their_text() {
             let _ = writeln!(all, "{}:{} {}: {}", case.file, case.line, case.name, checks.join(", "));
         }
         let _ = writeln!(all, "{:?} {:?}", pack.manifest().sampling, pack.manifest().limits);
+        if format != "v1" {
+            all.push_str(&parts_of_format_2(&pack));
+        }
         let _ =
             write!(all, "adapter: {}, spec: {}\n--\n{}", pack.has_adapter(), pack.spec().is_some(), pack.system_text());
     }
-    expect_file!["../../../tests/fixtures/packs/v1/good.txt"].assert_eq(&all);
+    expect_file![fixtures(format, "good.txt")].assert_eq(&all);
+}
+
+/// What format 1 has no words for.
+fn parts_of_format_2(pack: &Pack) -> String {
+    let manifest = pack.manifest();
+    let mut all = format!("{:#?}\n", manifest.decisions);
+    let _ = writeln!(all, "{:#?}", manifest.spaces);
+    for case in pack.cases() {
+        let _ = writeln!(all, "{}: {:?}", case.name, case.stated);
+    }
+    for check in &manifest.answer_checks {
+        let _ = writeln!(all, "spec: {check}");
+    }
+    let _ = writeln!(all, "bar: {}", manifest.case_bar);
+    for rules in pack.rules() {
+        let _ = writeln!(all, "{}: {:?}", rules.path, rules.text);
+    }
+    all
 }
 
 #[test]
 fn broken_packs_are_told_what_is_wrong() {
-    let mut all = String::new();
-    for (name, dir) in each("broken") {
-        let report = check(&dir, &tokens, today());
-        assert!(!report.findings.is_empty(), "{name}");
-        let _ = writeln!(all, "== {name}\n{report}");
+    for format in FORMATS {
+        let mut all = String::new();
+        for (name, dir) in each(format, "broken") {
+            let report = check(&dir);
+            assert!(!report.findings.is_empty(), "{name}");
+            let _ = writeln!(all, "== {name}\n{report}");
+        }
+        expect_file![fixtures(format, "broken.txt")].assert_eq(&all);
     }
-    expect_file!["../../../tests/fixtures/packs/v1/broken.txt"].assert_eq(&all);
+}
+
+#[test]
+fn a_pack_of_format_1_says_nothing_about_its_decisions() {
+    let one = Pack::load(&fixtures("v1", "good/minimal")).unwrap();
+    let two = Pack::load(&fixtures("v2", "good/minimal")).unwrap();
+    assert_eq!(parts_of_format_2(&one).lines().filter(|line| line.starts_with("bar")).count(), 1);
+    assert_eq!((&one.manifest().decisions, one.manifest().case_bar), (&two.manifest().decisions, 1.0));
+    assert!(one.rules().is_empty() && one.manifest().spaces.is_empty() && one.manifest().answer_checks.is_empty());
+}
+
+#[test]
+fn what_is_wrong_with_rules_is_shown_where_it_is() {
+    let fault = |path: &str, offset| RuleFault {
+        path: path.to_owned(),
+        offset,
+        message: "no such action".to_owned(),
+        hint: Some("write `decide`".to_owned()),
+    };
+    let faults = |pack: &Pack| {
+        assert_eq!(pack.rules().len(), 1);
+        vec![fault("rules/core.cedar", Some(37)), fault("rules/core.cedar", None), fault("rules/none.cedar", Some(1))]
+    };
+    let given = Given { count_tokens: &tokens, check_rules: &faults, today: today() };
+    expect![[r"
+        rules/core.cedar: error: no such action
+          hint: write `decide`
+        rules/core.cedar:2:12: error: no such action
+          hint: write `decide`
+        rules/none.cedar: error: no such action
+          hint: write `decide`"]]
+    .assert_eq(&crate::check(&fixtures("v2", "good/full"), &given).to_string());
+}
+
+#[test]
+fn broken_work_is_told_by_form_and_by_checks() {
+    let pack = Pack::load(&fixtures("v2", "good/full")).unwrap();
+    let rows: [(&str, &[&str]); 4] = [
+        (r#"{"grams": 30}"#, &[]),
+        (r#"{"grams": "many"}"#, &[r"not met: matches /^\d+$/ at `/grams`"]),
+        ("30 g", &["the answer is not JSON", r"not met: matches /^\d+$/ at `/grams`"]),
+        ("", &["the answer is not JSON", r"not met: matches /^\d+$/ at `/grams`"]),
+    ];
+    for (answer, expected) in rows {
+        assert_eq!(pack.broken_work(answer), expected, "{answer:?}");
+    }
+    let free = Pack::load(&fixtures("v2", "good/minimal")).unwrap();
+    assert!(free.broken_work("30 g").is_empty());
 }
 
 #[test]
 fn line_endings_do_not_change_the_digest() {
-    let digest = |name| Pack::load(&fixtures("good").join(name)).unwrap().digest();
+    let digest = |name| Pack::load(&fixtures("v1", "good").join(name)).unwrap().digest();
     assert_eq!(digest("minimal"), digest("windows-line-endings"));
 }
 
 #[test]
 fn a_catalog_keeps_what_is_whole_and_reports_the_rest() {
-    let catalog = Catalog::load(&fixtures("catalog"));
+    let catalog = Catalog::load(&fixtures("v1", "catalog"));
     let ids: Vec<_> = catalog.packs.keys().map(TwinId::as_str).collect();
     assert_eq!(ids, ["roasting"]);
     expect![[r"
@@ -82,7 +167,7 @@ fn a_catalog_keeps_what_is_whole_and_reports_the_rest() {
         d/twin.toml:4:1: error: unknown field `titel`
           hint: did you mean `title`?"]]
     .assert_eq(&catalog.report.to_string());
-    let nowhere = Catalog::load(&fixtures("nowhere"));
+    let nowhere = Catalog::load(&fixtures("v1", "nowhere"));
     assert!(nowhere.packs.is_empty() && nowhere.report.has_errors());
 }
 
@@ -122,12 +207,12 @@ fn a_new_pack_lists_what_is_left_to_write_and_nothing_else() {
           hint: replace the mark from << to >>
         twin.toml:23:70: error: still to be written: who answers it
           hint: replace the mark from << to >>"]]
-    .assert_eq(&check(&dir, &tokens, today()).to_string());
+    .assert_eq(&check(&dir).to_string());
     let again = create_new(parent.path(), &id, today()).unwrap_err();
     assert!(again.is_request_fault(), "{again}");
 
     fill_in(&dir);
-    assert_eq!(check(&dir, &tokens, today()).to_string(), "");
+    assert_eq!(check(&dir).to_string(), "");
     assert_eq!(Pack::load(&dir).unwrap().manifest().review_by, Date::constant(2027, 5, 22));
 }
 
@@ -155,7 +240,7 @@ fn the_nine_packs_are_whole_and_of_their_size() {
     assert_eq!(catalog.report.to_string(), "");
     assert_eq!(catalog.packs.len(), 9);
     for (id, pack) in &catalog.packs {
-        assert_eq!(check(&dir.join(id.as_str()), &tokens, today()).to_string(), "", "{id}");
+        assert_eq!(check(&dir.join(id.as_str())).to_string(), "", "{id}");
         let text: usize = pack.context().iter().map(|document| document.text.len()).sum();
         assert!((2800..=5200).contains(&(text + pack.instructions().len())), "{id}: {text}");
         assert!(pack.cases().len() >= 5 && pack.cases().iter().all(|case| case.why.is_some()), "{id}");

@@ -6,16 +6,21 @@ use std::path::Path;
 use proptest::prelude::*;
 
 use crate::folder::{self, Folder};
-use crate::{Catalog, Date, Pack, Report, check};
+use crate::{Catalog, Date, Given, Manifest, Pack, Report, check};
 
 const FILES: [(&str, &str); 7] = [
-    ("twin.toml", include_str!("../../../../tests/fixtures/packs/v1/good/full/twin.toml")),
-    ("instructions.md", include_str!("../../../../tests/fixtures/packs/v1/good/full/instructions.md")),
-    ("context/grinder.md", include_str!("../../../../tests/fixtures/packs/v1/good/full/context/grinder.md")),
-    ("context/water.md", include_str!("../../../../tests/fixtures/packs/v1/good/full/context/water.md")),
-    ("cases/core.toml", include_str!("../../../../tests/fixtures/packs/v1/good/full/cases/core.toml")),
-    ("spec.json", include_str!("../../../../tests/fixtures/packs/v1/good/full/spec.json")),
+    ("twin.toml", include_str!("../../../../tests/fixtures/packs/v2/good/full/twin.toml")),
+    ("instructions.md", include_str!("../../../../tests/fixtures/packs/v2/good/full/instructions.md")),
+    ("context/water.md", include_str!("../../../../tests/fixtures/packs/v2/good/full/context/water.md")),
+    ("cases/core.toml", include_str!("../../../../tests/fixtures/packs/v2/good/full/cases/core.toml")),
+    ("rules/core.cedar", include_str!("../../../../tests/fixtures/packs/v2/good/full/rules/core.cedar")),
+    ("spec.json", include_str!("../../../../tests/fixtures/packs/v2/good/full/spec.json")),
     ("adapter/adapter_config.json", "{\"r\": 8}\n"),
+];
+/// The same files as format 1 has them.
+const FILES_V1: [(&str, &str); 2] = [
+    ("twin.toml", include_str!("../../../../tests/fixtures/packs/v1/good/full/twin.toml")),
+    ("cases/core.toml", include_str!("../../../../tests/fixtures/packs/v1/good/full/cases/core.toml")),
 ];
 const TODAY: Date = Date::constant(2026, 11, 22);
 
@@ -72,6 +77,21 @@ fn hostile() -> impl Strategy<Value = Vec<u8>> {
         "<<fill in:",
         ">>",
         "format = 2\n",
+        "format = 3\n",
+        "[decisions]\n",
+        "touches = ",
+        "[decisions.topics]\n",
+        "[[space]]\n",
+        "until = 9999-99-99\n",
+        "[[spec.check]]\n",
+        "json = { at = \"/~\", equals = ",
+        "choice = { of = [",
+        "right = ",
+        "at_least = nan",
+        "tier_at_least",
+        "must_refuse",
+        "[cases]\nbar = inf\n",
+        "[[[[[[[[[[[[[[[[",
         "\"type\"",
         ":",
         ",",
@@ -118,12 +138,25 @@ proptest! {
     }
 
     #[test]
-    fn hostile_files_are_reported_and_never_panic(file in 0..FILES.len() - 1, bytes in hostile(), append in any::<bool>()) {
+    fn hostile_files_are_reported_and_never_panic(
+        file in 0..FILES.len() + 1, bytes in hostile(), append in any::<bool>(),
+    ) {
         let dir = written(all());
-        let (path, text) = FILES[file];
+        // The adapter's file is never looked into; in its place the files of format 1 are.
+        let (path, text) = match file.checked_sub(FILES.len() - 1) {
+            None => FILES[file],
+            Some(file) => {
+                for (path, text) in FILES_V1 {
+                    write(dir.path(), path, text.as_bytes());
+                }
+                fs::remove_dir_all(dir.path().join("rules")).unwrap();
+                FILES_V1[file]
+            }
+        };
         let bytes = if append { [text.as_bytes(), &bytes].concat() } else { bytes };
         write(dir.path(), path, &bytes);
-        let report = check(dir.path(), &str::len, TODAY);
+        let given = Given { count_tokens: &str::len, check_rules: &|_| Vec::new(), today: TODAY };
+        let report = check(dir.path(), &given);
         let lines = String::from_utf8_lossy(&bytes).split('\n').count();
         for finding in report.findings.iter().filter(|finding| finding.path == path) {
             prop_assert!(finding.line.is_none_or(|line| (1..=lines).contains(&line)), "{}", finding);
@@ -132,6 +165,13 @@ proptest! {
         if let Ok(pack) = Pack::load(dir.path()) {
             prop_assert!(pack.system_text().contains(pack.id().as_str()));
             prop_assert!(!pack.cases().is_empty());
+            let Manifest { decisions, spaces, case_bar, .. } = pack.manifest();
+            prop_assert!(*case_bar > 0.0 && *case_bar <= 1.0 && (0.0..=1.0).contains(&decisions.abstain_below));
+            prop_assert!(decisions.topics.values().all(|topic| topic.touches.is_subset(&decisions.touches)));
+            prop_assert!(spaces.iter().all(|space| !space.note.is_empty()));
+            for case in pack.cases() {
+                let _ = (case.failures("{\"grams\": 30}"), pack.broken_work(&case.what));
+            }
         }
     }
 }
@@ -153,6 +193,16 @@ fn sizes_and_counts_are_bounded() {
     let limit = usize::try_from(crate::limits::TEXT_BYTES).unwrap();
     assert_eq!(errors("context/large.md", &vec![b'a'; limit]), [""; 0]);
     assert!(errors("context/large.md", &vec![b'a'; limit + 1])[0].contains("larger than 256 KiB"));
+
+    let limit = usize::try_from(crate::limits::RULE_BYTES).unwrap();
+    assert_eq!(errors("rules/large.cedar", &vec![b'a'; limit]), [""; 0]);
+    assert!(errors("rules/large.cedar", &vec![b'a'; limit + 1])[0].contains("larger than 32 KiB"));
+
+    let dir = written(all());
+    for i in 0..=crate::limits::RULE_FILES {
+        write(dir.path(), &format!("rules/{i}.cedar"), b"x");
+    }
+    assert!(read(dir.path()).1.to_string().contains("more than 16 entries"));
 
     let dir = written(all());
     for i in 0..=crate::limits::FOLDER_ENTRIES {

@@ -1,40 +1,40 @@
 //! `twin.toml` of format 1.
 
-use jiff::civil::Date;
 use serde::Deserialize;
 use toml::Spanned;
 use toml::value::Datetime;
 
 use baton_contract::Sampling;
 
-use super::line;
 use crate::check::Places;
 use crate::limits::{ITEM_CHARS, LINE_CHARS, SCOPE_ITEMS, TOKENS};
+use crate::manifest::CASE_BAR;
 use crate::source::Source;
-use crate::{Exclusion, Expert, Limits, Manifest, Report, SamplingDefaults, Scope};
+use crate::wire::{date, line, within};
+use crate::{Decisions, Exclusion, Expert, Limits, Manifest, Report, SamplingDefaults, Scope};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct ManifestV1 {
+pub(crate) struct ManifestV1 {
     #[serde(rename = "format")]
-    _format: i64,
-    id: Spanned<String>,
-    version: Spanned<String>,
-    title: Spanned<String>,
-    craft: Spanned<String>,
-    review_by: Spanned<Datetime>,
-    context_budget: Spanned<u32>,
-    expert: ExpertV1,
-    scope: ScopeV1,
+    pub(crate) _format: i64,
+    pub(crate) id: Spanned<String>,
+    pub(crate) version: Spanned<String>,
+    pub(crate) title: Spanned<String>,
+    pub(crate) craft: Spanned<String>,
+    pub(crate) review_by: Spanned<Datetime>,
+    pub(crate) context_budget: Spanned<u32>,
+    pub(crate) expert: ExpertV1,
+    pub(crate) scope: ScopeV1,
     #[serde(default)]
-    sampling: Option<Spanned<SamplingV1>>,
+    pub(crate) sampling: Option<Spanned<SamplingV1>>,
     #[serde(default)]
-    limits: LimitsV1,
+    pub(crate) limits: LimitsV1,
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct ExpertV1 {
+pub(crate) struct ExpertV1 {
     name: Spanned<String>,
     team: Option<Spanned<String>>,
     contact: Spanned<String>,
@@ -42,7 +42,7 @@ struct ExpertV1 {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct ScopeV1 {
+pub(crate) struct ScopeV1 {
     covers: Spanned<Vec<Spanned<String>>>,
     #[serde(default)]
     excludes: Vec<ExclusionV1>,
@@ -57,7 +57,7 @@ struct ExclusionV1 {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct SamplingV1 {
+pub(crate) struct SamplingV1 {
     temperature: Option<f32>,
     top_p: Option<f32>,
     top_k: Option<u32>,
@@ -67,27 +67,37 @@ struct SamplingV1 {
 
 #[derive(Deserialize, Default)]
 #[serde(deny_unknown_fields)]
-struct LimitsV1 {
+pub(crate) struct LimitsV1 {
     max_output_tokens: Option<Spanned<u32>>,
 }
 
+/// Tables that came with format 2.
+const NEWER_TABLES: [&str; 4] = ["decisions", "space", "spec", "cases"];
+
 /// Reads a manifest. All that is wrong goes into the report; `None` if no manifest can be made of it.
 pub(crate) fn parse(source: Source<'_>, report: &mut Report) -> Option<(Manifest, Places)> {
-    let wire: ManifestV1 = match toml::from_str(source.text) {
-        Ok(wire) => wire,
+    match toml::from_str(source.text) {
+        Ok(wire) => manifest(wire, source, report),
         Err(error) => {
-            report.push(source.toml_error(&error));
-            return None;
+            let finding = source.toml_error(&error);
+            let is_newer = NEWER_TABLES.iter().any(|name| finding.message == format!("unknown field `{name}`"));
+            report.push(if is_newer { finding.hint("put `format = 2` in the first line") } else { finding });
+            None
         }
-    };
+    }
+}
+
+/// Makes a manifest of what was read; what format 1 has no words for is as if nothing were said about it.
+pub(crate) fn manifest(wire: ManifestV1, source: Source<'_>, report: &mut Report) -> Option<(Manifest, Places)> {
     let places = Places {
         review_by: source.position(wire.review_by.span().start),
         context_budget: source.position(wire.context_budget.span().start),
+        spaces: Vec::new(),
     };
     let id = wire.id.get_ref().parse().map_err(|error: baton_contract::IdError| {
         report.push(source.error(&wire.id.span(), error.to_string()));
     });
-    let review_by = date(&wire.review_by, source, report);
+    let review_by = date(&wire.review_by, "review_by", source, report);
     let manifest = Manifest {
         version: version(&wire.version, source, report),
         title: line(&wire.title, "title", LINE_CHARS, source, report),
@@ -102,6 +112,10 @@ pub(crate) fn parse(source: Source<'_>, report: &mut Report) -> Option<(Manifest
                 .max_output_tokens
                 .map(|limit| tokens(&limit, "max_output_tokens", source, report)),
         },
+        decisions: Decisions::default(),
+        spaces: Vec::new(),
+        answer_checks: Vec::new(),
+        case_bar: CASE_BAR,
         id: id.ok()?,
         review_by: review_by?,
     };
@@ -148,25 +162,8 @@ fn version(value: &Spanned<String>, source: Source<'_>, report: &mut Report) -> 
     value.get_ref().clone()
 }
 
-fn date(value: &Spanned<Datetime>, source: Source<'_>, report: &mut Report) -> Option<Date> {
-    let date = match *value.get_ref() {
-        Datetime { date: Some(date), time: None, offset: None } => {
-            Date::new(date.year.try_into().unwrap_or(i16::MAX), date.month.cast_signed(), date.day.cast_signed()).ok()
-        }
-        _ => None,
-    };
-    if date.is_none() {
-        let finding = source.error(&value.span(), "`review_by` must be a date without time");
-        report.push(finding.hint("for example 2027-05-22, without quotes"));
-    }
-    date
-}
-
 fn tokens(value: &Spanned<u32>, name: &str, source: Source<'_>, report: &mut Report) -> usize {
-    if !(1..=TOKENS).contains(value.get_ref()) {
-        report.push(source.error(&value.span(), format!("`{name}` must be between 1 and {TOKENS} tokens")));
-    }
-    *value.get_ref() as usize
+    within(value, name, TOKENS, "tokens", source, report) as usize
 }
 
 fn sampling(value: &Spanned<SamplingV1>, source: Source<'_>, report: &mut Report) -> SamplingDefaults {
