@@ -8,8 +8,8 @@ use jiff::civil::Date;
 /// What a twin's decisions are about.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Decisions {
-    /// The least that any decision of the twin is taken for.
-    pub least: BlastRadius,
+    /// The least that any decision of the twin is taken for, if the pack says so.
+    pub least: Option<BlastRadius>,
     /// What its decisions may touch. One that touches anything else is outside what the pack declares.
     pub touches: BTreeSet<Touch>,
     /// Subjects with more to say about them, by their key. A decision is on a topic because the key is stated, never
@@ -26,8 +26,8 @@ pub struct Decisions {
 /// What is known about every decision on one subject.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Topic {
-    /// The least that such a decision is taken for, if it is more than the pack's own.
-    pub least: BlastRadius,
+    /// The least that such a decision is taken for, where it is more than the pack's own.
+    pub least: Option<BlastRadius>,
     /// What such a decision touches, whatever anybody states.
     pub touches: BTreeSet<Touch>,
 }
@@ -61,10 +61,11 @@ pub(crate) const REVIEW_DAYS: u32 = 14;
 pub(crate) const APPROVAL_HOURS: u32 = 72;
 
 impl Decisions {
-    /// The least radius of a decision on this topic: the pack's own, or more. A topic that the pack does not know is
-    /// none.
-    pub fn least(&self, topic: Option<&str>) -> BlastRadius {
-        self.topic(topic).map_or(self.least, |topic| self.least.join(topic.least))
+    /// The least radius of a decision on this topic: the pack's own, or more; `None` where neither is said. A topic
+    /// that the pack does not know is none.
+    pub fn least(&self, topic: Option<&str>) -> Option<BlastRadius> {
+        let known = [self.least, self.topic(topic).and_then(|topic| topic.least)];
+        known.into_iter().flatten().reduce(BlastRadius::join)
     }
 
     /// What every decision on this topic touches.
@@ -77,11 +78,11 @@ impl Decisions {
     }
 }
 
-/// What a pack that says nothing about its decisions declares: the least radius, and that they touch nothing.
+/// What a pack that says nothing about its decisions declares: no radius, and that they touch nothing.
 impl Default for Decisions {
     fn default() -> Self {
         Self {
-            least: BlastRadius::SMALLEST,
+            least: None,
             touches: BTreeSet::new(),
             topics: BTreeMap::new(),
             abstain_below: ABSTAIN_BELOW,
@@ -99,19 +100,27 @@ mod tests {
     #[test]
     fn a_topic_adds_and_never_takes_away() {
         let radius = |reach, reversibility| BlastRadius { reach, reversibility };
-        let refund =
-            Topic { least: radius(Reach::Outside, Reversibility::Minutes), touches: BTreeSet::from([Touch::Money]) };
-        let decisions = Decisions {
-            least: radius(Reach::Product, Reversibility::Costly),
-            topics: BTreeMap::from([("refund".to_owned(), refund)]),
+        let refund = Topic {
+            least: Some(radius(Reach::Outside, Reversibility::Minutes)),
+            touches: BTreeSet::from([Touch::Money]),
+        };
+        let tax = Topic { least: None, touches: BTreeSet::from([Touch::Money]) };
+        let silent = Decisions {
+            topics: BTreeMap::from([("refund".to_owned(), refund), ("tax".to_owned(), tax)]),
             ..Decisions::default()
         };
+        let product = radius(Reach::Product, Reversibility::Costly);
+        let decisions = Decisions { least: Some(product), ..silent.clone() };
         let rows = [
-            (None, radius(Reach::Product, Reversibility::Costly), 0),
-            (Some("unknown"), radius(Reach::Product, Reversibility::Costly), 0),
-            (Some("refund"), radius(Reach::Outside, Reversibility::Costly), 1),
+            (&decisions, None, Some(product), 0),
+            (&decisions, Some("unknown"), Some(product), 0),
+            (&decisions, Some("refund"), Some(radius(Reach::Outside, Reversibility::Costly)), 1),
+            (&decisions, Some("tax"), Some(product), 1),
+            (&silent, None, None, 0),
+            (&silent, Some("tax"), None, 1),
+            (&silent, Some("refund"), Some(radius(Reach::Outside, Reversibility::Minutes)), 1),
         ];
-        for (topic, least, touches) in rows {
+        for (decisions, topic, least, touches) in rows {
             assert_eq!((decisions.least(topic), decisions.touched(topic).len()), (least, touches), "{topic:?}");
         }
     }

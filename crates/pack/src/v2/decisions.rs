@@ -64,8 +64,7 @@ impl DecisionsV2 {
             topics.insert(key.get_ref().clone(), topic.read(key, &touches, source, report));
         }
         Decisions {
-            least: radius(self.reach.as_ref(), self.reversibility.as_ref(), source, report)
-                .unwrap_or(BlastRadius::SMALLEST),
+            least: radius(self.reach.as_ref(), self.reversibility.as_ref(), source, report),
             touches,
             topics,
             abstain_below: self
@@ -95,7 +94,7 @@ impl TopicV2 {
             let hint = "give `reach`, `reversibility` or `touches`, or remove it";
             report.push(source.error(&key.span(), "the topic says nothing").hint(hint));
         }
-        Topic { least: least.unwrap_or(BlastRadius::SMALLEST), touches }
+        Topic { least, touches }
     }
 }
 
