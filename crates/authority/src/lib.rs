@@ -5,6 +5,7 @@
 //! is never stored, only its keyed hash.
 
 mod clear;
+pub mod docket;
 mod error;
 mod key;
 mod mandate;
