@@ -279,6 +279,21 @@ class Parallel(unittest.TestCase):
 
         self.assertEqual(asyncio.run(together()).choices[0].message.content, alone)
 
+    def test_one_cue_to_all_twins(self):
+        body = {"twins": sorted(TWINS), "what": "May a form be sent twice?", "why": "A customer paid double.",
+                "max_tokens": 16, "temperature": 0, "deadline_seconds": 600}
+        status, _, text = raw("/v1/cues", json.dumps(body).encode(), method="POST")
+        self.assertEqual(status, 200, text)
+        joined = json.loads(text)
+        self.assertEqual([answer["twin"] for answer in joined["answers"]], sorted(TWINS))
+        self.assertEqual({answer["status"] for answer in joined["answers"]}, {"complete"})
+        self.assertFalse(joined["deadline_reached"])
+        # The same as each of them says alone.
+        alone = chat(model="payments", max_tokens=16, messages=[{"role": "user", "content": body["what"]}],
+                     metadata={"why": body["why"]})
+        answer = next(answer for answer in joined["answers"] if answer["twin"] == "payments")
+        self.assertEqual(answer["content"], alone.choices[0].message.content)
+
     def test_64_conductors_over_9_twins(self):
         async def all_at_once():
             async with openai.AsyncOpenAI(base_url=BASE_URL, api_key=API_KEY, max_retries=0, timeout=600) as many:

@@ -201,6 +201,11 @@ impl ApiError {
         Self::new(Kind::Unavailable, format!("not ready: {reason}")).code("not_ready")
     }
 
+    /// The sentence alone, for an error that is a part of a reply.
+    pub(crate) fn message(&self) -> &str {
+        &self.message
+    }
+
     /// The object alone, for an error in the middle of a stream.
     pub(crate) fn body(&self) -> ErrorBody {
         ErrorBody {

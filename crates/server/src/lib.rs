@@ -21,6 +21,7 @@ mod completions;
 mod conductors;
 mod config;
 mod cue;
+mod cues;
 mod error;
 mod http;
 mod json;

@@ -25,9 +25,8 @@ impl Reply {
     /// # Errors
     /// The operating system gives no random numbers.
     pub(crate) fn new(state: &Arc<AppState>, label: &str, model: &str, extra: BatonExtra) -> Result<Self, ApiError> {
-        let word = || getrandom::u64().map_err(|_| ApiError::internal("there are no random numbers"));
         Ok(Self {
-            id: format!("{label}-{:016x}{:016x}", word()?, word()?),
+            id: new_id(label)?,
             created: (state.clock)(),
             model: model.to_owned(),
             fingerprint: state.fingerprint.clone(),
@@ -35,4 +34,13 @@ impl Reply {
             tokenizer: state.tokenizer.clone(),
         })
     }
+}
+
+/// A new id that begins with `label`.
+///
+/// # Errors
+/// The operating system gives no random numbers.
+pub(crate) fn new_id(label: &str) -> Result<String, ApiError> {
+    let word = || getrandom::u64().map_err(|_| ApiError::internal("there are no random numbers"));
+    Ok(format!("{label}-{:016x}{:016x}", word()?, word()?))
 }

@@ -53,6 +53,17 @@ impl Generation {
         Self(streams.collect())
     }
 
+    /// Several as one: an answer's index becomes that of its generation, so each of them has one answer.
+    pub(crate) fn join(generations: Vec<Self>) -> Self {
+        let numbered = (0_u32..).zip(generations).flat_map(|(number, generation)| {
+            generation
+                .0
+                .into_iter()
+                .map(move |events| Box::pin(events.map(move |(_, event)| (number, event))) as Events)
+        });
+        Self(numbered.collect())
+    }
+
     /// The next event and the index of its answer; `None` after the last.
     pub(crate) async fn next(&mut self) -> Option<(u32, Event)> {
         self.0.next().await

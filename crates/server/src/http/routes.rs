@@ -12,7 +12,7 @@ use super::auth::require_key;
 use super::observe::{observe, panicked};
 use crate::error::ApiError;
 use crate::state::AppState;
-use crate::{chat, completions, models, operations};
+use crate::{chat, completions, cues, models, operations};
 
 pub(crate) fn router(state: Arc<AppState>) -> Router {
     Router::new()
@@ -20,6 +20,7 @@ pub(crate) fn router(state: Arc<AppState>) -> Router {
         .route("/v1/models/{id}", get(models::retrieve))
         .route("/v1/chat/completions", post(chat::create))
         .route("/v1/completions", post(completions::create))
+        .route("/v1/cues", post(cues::create))
         .route("/health", get(operations::health))
         .route("/ready", get(operations::ready))
         .route("/metrics", get(operations::metrics))

@@ -3,6 +3,7 @@ mod chat;
 mod client;
 mod completions;
 mod connections;
+mod cues;
 mod errors;
 mod fixture;
 mod operations;
