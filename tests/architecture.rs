@@ -19,7 +19,8 @@ const LAYERS: &[Row] = &[
     ("pack", &["contract"], &["axum", "hyper", "candle-core", "tokio"]),
     ("rules", &["contract"], &["axum", "hyper", "candle-core", "tokio", "jiff"]),
     ("authority", &["contract", "rules"], &["axum", "hyper", "candle-core", "tokio"]),
-    ("server", &["contract", "text", "pack", "authority", "engine"], &["candle-core", "hf-hub"]),
+    ("ledger", &[], &["axum", "hyper", "candle-core", "tokio", "futures-util"]),
+    ("server", &["contract", "text", "pack", "authority", "ledger", "engine"], &["candle-core", "hf-hub"]),
 ];
 
 /// The longest a file of production code may be, without its tests, in lines.
