@@ -19,6 +19,7 @@ const LAYERS: &[Row] = &[
     ("pack", &["contract"], &["axum", "hyper", "candle-core", "tokio"]),
     ("rules", &["contract"], &["axum", "hyper", "candle-core", "tokio", "jiff"]),
     ("authority", &["contract", "rules"], &["axum", "hyper", "candle-core", "tokio"]),
+    ("register", &["contract", "authority", "ledger"], &["axum", "hyper", "candle-core", "tokio"]),
     ("ledger", &[], &["axum", "hyper", "candle-core", "tokio", "futures-util"]),
     ("server", &["contract", "text", "pack", "authority", "ledger", "engine"], &["candle-core", "hf-hub"]),
 ];

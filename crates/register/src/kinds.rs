@@ -1,0 +1,15 @@
+//! The kinds of rows, by which an auditor finds them.
+
+/// An answer that was given, in part or in whole.
+pub const CUE: &str = "cue";
+/// A decision was opened, lowered, released, withdrawn, voided or expired.
+pub const DECISION: &str = "decision";
+/// A default was put aside for one request.
+pub const OVERRIDE: &str = "override";
+/// A held decision was shown, approved or refused.
+pub const APPROVAL: &str = "approval";
+/// A released decision was checked or corrected.
+pub const REVIEW: &str = "review";
+
+/// Those that the docket is rebuilt from.
+pub(crate) const OF_DOCKET: [&str; 4] = [DECISION, OVERRIDE, APPROVAL, REVIEW];

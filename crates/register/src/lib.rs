@@ -1,0 +1,23 @@
+//! Keeps the docket of decisions in the ledger: events become rows, and rows become events again.
+//!
+//! [`Register`] holds both. Whatever happens to a decision is checked against the docket, written to the ledger and only
+//! then counts, all under one lock; at a start the docket is rebuilt from the rows. [`Cue`] is the row of an answer.
+//!
+//! What people wrote (questions, answers, reasons, fixes, names of products) goes into a row's texts, which can be
+//! erased; ids, digests and numbers go into its body. A docket that is rebuilt after an erasure has the same decisions
+//! without those words.
+//!
+//! This crate does not know HTTP, any runtime, models, or what a tier is found from. Calls block on the disk.
+
+mod cue;
+mod error;
+mod kinds;
+mod register;
+mod rows;
+mod wire;
+
+pub use cue::{Cue, Ended};
+pub use error::Error;
+pub use kinds::{APPROVAL, CUE, DECISION, OVERRIDE, REVIEW};
+pub use register::Register;
+pub use rows::{entry_of, event_of};

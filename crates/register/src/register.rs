@@ -1,0 +1,120 @@
+//! Docket and ledger together.
+
+use std::ops::ControlFlow;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use baton_authority::docket::{DecisionId, Docket, Event, Rejected};
+use baton_ledger::{Ledger, NewEntry, Receipt};
+use jiff::Timestamp;
+
+use crate::kinds::OF_DOCKET;
+use crate::{Error, entry_of, event_of};
+
+/// The docket, kept in the ledger. Calls block on the disk; events become durable one by one.
+pub struct Register {
+    ledger: Ledger,
+    /// Locked from an event's check to its application, around the append.
+    docket: Mutex<Docket>,
+    /// Told of each decision to which something has happened.
+    told: Box<dyn Fn(&DecisionId) + Send + Sync>,
+}
+
+impl Register {
+    /// Rebuilds the docket from the ledger. `told` hears of every decision that something happens to from now on; it
+    /// must not wait.
+    ///
+    /// # Errors
+    /// The ledger cannot be read, has a row that is not one of this version, or its events do not fit together.
+    pub fn open(ledger: Ledger, told: impl Fn(&DecisionId) + Send + Sync + 'static) -> Result<Self, Error> {
+        let mut docket = Docket::default();
+        let broken = ledger.reader()?.scan(0, true, |record| {
+            if !OF_DOCKET.contains(&record.kind.as_str()) {
+                return ControlFlow::Continue(());
+            }
+            let applied = event_of(&record).and_then(|event| Ok(docket.apply(&event)?));
+            applied.map_or_else(ControlFlow::Break, ControlFlow::Continue)
+        })?;
+        match broken {
+            Some(error) => Err(error),
+            None => Ok(Self { ledger, docket: Mutex::new(docket), told: Box::new(told) }),
+        }
+    }
+
+    /// The ledger.
+    pub fn ledger(&self) -> &Ledger {
+        &self.ledger
+    }
+
+    /// Looks at the docket.
+    pub fn look<T>(&self, look: impl FnOnce(&Docket) -> T) -> T {
+        look(&self.docket())
+    }
+
+    /// Appends a row that is no event.
+    ///
+    /// # Errors
+    /// The ledger cannot be written; the row does not count.
+    pub fn append(&self, entry: NewEntry) -> Result<Receipt, Error> {
+        Ok(self.ledger.append(entry).wait()?)
+    }
+
+    /// Lets something happen to a decision: `command` checks it against the docket, it is written, and then it counts.
+    ///
+    /// # Errors
+    /// The docket rejects it, or the ledger cannot be written; nothing has changed then.
+    pub fn act(&self, command: impl FnOnce(&Docket) -> Result<Event, Rejected>) -> Result<Event, Error> {
+        let mut docket = self.docket();
+        let event = command(&docket)?;
+        self.commit(&mut docket, &event)?;
+        drop(docket);
+        (self.told)(event.id());
+        Ok(event)
+    }
+
+    /// As [`Register::act`], where there may be nothing to do.
+    ///
+    /// # Errors
+    /// As [`Register::act`].
+    pub fn act_if(
+        &self,
+        command: impl FnOnce(&Docket) -> Result<Option<Event>, Rejected>,
+    ) -> Result<Option<Event>, Error> {
+        let mut docket = self.docket();
+        let Some(event) = command(&docket)? else { return Ok(None) };
+        self.commit(&mut docket, &event)?;
+        drop(docket);
+        (self.told)(event.id());
+        Ok(Some(event))
+    }
+
+    /// Ends whatever time limit is over at `now`, and says how many those were.
+    ///
+    /// # Errors
+    /// The ledger cannot be written; those that were not ended are found again by the next call.
+    pub fn expire(&self, now: Timestamp) -> Result<usize, Error> {
+        let mut docket = self.docket();
+        let events = docket.expire(now);
+        for event in &events {
+            self.commit(&mut docket, event)?;
+            (self.told)(event.id());
+        }
+        Ok(events.len())
+    }
+
+    fn commit(&self, docket: &mut Docket, event: &Event) -> Result<(), Error> {
+        let entry = entry_of(event, docket.status(event.id()))?;
+        self.ledger.append(entry).wait()?;
+        Ok(docket.apply(event)?)
+    }
+
+    fn docket(&self) -> MutexGuard<'_, Docket> {
+        // Events are applied whole or not at all, so a panic leaves the docket as it was.
+        self.docket.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl std::fmt::Debug for Register {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Register({:?}, ..)", self.ledger)
+    }
+}

@@ -1,0 +1,316 @@
+//! Whatever happens to decisions is in the ledger before it counts, and a restart finds it all again.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use baton_authority::docket::{
+    Approve, Bound, Course, Decision, DecisionId, Docket, Event, Expert, Fired, Opening, Override, Rejected, RuleKind,
+    Standing, Subject, TextRow, Verdict, Words,
+};
+use baton_contract::Digest;
+use baton_ledger::{Erasure, Ledger, NewEntry, Options, Secret, Signer};
+use baton_register::{Cue, Ended, Error, Register, entry_of, event_of};
+use jiff::{SignedDuration, Timestamp};
+
+fn ledger(folder: &Path) -> Ledger {
+    let drawn = AtomicUsize::new(1);
+    let random = Arc::new(move |bytes: &mut [u8]| {
+        let draw = drawn.fetch_add(1, Ordering::Relaxed);
+        let name = folder_of(bytes.len(), draw);
+        bytes.iter_mut().zip(name.as_bytes().iter().cycle()).for_each(|(byte, other)| *byte = *other);
+        Ok(())
+    });
+    let path = folder.join("ledger.db");
+    Ledger::open(Options { path, secret: Secret::new(&[7; 32]), signer: Signer::from_seed(&[9; 32]), random }).unwrap()
+}
+
+/// Bytes that differ from draw to draw and from process to process.
+fn folder_of(length: usize, draw: usize) -> Digest {
+    let time = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_nanos();
+    Digest::of(format!("{length} {draw} {time}").as_bytes())
+}
+
+fn open(folder: &Path) -> Register {
+    Register::open(ledger(folder), |_| ()).unwrap()
+}
+
+fn at(minute: i64) -> Timestamp {
+    Timestamp::UNIX_EPOCH + SignedDuration::from_mins(30_000_000 + minute)
+}
+
+fn id(name: &str) -> DecisionId {
+    name.parse().unwrap()
+}
+
+fn words(text: &str) -> Words {
+    Words::new(text).unwrap()
+}
+
+fn expert(name: &str) -> Expert {
+    Expert { id: name.parse().unwrap(), twins: BTreeSet::from(["ux".parse().unwrap()]) }
+}
+
+fn bound(name: &str) -> Bound {
+    let of = |what: &str| Digest::of(format!("{what} of {name}").as_bytes());
+    Bound {
+        request: of("request"),
+        answer: of("answer"),
+        pack: of("pack"),
+        model: of("model"),
+        adapter: Some(of("adapter")),
+        rules: of("rules"),
+    }
+}
+
+fn opening(name: &str) -> Opening {
+    let fired = |rule: &str, kind| Fired { rule: rule.parse().unwrap(), kind, denies: false };
+    Opening {
+        id: id(name),
+        conductor: "ada".parse().unwrap(),
+        twin: "ux".parse().unwrap(),
+        why: true,
+        product: Some("shop \"é\"".to_owned()),
+        process: None,
+        subject: Some(Subject { key: "rename-column".parse().unwrap(), answer: "no".to_owned() }),
+        fired: vec![fired("no-why", RuleKind::Default), fired("stale", RuleKind::Default)],
+        bound: bound(name),
+        text: TextRow(0),
+    }
+}
+
+/// One on which an invariant stands.
+fn core(name: &str) -> Opening {
+    let rule = "data-migration".parse().unwrap();
+    let fired = vec![Fired { rule, kind: RuleKind::Invariant, denies: false }];
+    Opening { fired, product: None, subject: None, ..opening(name) }
+}
+
+fn assume() -> Course {
+    Course::Assume { assumption: words("nobody reads the column"), review_by: at(1000) }
+}
+
+fn act(register: &Register, command: impl FnOnce(&Docket) -> Result<Event, Rejected>) -> Event {
+    register.act(command).unwrap()
+}
+
+fn decisions(register: &Register) -> Vec<Decision> {
+    register.look(|docket| docket.decisions().cloned().collect())
+}
+
+/// Decisions that have met every kind of event, each at a minute of its own.
+fn live(register: &Register) {
+    let hold = || Course::Hold { expires: at(500) };
+    let wish = Override {
+        id: id("over"),
+        request: bound("over").request,
+        rule: "no-why".parse().unwrap(),
+        by: "ada".parse().unwrap(),
+        reason: words("a drill"),
+        at: at(1),
+    };
+    act(register, |docket| docket.override_default(wish));
+    for (minute, (name, course)) in (2..).zip([
+        ("over", Course::Release),
+        ("ok", assume()),
+        ("wrong", assume()),
+        ("unchecked", assume()),
+        ("given", hold()),
+        ("refused", hold()),
+        ("back", hold()),
+        ("void", hold()),
+        ("late", hold()),
+        ("denied", Course::Deny),
+    ]) {
+        let opening = if matches!(course, Course::Hold { .. }) { core(name) } else { opening(name) };
+        act(register, |docket| docket.open_decision(opening, course, at(minute)));
+    }
+    let (bob, cyd) = (expert("bob"), expert("cyd"));
+    act(register, |docket| docket.correct(&id("over"), &bob, words("it was not"), at(20)));
+    act(register, |docket| docket.review(&id("ok"), &bob, Verdict::Ok, at(21)));
+    act(register, |docket| docket.review(&id("wrong"), &cyd, Verdict::Wrong(words("yes")), at(22)));
+    let shown = register.act_if(|docket| docket.show(&id("given"), &bob, at(23))).unwrap();
+    assert!(shown.is_some());
+    assert_eq!(register.act_if(|docket| docket.show(&id("given"), &bob, at(24))).unwrap(), None);
+    let current = bound("given");
+    let wish = Approve { id: &id("given"), expert: &bob, seen: current.answer, current: &current, expires: at(90) };
+    act(register, |docket| docket.approve(&wish, at(25)));
+    act(register, |docket| docket.release(&id("given"), &current, at(26)));
+    act(register, |docket| docket.refuse(&id("refused"), &cyd, words("ask legal"), at(27)));
+    act(register, |docket| docket.withdraw(&id("back"), &"ada".parse().unwrap(), at(28)));
+    let changed = Bound { pack: Digest::of(b"new"), adapter: None, ..bound("void") };
+    act(register, |docket| Ok(docket.recheck(&id("void"), &changed, at(29))?.expect("it has changed")));
+    assert_eq!(register.expire(at(500)).unwrap(), 1, "what was held too long");
+    assert_eq!(register.expire(at(1000)).unwrap(), 1, "what nobody checked");
+}
+
+#[test]
+fn a_restart_finds_the_same_docket() {
+    let folder = tempfile::tempdir().unwrap();
+    let register = open(folder.path());
+    live(&register);
+    let before = decisions(&register);
+    let standings: BTreeSet<Standing> = before.iter().map(Decision::standing).collect();
+    assert!(standings.len() >= 9, "{standings:?}");
+    drop(register);
+    assert_eq!(decisions(&open(folder.path())), before);
+}
+
+#[test]
+fn rows_name_who_and_keep_what_people_wrote_apart() {
+    let folder = tempfile::tempdir().unwrap();
+    let register = open(folder.path());
+    live(&register);
+    let reader = register.ledger().reader().unwrap();
+    let mut rows = Vec::new();
+    reader
+        .scan(0, true, |record| {
+            rows.push(record);
+            std::ops::ControlFlow::<()>::Continue(())
+        })
+        .unwrap();
+    for record in &rows {
+        let event = event_of(record).unwrap();
+        let decision = register.look(|docket| docket.status(event.id()).cloned());
+        let again = entry_of(&event, decision.as_ref()).unwrap();
+        assert!(format!("{again:?}").contains(&record.kind));
+        for said in ["a drill", "shop", "rename-column", "nobody reads", "ask legal", "yes", "it was not"] {
+            assert!(!record.body.contains(said), "{said} stands in {}", record.body);
+        }
+    }
+    let row = |kind: &str, word: &str| {
+        let found = rows.iter().find(|row| row.kind == kind && row.body.contains(&format!("\"event\":\"{word}\"")));
+        let found = found.unwrap_or_else(|| panic!("no {kind} {word}"));
+        (found.actor.clone(), found.texts.keys().cloned().collect::<Vec<_>>().join(" "))
+    };
+    let rows = [
+        ("override", "overridden", "ada", "reason"),
+        ("decision", "opened", "ada", "answer-name key product"),
+        ("approval", "shown", "bob", ""),
+        ("approval", "approved", "bob", ""),
+        ("decision", "released", "baton", ""),
+        ("approval", "refused", "cyd", "reason"),
+        ("decision", "withdrawn", "ada", ""),
+        ("decision", "voided", "baton", ""),
+        ("decision", "expired", "baton", ""),
+        ("review", "checked-ok", "bob", ""),
+        ("review", "checked-wrong", "cyd", "fix"),
+        ("review", "corrected", "bob", "fix"),
+    ];
+    for (kind, word, actor, texts) in rows {
+        assert_eq!(row(kind, word), (actor.to_owned(), texts.to_owned()), "{word}");
+    }
+}
+
+#[test]
+fn erased_words_are_gone_and_the_decisions_stay() {
+    let folder = tempfile::tempdir().unwrap();
+    let register = open(folder.path());
+    live(&register);
+    let before = decisions(&register);
+    let erasure = Erasure::of_subject("wrong", at(2000), "op", "a data subject asked").unwrap();
+    register.ledger().erase(erasure).wait().unwrap();
+    drop(register);
+    let register = open(folder.path());
+    let after = decisions(&register);
+    assert_eq!(after.len(), before.len());
+    let wrong = register.look(|docket| docket.status(&id("wrong")).cloned()).unwrap();
+    assert_eq!(wrong.standing(), Standing::CheckedWrong);
+    assert_eq!((wrong.opening().product.as_deref(), wrong.found_wrong().unwrap().words.text()), (None, None));
+    let same = |decisions: &[Decision]| -> Vec<Decision> {
+        decisions.iter().filter(|decision| decision.id().as_str() != "wrong").cloned().collect()
+    };
+    assert_eq!(same(&after), same(&before));
+}
+
+#[test]
+fn without_the_ledger_nothing_happens() {
+    let folder = tempfile::tempdir().unwrap();
+    let register = open(folder.path());
+    act(&register, |docket| docket.open_decision(opening("held"), Course::Hold { expires: at(500) }, at(1)));
+    register.ledger().close().wait().unwrap();
+    let before = decisions(&register);
+    let opened = register.act(|docket| docket.open_decision(opening("other"), Course::Release, at(2)));
+    assert!(matches!(opened, Err(Error::Ledger(_))), "{opened:?}");
+    assert!(register.expire(at(900)).is_err());
+    assert_eq!(decisions(&register), before);
+}
+
+#[test]
+fn of_many_approvals_at_once_one_counts() {
+    let folder = tempfile::tempdir().unwrap();
+    let told = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&told);
+    let register =
+        Arc::new(Register::open(ledger(folder.path()), move |_| _ = count.fetch_add(1, Ordering::Relaxed)).unwrap());
+    act(&register, |docket| docket.open_decision(opening("held"), Course::Hold { expires: at(500) }, at(1)));
+    let approvals = (0..8).map(|number| {
+        let register = Arc::clone(&register);
+        std::thread::spawn(move || {
+            let (expert, current) = (expert(&format!("expert-{number}")), bound("held"));
+            let (id, seen, expires) = (id("held"), current.answer, at(90));
+            let wish = Approve { id: &id, expert: &expert, seen, current: &current, expires };
+            register.act(|docket| docket.approve(&wish, at(2)))?;
+            register.act(|docket| docket.release(&id, &current, at(3)))
+        })
+    });
+    let outcomes: Vec<_> = approvals.collect::<Vec<_>>().into_iter().map(|thread| thread.join().unwrap()).collect();
+    assert_eq!(outcomes.iter().filter(|outcome| outcome.is_ok()).count(), 1, "{outcomes:?}");
+    let rejected = outcomes.iter().filter(|outcome| matches!(outcome, Err(Error::Rejected(_)))).count();
+    assert_eq!((rejected, told.load(Ordering::Relaxed)), (7, 3));
+    let released = register.look(|docket| docket.status(&id("held")).map(Decision::standing));
+    assert_eq!(released, Some(Standing::Released));
+}
+
+#[test]
+fn rows_that_do_not_make_a_docket_are_refused() {
+    let rows = [
+        (r#"{"event":"opened","v":2}"#, "version 2"),
+        (r#"{"event":"exploded","v":1}"#, "unknown variant"),
+        (r#"{"event":"released","v":1,"answer":"x"}"#, "digest"),
+        (r#"{"event":"expired","v":1,"more":1}"#, "unknown field"),
+        (r#"{"event":"expired","v":1}"#, "there is no decision `d`"),
+    ];
+    for (body, problem) in rows {
+        let folder = tempfile::tempdir().unwrap();
+        let ledger = ledger(folder.path());
+        let entry = NewEntry::new("decision", at(1), "ada").unwrap().about("d").unwrap().body(body).unwrap();
+        ledger.append(entry).wait().unwrap();
+        let error = Register::open(ledger, |_| ()).unwrap_err();
+        let chain = format!("{error} {:?}", std::error::Error::source(&error).map(ToString::to_string));
+        assert!(chain.contains(problem) && !error.is_request_fault(), "{body}: {chain}");
+    }
+}
+
+#[test]
+fn a_cues_row_binds_what_it_says() {
+    let folder = tempfile::tempdir().unwrap();
+    let register = open(folder.path());
+    let cue = Cue {
+        id: "dec-1".to_owned(),
+        conductor: "ada".parse().unwrap(),
+        endpoint: "/v1/decisions",
+        target: "ux".to_owned(),
+        pack: Some(Digest::of(b"pack")),
+        model: Digest::of(b"model"),
+        rules: None,
+        seed: u64::MAX,
+        why: false,
+        tokens: (10, 2),
+        ended: Ended::Complete,
+        request: r#"{"model":"ux"}"#.to_owned(),
+        answer: "[]".to_owned(),
+        at: at(1),
+    };
+    let receipt = register.append(cue.entry().unwrap()).unwrap();
+    let record = register.ledger().reader().unwrap().entry(receipt.index).unwrap();
+    assert_eq!((record.kind.as_str(), record.actor.as_str(), record.subject.as_deref()), ("cue", "ada", Some("dec-1")));
+    assert_eq!((record.text("request"), record.text("answer")), (Some(r#"{"model":"ux"}"#), Some("[]")));
+    let body: serde_json::Value = serde_json::from_str(&record.body).unwrap();
+    assert_eq!(body["seed"], u64::MAX.to_string());
+    assert_eq!(body["answer"], cue.answer_digest().to_string());
+    assert_eq!(body["request"], Digest::of(record.text("request").unwrap().as_bytes()).to_string());
+    assert_eq!(decisions(&register), []);
+}
