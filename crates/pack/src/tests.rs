@@ -4,11 +4,12 @@ mod answers;
 mod properties;
 mod trials;
 
+use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::{Catalog, Date, Given, Pack, Report, RuleFault, create_new};
+use crate::{Catalog, Check, Date, Given, Manifest, Pack, Report, RuleFault, create_new};
 use baton_contract::TwinId;
 use expect_test::{expect, expect_file};
 
@@ -216,6 +217,34 @@ fn a_new_pack_lists_what_is_left_to_write_and_nothing_else() {
     assert_eq!(Pack::load(&dir).unwrap().manifest().review_by, Date::constant(2027, 5, 22));
 }
 
+#[test]
+fn what_a_new_pack_shows_in_comments_can_be_used_as_it_is() {
+    let parent = tempfile::tempdir().unwrap();
+    let dir = create_new(parent.path(), &"legal".parse().unwrap(), today()).unwrap();
+    fill_in(&dir);
+    for file in ["twin.toml", "cases/first.toml"] {
+        let path = dir.join(file);
+        let text = fs::read_to_string(&path).unwrap();
+        let text: String = text.lines().map(|line| uncommented(line).to_owned() + "\n").collect();
+        fs::write(&path, text.replace("must_refuse = \"Tax\"", "must_refuse = \"written\"")).unwrap();
+    }
+    assert_eq!(check(&dir).to_string(), "");
+    let pack = Pack::load(&dir).unwrap();
+    let Manifest { decisions, spaces, answer_checks, case_bar, .. } = pack.manifest();
+    assert_eq!((decisions.topics.len(), spaces.len(), answer_checks.len(), *case_bar), (1, 1, 1, 0.9));
+    assert_eq!(pack.cases()[1].checks.len(), 5);
+}
+
+/// A line of TOML that is commented out as it is meant; all else as it is.
+fn uncommented(line: &str) -> &str {
+    let Some(rest) = line.strip_prefix("# ") else { return line };
+    let is_key = |key: &str| key.bytes().all(|c| c.is_ascii_lowercase() || c == b'_');
+    let is_toml = rest.starts_with(['[', ']'])
+        || rest.starts_with("  {")
+        || rest.split_once(" = ").is_some_and(|(key, _)| is_key(key));
+    if is_toml { rest } else { line }
+}
+
 /// Replaces every mark below `dir`.
 fn fill_in(dir: &Path) {
     for entry in fs::read_dir(dir).unwrap() {
@@ -243,6 +272,19 @@ fn the_nine_packs_are_whole_and_of_their_size() {
         assert_eq!(check(&dir.join(id.as_str())).to_string(), "", "{id}");
         let text: usize = pack.context().iter().map(|document| document.text.len()).sum();
         assert!((2800..=5200).contains(&(text + pack.instructions().len())), "{id}: {text}");
-        assert!(pack.cases().len() >= 5 && pack.cases().iter().all(|case| case.why.is_some()), "{id}");
+        assert!((8..=12).contains(&pack.cases().len()), "{id}: {}", pack.cases().len());
+        assert!(pack.cases().iter().all(|case| case.why.is_some()), "{id}");
+        let kinds: BTreeSet<&str> = pack.cases().iter().flat_map(|case| &case.checks).map(Check::kind).collect();
+        for kind in ["contains", "regex", "json", "must_refuse", "choice", "tier_at_least"] {
+            assert!(kinds.contains(kind), "{id}: no case has the check {kind}");
+        }
+        // Four are the least that probabilities can be calibrated on.
+        let choices = pack.cases().iter().flat_map(|case| &case.checks).filter(|check| check.kind() == "choice");
+        assert!(choices.count() >= 4, "{id}");
+        let manifest = pack.manifest();
+        assert!(
+            !pack.rules().is_empty() && !manifest.spaces.is_empty() && !manifest.decisions.topics.is_empty(),
+            "{id}"
+        );
     }
 }
