@@ -49,7 +49,7 @@ pub(crate) enum Command {
     /// Cue a twin, or the bare model, in this terminal, without a server
     #[command(after_help = CHAT_HELP)]
     Chat(ChatArgs),
-    /// Make, check, show, compile and try twin packs
+    /// Make, check, show, compile, test and try twin packs
     #[command(subcommand)]
     Twin(TwinCommand),
     /// Make, list and revoke conductors' API keys
@@ -214,6 +214,9 @@ pub(crate) enum TwinCommand {
         #[command(flatten)]
         engine: EngineSettings,
     },
+    /// Run packs' known-good cases on the loaded model; ends with 1 if a pack misses its bar
+    #[command(after_help = TEST_HELP)]
+    Test(TestArgs),
     /// Cue a pack that need not be served yet
     #[command(after_help = "Example:\n  baton twin try twin-packs/ux 'Modal or page?' --why 'edit takes ten fields'")]
     Try {
@@ -240,6 +243,39 @@ Examples:
 Says for each twin whether its pack was already there, was computed, or failed; ends with 1 if
 one failed. `baton serve` and `baton chat` do the same at a twin's first cue. The files lie in
 `prefixes` of the cache folder and are as confidential as the packs.";
+
+const TEST_HELP: &str = "\
+Examples:
+  baton twin test
+  baton twin test ux security --packs twin-packs
+  baton twin test ./my-pack --junit cases.xml
+
+All answers are drawn together, at temperature 0 from one seed, so that the same pack on the same
+model gives the same result. A case passes if all its checks are met; a check that cannot be
+looked at is reported as not run, and its case has not passed. A pack passes if the share of its
+cases that `bar` of `[cases]` in twin.toml names has passed (default: all of them). The result is
+kept in `twins` of the data folder, for each pack and model.";
+
+#[derive(Args, Debug)]
+pub(crate) struct TestArgs {
+    /// Twins, or folders of packs [default: every pack of the configured folder]
+    #[arg(value_name = "ID|DIR")]
+    pub(crate) packs: Vec<String>,
+    /// Write the result as JUnit XML, too
+    #[arg(long, value_name = "FILE")]
+    pub(crate) junit: Option<PathBuf>,
+    /// Print one JSON object instead of a report
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) model: ModelSettings,
+    #[command(flatten)]
+    pub(crate) twins: TwinSettings,
+    #[command(flatten)]
+    pub(crate) engine: EngineSettings,
+    #[command(flatten)]
+    pub(crate) data: DataSettings,
+}
 
 /// What to do with keys.
 #[derive(Debug, Subcommand)]
@@ -405,6 +441,13 @@ impl TwinCommand {
             Self::Compile { model, packs, engine, .. } => {
                 Settings { model: model.clone(), twins: packs.clone(), engine: engine.clone(), ..Settings::default() }
             }
+            Self::Test(TestArgs { model, twins, engine, data, .. }) => Settings {
+                model: model.clone(),
+                twins: twins.clone(),
+                engine: engine.clone(),
+                data: data.clone(),
+                ..Settings::default()
+            },
             Self::Try { model, engine, .. } => {
                 Settings { model: model.clone(), engine: engine.clone(), ..Settings::default() }
             }

@@ -6,13 +6,17 @@ mod args;
 mod bench;
 mod commands;
 mod config;
+mod cue;
+mod description;
 mod keys;
 mod logging;
 mod model;
 mod output;
 mod packs;
 mod progress;
+mod rules;
 mod session;
+mod trial;
 mod wiring;
 
 use std::process::ExitCode;

@@ -11,6 +11,7 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
 use crate::config::Config;
+use crate::rules;
 
 /// The packs of a folder.
 #[derive(Debug, Default)]
@@ -54,7 +55,7 @@ impl Packs {
 
 /// Says all that is wrong with the pack in `dir`.
 pub(crate) fn check(dir: &Path, count_tokens: &dyn Fn(&str) -> usize) -> Report {
-    baton_pack::check(dir, &Given { count_tokens, check_rules: &|_| Vec::new(), today: today() })
+    baton_pack::check(dir, &Given { count_tokens, check_rules: &rules::faults, today: today() })
 }
 
 /// Reads one pack, or says all that is wrong with it.

@@ -3,16 +3,14 @@
 use std::sync::Arc;
 
 use anyhow::{Result, bail};
-use baton_contract::{ConductorId, Emission, Generate, Intent, Prefix, Sampling, StopRules};
+use baton_contract::{ConductorId, Emission, Generate, Intent, Prefix, Sampling};
 use baton_pack::Pack;
 use baton_text::{ChatMessage, Detokenizer};
 
 use crate::args::AnswerArgs;
+use crate::cue::{self, ANSWER_TOKENS};
 use crate::output;
 use crate::wiring::Runtime;
-
-/// Tokens of an answer if neither the flag nor the pack says.
-const ANSWER_TOKENS: usize = 512;
 
 /// What has been said, and what is needed to go on.
 pub(crate) struct Session {
@@ -78,24 +76,8 @@ impl Session {
     }
 
     fn request(&self) -> Result<Generate> {
-        let Runtime { tokenizer, template, engine, .. } = &self.runtime;
-        let mut prompt = tokenizer.encode_rendered(&template.render(&self.messages, true)?);
-        let input = prompt.len();
-        let prefix =
-            self.prefix.clone().filter(|prefix| input > prefix.tokens.len() && prompt.starts_with(&prefix.tokens));
-        if let Some(prefix) = &prefix {
-            prompt.drain(..prefix.tokens.len());
-        }
-        let room = engine.limits().max_context.saturating_sub(input);
-        let stop = StopRules {
-            max_tokens: self.max_tokens.min(room).max(1),
-            min_tokens: 0,
-            end_tokens: tokenizer.end_tokens().to_vec(),
-            stop_tokens: Vec::new(),
-            ignore_end: false,
-        };
-        let conductor = self.conductor.clone();
-        Ok(Generate { conductor, weight: 1, prefix, prompt, sampling: self.sampling.clone(), stop })
+        let (prefix, sampling) = (self.prefix.as_ref(), self.sampling.clone());
+        cue::request(&self.runtime, &self.messages, prefix, sampling, self.max_tokens, self.conductor.clone())
     }
 }
 

@@ -6,7 +6,7 @@ use super::support::Home;
 
 #[test]
 fn help_of_every_command() {
-    let commands: [(&str, &[&str]); 18] = [
+    let commands: [(&str, &[&str]); 19] = [
         ("baton", &[]),
         ("serve", &["serve"]),
         ("pull", &["pull"]),
@@ -17,6 +17,7 @@ fn help_of_every_command() {
         ("twin-show", &["twin", "show"]),
         ("twin-list", &["twin", "list"]),
         ("twin-compile", &["twin", "compile"]),
+        ("twin-test", &["twin", "test"]),
         ("twin-try", &["twin", "try"]),
         ("key", &["key"]),
         ("key-new", &["key", "new"]),

@@ -16,4 +16,5 @@ mod no_hub;
 mod pull;
 mod serve;
 mod support;
+mod trial;
 mod twin;

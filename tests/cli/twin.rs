@@ -37,7 +37,7 @@ fn a_new_pack_says_what_to_fill_in_and_passes_when_it_is() {
     let check = home.baton(&["twin", "check", "packs/legal"]);
     assert_eq!((check.code, check.stderr.as_str()), (Some(0), "1 checked, 0 errors, 0 warnings\n"), "{}", check.stdout);
     expect![[r"
-        packs/legal: ok, N of N tokens
+        packs/legal: ok, N of N tokens; 1 case
     "]]
     .assert_eq(&counted(&check.stdout));
 
@@ -102,7 +102,20 @@ fn a_pack_is_shown() {
     let home = Home::new();
     let ux = example_packs().join("ux");
     let shown = home.baton(&["twin", "show", ux.to_str().unwrap()]).stdout;
-    for label in ["ux ", "craft ", "expert ", "review by ", "cases ", "digest     blake3:", "covers ", "excludes "] {
+    for label in [
+        "ux ",
+        "craft ",
+        "expert ",
+        "review by ",
+        "cases ",
+        "digest     blake3:",
+        "covers ",
+        "excludes ",
+        "decides ",
+        "topic ",
+        "space ",
+        "rules ",
+    ] {
         assert!(shown.lines().any(|line| line.starts_with(label)), "{label} is missing in\n{shown}");
     }
     let text = home.baton(&["twin", "show", "--text", ux.to_str().unwrap()]).stdout;

@@ -8,4 +8,5 @@ pub(crate) mod key;
 pub(crate) mod perplexity;
 pub(crate) mod pull;
 pub(crate) mod serve;
+pub(crate) mod trial;
 pub(crate) mod twin;

@@ -8,8 +8,9 @@ use baton_pack::{Manifest, Pack, create_new};
 
 use crate::Outcome;
 use crate::args::{AnswerArgs, TwinCommand};
-use crate::commands::compile;
+use crate::commands::{compile, trial};
 use crate::config::Config;
+use crate::description::{counted, description};
 use crate::packs::{self, today};
 use crate::session::Session;
 use crate::wiring::Runtime;
@@ -23,6 +24,7 @@ pub(crate) fn run(command: TwinCommand, config: &Config) -> Result<Outcome> {
         TwinCommand::Show { folder, text } => show(&folder, text),
         TwinCommand::List { .. } => list(config),
         TwinCommand::Compile { twins, .. } => compile::run(&twins, config),
+        TwinCommand::Test(args) => trial::run(&args, config),
         TwinCommand::Try { folder, prompt, answer, .. } => try_pack(&folder, &prompt, &answer, config),
     }
 }
@@ -54,40 +56,19 @@ fn check_all(folders: &[PathBuf], config: &Config) -> Result<Outcome> {
     Ok(if errors > 0 { Outcome::FoundErrors } else { Outcome::Good })
 }
 
-/// How much of its budget a good pack uses.
+/// How much of its budget a good pack uses, and what is in it.
 fn size(folder: &Path, count: &TokenCount) -> String {
     Pack::load(folder).map_or(String::new(), |pack| {
         let about = if matches!(count, TokenCount::Estimated) { "about " } else { "" };
         let budget = pack.manifest().context_budget;
-        format!(", {about}{} of {budget} tokens", count.of(&pack.system_text()))
+        format!(", {about}{} of {budget} tokens; {}", count.of(&pack.system_text()), counted(&pack))
     })
 }
 
 fn show(folder: &Path, text: bool) -> Result<Outcome> {
     let pack = packs::load(folder)?;
-    output::line(if text { pack.system_text() } else { describe(&pack) }.trim_end())?;
+    output::line(if text { pack.system_text() } else { description(&pack) }.trim_end())?;
     Ok(Outcome::Good)
-}
-
-fn describe(pack: &Pack) -> String {
-    let Manifest { id, version, title, craft, expert, scope, review_by, context_budget, .. } = pack.manifest();
-    let stale = if pack.is_stale(today()) { " (stale: the review is due)" } else { "" };
-    let context: Vec<&str> = pack.context().iter().map(|document| document.name.as_str()).collect();
-    let mut lines = vec![
-        format!("{id} {version}: {title}"),
-        format!("craft      {craft}"),
-        format!("expert     {} ({})", expert.name, expert.contact),
-        format!("review by  {review_by}{stale}"),
-        format!("budget     {context_budget} tokens"),
-        format!("context    {}", if context.is_empty() { "none".to_owned() } else { context.join(", ") }),
-        format!("cases      {}", pack.cases().len()),
-        format!("digest     {}", pack.digest()),
-    ];
-    lines.extend(scope.covers.iter().map(|topic| format!("covers     {topic}")));
-    lines.extend(
-        scope.excludes.iter().map(|exclusion| format!("excludes   {}: ask {}", exclusion.topic, exclusion.ask)),
-    );
-    lines.join("\n")
 }
 
 fn list(config: &Config) -> Result<Outcome> {

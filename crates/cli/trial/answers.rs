@@ -1,0 +1,105 @@
+//! The answers to all cases, in one batch.
+
+use std::collections::VecDeque;
+
+use anyhow::{Context, Result};
+use baton_contract::{Emission, Generate, Refusal, Sampling};
+use baton_engine::Emissions;
+use baton_pack::{Case, Pack};
+use baton_text::{ChatMessage, Detokenizer};
+
+use super::SEED;
+use crate::cue::{self, ANSWER_TOKENS};
+use crate::progress::Progress;
+use crate::wiring::Runtime;
+
+/// The text of an answer, or why there is none.
+type Answer = Result<String, String>;
+
+/// Asks for answers as long as the engine has room, and takes them in the order in which they were asked for.
+pub(super) struct Answers<'a> {
+    runtime: &'a Runtime,
+    /// Place of the case, and what comes of it.
+    open: VecDeque<(usize, Emissions)>,
+    done: Vec<Option<Answer>>,
+    progress: Progress,
+}
+
+impl<'a> Answers<'a> {
+    /// One for each case of each pack, in their order; `None` for a case that no text is needed for.
+    pub(super) async fn of(runtime: &'a Runtime, packs: &[Pack]) -> Result<Vec<Option<Answer>>> {
+        let cases: usize = packs.iter().map(|pack| pack.cases().len()).sum();
+        let asking = packs.iter().flat_map(Pack::cases).filter(|case| needs_answer(case)).count();
+        let progress = Progress::count("cases", asking);
+        let mut answers = Self { runtime, open: VecDeque::new(), done: vec![None; cases], progress };
+        let mut place = 0;
+        for pack in packs {
+            let requests = requests(runtime, pack)?;
+            for request in requests {
+                if let Some(request) = request {
+                    answers.submit(place, request).await?;
+                }
+                place += 1;
+            }
+        }
+        while answers.take().await? {}
+        answers.progress.finish();
+        Ok(answers.done)
+    }
+
+    /// Waits for room, then hands the request to the engine.
+    async fn submit(&mut self, place: usize, request: Generate) -> Result<()> {
+        loop {
+            match self.runtime.engine.submit(request.clone()) {
+                Ok(emissions) => {
+                    self.open.push_back((place, emissions));
+                    return Ok(());
+                }
+                Err(Refusal::Busy { .. }) if self.take().await? => {}
+                Err(refusal) => {
+                    self.done[place] = Some(Err(format!("the cue was refused: {refusal}")));
+                    self.progress.advance(1);
+                    return Ok(());
+                }
+            }
+        }
+    }
+
+    /// Reads the oldest open answer to its end; false if there is none.
+    async fn take(&mut self) -> Result<bool> {
+        let Some((place, mut emissions)) = self.open.pop_front() else { return Ok(false) };
+        let mut detokenizer = Detokenizer::new(&self.runtime.tokenizer);
+        let mut text = String::new();
+        let answer = loop {
+            match emissions.next().await.context("the engine ended without a word")? {
+                Emission::Token { token, .. } => text.push_str(&detokenizer.push(token)),
+                Emission::Finished { .. } => break Ok(text + &detokenizer.finish()),
+                Emission::Failed(reason) => break Err(format!("the answer broke off: {reason}")),
+            }
+        };
+        self.done[place] = Some(answer);
+        self.progress.advance(1);
+        Ok(true)
+    }
+}
+
+fn needs_answer(case: &Case) -> bool {
+    case.answer_checks().next().is_some()
+}
+
+/// The cue of each case, as a conductor would send it: the pack, the intent, the question.
+fn requests(runtime: &Runtime, pack: &Pack) -> Result<Vec<Option<Generate>>> {
+    let prefix = runtime.prefix(pack);
+    let manifest = pack.manifest();
+    let sampling =
+        Sampling { temperature: 0.0, ..manifest.sampling.over(Sampling { seed: SEED, ..Sampling::default() }) };
+    let max_tokens = manifest.limits.max_output_tokens.unwrap_or(ANSWER_TOKENS);
+    let request = |case: &Case| {
+        let mut messages = vec![ChatMessage::system(pack.system_text())];
+        messages.extend(case.intent().in_words().map(ChatMessage::system));
+        messages.push(ChatMessage::user(case.what.as_str()));
+        let conductor = "trial".parse()?;
+        cue::request(runtime, &messages, prefix.as_ref(), sampling.clone(), max_tokens, conductor)
+    };
+    pack.cases().iter().map(|case| needs_answer(case).then(|| request(case)).transpose()).collect()
+}
