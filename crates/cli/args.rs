@@ -8,6 +8,7 @@ use crate::bench::Part;
 use crate::config::{
     DataSettings, EngineSettings, HubSettings, LogSettings, ModelSettings, ServerSettings, Settings, TwinSettings,
 };
+use crate::mandate::MandateArgs;
 
 const ABOUT: &str = "Serve an expert's judgment, written down as a twin, to everybody in the house at once.";
 
@@ -55,6 +56,9 @@ pub(crate) enum Command {
     /// Make, list and revoke conductors' API keys
     #[command(subcommand)]
     Key(KeyCommand),
+    /// Check an installation's own rules, and show those that stand on decisions
+    #[command(subcommand)]
+    Rules(RulesCommand),
     /// Tell what is found on this machine, what is wrong, and what to do about it
     #[command(after_help = DOCTOR_HELP)]
     Doctor(DoctorArgs),
@@ -277,27 +281,28 @@ pub(crate) struct TestArgs {
     pub(crate) data: DataSettings,
 }
 
+const KEY_NEW_HELP: &str = "\
+Examples:
+  baton key new ada
+  baton key new ada --twins ux,accessibility --products shop --max-tokens-in-flight 20000
+  baton key new grace --expert-for security
+  baton key new mary --role architect
+
+A conductor asks and decides, an expert reviews and approves for twins, an architect keeps the
+rules, an auditor reads the ledger, an operator runs the server. Who asked never approves, whatever
+the roles.";
+
 /// What to do with keys.
 #[derive(Debug, Subcommand)]
 pub(crate) enum KeyCommand {
     /// Make a key and show it this once; only its keyed hash is kept
-    #[command(after_help = "Examples:\n  baton key new ada\n  baton key new ada --twins ux,accessibility --weight 2")]
+    #[command(after_help = KEY_NEW_HELP)]
     New {
-        /// Whose key it is
+        /// Whose key it is; a person may have several
         #[arg(value_name = "CONDUCTOR")]
         conductor: String,
-        /// Twins that may be cued, separated by commas [default: all, and the bare model]
-        #[arg(long, value_name = "ID,…", value_delimiter = ',')]
-        twins: Option<Vec<String>>,
-        /// Requests that may be in flight at once
-        #[arg(long, value_name = "N", default_value_t = 64)]
-        max_in_flight: u32,
-        /// Share of the machine relative to other conductors
-        #[arg(long, value_name = "N", default_value_t = 1)]
-        weight: u32,
-        /// Most tokens of one answer [default: what the model's context allows]
-        #[arg(long, value_name = "N")]
-        max_tokens: Option<u32>,
+        #[command(flatten)]
+        mandate: MandateArgs,
         #[command(flatten)]
         data: DataSettings,
     },
@@ -314,6 +319,36 @@ pub(crate) enum KeyCommand {
         id: String,
         #[command(flatten)]
         data: DataSettings,
+    },
+}
+
+const RULES_CHECK_HELP: &str = "\
+Example:
+  baton rules check /etc/baton/rules
+
+Every file that ends with `.cedar` is read. A rule is a `forbid` with @id, @kind (invariant or
+default), @effect (deny or hold; of a default also raise or assume), @reason and @ask. Rules only
+restrict; `baton rules show --texts` has examples.";
+
+/// What to do with rules.
+#[derive(Debug, Subcommand)]
+pub(crate) enum RulesCommand {
+    /// Check a folder of rules as a server would load them; ends with 1 at the first fault
+    #[command(after_help = RULES_CHECK_HELP)]
+    Check {
+        /// The folder
+        #[arg(value_name = "DIR")]
+        folder: PathBuf,
+    },
+    /// List the shipped rules, and a folder's after them, with the digest of all
+    #[command(after_help = "Examples:\n  baton rules show\n  baton rules show /etc/baton/rules --texts")]
+    Show {
+        /// A folder of an installation's own rules
+        #[arg(value_name = "DIR")]
+        folder: Option<PathBuf>,
+        /// Show each rule's text as well
+        #[arg(long)]
+        texts: bool,
     },
 }
 
@@ -427,6 +462,7 @@ impl Cli {
             Command::Key(
                 KeyCommand::New { data, .. } | KeyCommand::List { data } | KeyCommand::Revoke { data, .. },
             ) => Settings { data: data.clone(), ..Settings::default() },
+            Command::Rules(_) => Settings::default(),
         };
         Settings { log, ..settings }
     }

@@ -8,8 +8,10 @@ mod commands;
 mod config;
 mod cue;
 mod description;
+mod house;
 mod keys;
 mod logging;
+mod mandate;
 mod model;
 mod output;
 mod packs;
@@ -67,6 +69,7 @@ fn run(command: Command, config: &Config) -> Result<Outcome> {
         Command::Chat(args) => commands::chat::run(&args, config),
         Command::Twin(command) => commands::twin::run(command, config),
         Command::Key(command) => commands::key::run(command, config),
+        Command::Rules(command) => commands::rules::run(&command),
         Command::Doctor(_) => commands::doctor::run(config),
         Command::Bench(args) => commands::bench::run(&args, config),
         Command::Perplexity(args) => commands::perplexity::run(&args, config),

@@ -6,7 +6,7 @@ use super::support::Home;
 
 #[test]
 fn help_of_every_command() {
-    let commands: [(&str, &[&str]); 19] = [
+    let commands: [(&str, &[&str]); 22] = [
         ("baton", &[]),
         ("serve", &["serve"]),
         ("pull", &["pull"]),
@@ -23,6 +23,9 @@ fn help_of_every_command() {
         ("key-new", &["key", "new"]),
         ("key-list", &["key", "list"]),
         ("key-revoke", &["key", "revoke"]),
+        ("rules", &["rules"]),
+        ("rules-check", &["rules", "check"]),
+        ("rules-show", &["rules", "show"]),
         ("doctor", &["doctor"]),
         ("bench", &["bench"]),
         ("perplexity", &["perplexity"]),

@@ -14,6 +14,7 @@ mod keys;
 mod no_hub;
 #[cfg(feature = "hub")]
 mod pull;
+mod rules;
 mod serve;
 mod support;
 mod trial;

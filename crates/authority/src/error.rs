@@ -10,7 +10,7 @@ pub enum Error {
     #[error("the key ring cannot be written: {0}")]
     Write(#[from] toml::ser::Error),
     /// The file was written by another version of Baton.
-    #[error("the key file has version {0}, but this build reads version 1; use the build that wrote it")]
+    #[error("the key file has version {0}, but this build reads versions 1 and 2; use the build that wrote it")]
     Version(u32),
     /// One record of the file is wrong.
     #[error("key `{id}` in the key file: {problem}")]
@@ -38,5 +38,19 @@ pub enum Error {
         range: &'static str,
         /// What was given.
         value: u64,
+    },
+    /// The roles of a key do not fit together.
+    #[error("{0}")]
+    Roles(&'static str),
+    /// A list of a mandate is empty, so the key would open nothing.
+    #[error("`{0}` lists nothing, so the key would be good for nothing; name some, or say all")]
+    Nothing(&'static str),
+    /// A process or product has a name that cannot be compared.
+    #[error("`{field}`: `{name}` is not a name: use 1 to 120 characters in one line, without blanks at the ends")]
+    Name {
+        /// The field's name in the key file.
+        field: &'static str,
+        /// The name.
+        name: String,
     },
 }

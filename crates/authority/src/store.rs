@@ -1,4 +1,7 @@
-//! The key file, version 1: TOML in which unknown fields are refused.
+//! The key file: TOML in which unknown fields are refused. Version 2 is written; versions 1 and 2 are read.
+
+mod v1;
+mod v2;
 
 use std::str::FromStr;
 use std::sync::Arc;
@@ -8,41 +11,31 @@ use serde::{Deserialize, Serialize};
 use crate::key::KeyHash;
 use crate::{Cleared, Error, InstallationSecret, KeyRecord, KeyRing, Mandate};
 
-const VERSION: u32 = 1;
-
+/// A key file whose mandates have the form `M`.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct File {
+struct File<M> {
     version: u32,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    key: Vec<Record>,
+    #[serde(default = "Vec::new", skip_serializing_if = "Vec::is_empty")]
+    key: Vec<Record<M>>,
 }
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Record {
+struct Record<M> {
     id: String,
     conductor: String,
     created: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     revoked: Option<String>,
     hash: String,
-    mandate: MandateTable,
+    mandate: M,
 }
 
+/// A list, or the word `all`.
 #[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct MandateTable {
-    twins: Twins,
-    max_in_flight: u32,
-    weight: u32,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    max_tokens: Option<u32>,
-}
-
-#[derive(Serialize, Deserialize)]
-#[serde(untagged, expecting = "`twins` must be \"all\" or a list of twin ids")]
-enum Twins {
+#[serde(untagged, expecting = "it must be \"all\" or a list of names")]
+enum List {
     All(All),
     Only(Vec<String>),
 }
@@ -54,10 +47,10 @@ enum All {
 }
 
 impl KeyRing {
-    /// Reads the text of a key file.
+    /// Reads the text of a key file of any version. A key of a version 1 file is a conductor's.
     ///
     /// # Errors
-    /// The text is not TOML of version 1, has a field that does not belong there, or a record is wrong.
+    /// The text is not TOML of a known version, has a field that does not belong there, or a record is wrong.
     pub fn parse(text: &str, secret: InstallationSecret) -> Result<Self, Error> {
         /// Read first, so that a file of a later version is named as such and not as bad syntax.
         #[derive(Deserialize)]
@@ -65,19 +58,24 @@ impl KeyRing {
             version: u32,
         }
         let Version { version } = toml::from_str(text)?;
-        if version != VERSION {
-            return Err(Error::Version(version));
-        }
-        let file: File = toml::from_str(text)?;
         let mut ring = Self::new(secret);
+        match version {
+            v1::VERSION => ring.take(toml::from_str::<File<v1::MandateTable>>(text)?, v1::MandateTable::read)?,
+            v2::VERSION => ring.take(toml::from_str::<File<v2::MandateTable>>(text)?, v2::MandateTable::read)?,
+            other => return Err(Error::Version(other)),
+        }
+        Ok(ring)
+    }
+
+    fn take<M>(&mut self, file: File<M>, mandate: fn(M) -> Result<Mandate, String>) -> Result<(), Error> {
         for record in file.key {
             let id = record.id.clone();
-            let record = record.read().map_err(|problem| Error::Record { id, problem })?;
-            if let Some(twice) = ring.records.insert(record.id.clone(), record) {
+            let record = record.read(mandate).map_err(|problem| Error::Record { id, problem })?;
+            if let Some(twice) = self.records.insert(record.id.clone(), record) {
                 return Err(Error::Record { id: twice.id.to_string(), problem: "there are two of this id".into() });
             }
         }
-        Ok(ring)
+        Ok(())
     }
 
     /// Writes the text of the key file; it holds no secret.
@@ -85,7 +83,7 @@ impl KeyRing {
     /// # Errors
     /// TOML cannot say it; that would be a fault of this crate.
     pub fn to_toml(&self) -> Result<String, Error> {
-        let file = File { version: VERSION, key: self.records().map(Record::write).collect() };
+        let file = File { version: v2::VERSION, key: self.records().map(Record::write).collect() };
         Ok(toml::to_string(&file)?)
     }
 
@@ -98,30 +96,22 @@ impl KeyRing {
     }
 }
 
-impl Record {
+impl Record<v2::MandateTable> {
     fn write(record: &KeyRecord) -> Self {
-        let Mandate { twins, max_in_flight, weight, max_tokens } = &*record.mandate;
-        let twins = match twins {
-            Cleared::All => Twins::All(All::All),
-            Cleared::Only(list) => Twins::Only(list.iter().map(ToString::to_string).collect()),
-        };
         Self {
             id: record.id.to_string(),
             conductor: record.conductor.to_string(),
             created: record.created.to_string(),
             revoked: record.revoked.map(|time| time.to_string()),
             hash: record.hash.to_hex(),
-            mandate: MandateTable { twins, max_in_flight: *max_in_flight, weight: *weight, max_tokens: *max_tokens },
+            mandate: v2::MandateTable::write(&record.mandate),
         }
     }
+}
 
-    fn read(self) -> Result<KeyRecord, String> {
-        let twins = match self.mandate.twins {
-            Twins::All(All::All) => Cleared::All,
-            Twins::Only(list) => Cleared::Only(list.iter().map(|id| parse(id)).collect::<Result<_, _>>()?),
-        };
-        let MandateTable { max_in_flight, weight, max_tokens, .. } = self.mandate;
-        let mandate = Mandate { twins, max_in_flight, weight, max_tokens };
+impl<M> Record<M> {
+    fn read(self, mandate: fn(M) -> Result<Mandate, String>) -> Result<KeyRecord, String> {
+        let mandate = mandate(self.mandate)?;
         mandate.check().map_err(|error| error.to_string())?;
         Ok(KeyRecord {
             id: self.id.parse().map_err(|_| "an id has 12 lowercase hex digits".to_owned())?,
@@ -130,6 +120,22 @@ impl Record {
             revoked: self.revoked.as_deref().map(parse).transpose()?,
             mandate: Arc::new(mandate),
             hash: KeyHash::from_hex(&self.hash).ok_or("a hash has 64 lowercase hex digits")?,
+        })
+    }
+}
+
+impl List {
+    fn write<T: ToString>(cleared: &Cleared<T>) -> Self {
+        match cleared {
+            Cleared::All => Self::All(All::All),
+            Cleared::Only(list) => Self::Only(list.iter().map(ToString::to_string).collect()),
+        }
+    }
+
+    fn read<T: FromStr<Err: ToString>>(self) -> Result<Cleared<T>, String> {
+        Ok(match self {
+            Self::All(All::All) => Cleared::All,
+            Self::Only(list) => Cleared::Only(list.iter().map(|name| parse(name)).collect::<Result<_, _>>()?),
         })
     }
 }

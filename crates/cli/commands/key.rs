@@ -1,25 +1,21 @@
 //! `baton key`: make, list and revoke conductors' API keys.
 
 use anyhow::Result;
-use baton_authority::{Cleared, KeyId, KeyRecord, Mandate};
+use baton_authority::{KeyId, KeyRecord};
 use jiff::Timestamp;
 
 use crate::Outcome;
 use crate::args::KeyCommand;
 use crate::config::Config;
 use crate::keys::KeyStore;
-use crate::output;
+use crate::{mandate, output};
 
 /// Runs one of the key commands.
 pub(crate) fn run(command: KeyCommand, config: &Config) -> Result<Outcome> {
     let mut store = KeyStore::open(&config.data)?;
     match command {
-        KeyCommand::New { conductor, twins, max_in_flight, weight, max_tokens, data: _ } => {
-            let twins = match twins {
-                None => Cleared::All,
-                Some(ids) => Cleared::Only(ids.iter().map(|id| id.parse()).collect::<Result<_, _>>()?),
-            };
-            let mandate = Mandate { twins, max_in_flight, weight, max_tokens };
+        KeyCommand::New { conductor, mandate, data: _ } => {
+            let mandate = mandate.mandate()?;
             let key = store.issue(conductor.parse()?, mandate)?;
             output::line(&*key.text)?;
             output::note(format!(
@@ -48,17 +44,8 @@ pub(crate) fn run(command: KeyCommand, config: &Config) -> Result<Outcome> {
 /// One line about a key.
 fn describe(record: &KeyRecord) -> String {
     let KeyRecord { id, conductor, created, revoked, mandate, .. } = record;
-    let Mandate { twins, max_in_flight, weight, max_tokens } = &**mandate;
-    let twins = match twins {
-        Cleared::All => "all".to_owned(),
-        Cleared::Only(ids) => ids.iter().map(ToString::to_string).collect::<Vec<_>>().join(","),
-    };
-    let tokens = max_tokens.map_or("-".to_owned(), |tokens| tokens.to_string());
     let state = revoked.map_or("valid".to_owned(), |time| format!("revoked {}", day(time)));
-    format!(
-        "{id}  {conductor}  twins={twins} max-in-flight={max_in_flight} weight={weight} max-tokens={tokens}  made {}  {state}",
-        day(*created)
-    )
+    format!("{id}  {conductor}  {}  made {}  {state}", mandate::describe(mandate), day(*created))
 }
 
 fn day(time: Timestamp) -> jiff::civil::Date {

@@ -7,6 +7,7 @@ pub(crate) mod doctor;
 pub(crate) mod key;
 pub(crate) mod perplexity;
 pub(crate) mod pull;
+pub(crate) mod rules;
 pub(crate) mod serve;
 pub(crate) mod trial;
 pub(crate) mod twin;

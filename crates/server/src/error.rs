@@ -238,7 +238,13 @@ impl From<Denied> for ApiError {
         let message = denied.to_string();
         match denied {
             Denied::Twin(_) | Denied::Base => Self::new(Kind::Forbidden, message).param("model").code("not_in_mandate"),
-            Denied::InFlight { .. } => Self {
+            Denied::Process { .. } | Denied::Product { .. } => {
+                Self::new(Kind::Forbidden, message).param("metadata").code("not_in_mandate")
+            }
+            Denied::Role(_) => Self::new(Kind::Forbidden, message).code("not_in_role"),
+            // A request that is too much by itself will stay so.
+            Denied::Tokens { in_flight: 0, .. } => Self::new(Kind::Forbidden, message).code("not_in_mandate"),
+            Denied::InFlight { .. } | Denied::Tokens { .. } => Self {
                 retry_after: Some(Duration::from_secs(1)),
                 ..Self::new(Kind::Busy, message).code("rate_limit_exceeded")
             },

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use baton_authority::{ClearedCue, Principal, clear};
+use baton_authority::{Ask, ClearedCue, Ground, Principal, clear};
 use baton_contract::{Generate, Prefix, Sampling, StopRules, TokenId, Usage};
 use baton_text::Tokenizer;
 
@@ -46,9 +46,10 @@ impl Cue {
     ) -> Result<Self, ApiError> {
         let model = state.models.find(model).ok_or_else(|| ApiError::no_model(model))?;
         let asked = u32::try_from(prompts).unwrap_or(u32::MAX).saturating_mul(params.n);
-        let (cleared, slot) = state
-            .conductors
-            .take(principal.conductor(), asked, |in_flight| clear(principal, model.target(), in_flight, asked))?;
+        let ground = Ground::of(&params.intent);
+        let (cleared, slot) = state.conductors.take(principal.conductor(), asked, |in_flight| {
+            clear(principal, Ask { target: model.target(), ground: Some(&ground), answers: asked }, in_flight)
+        })?;
         let span = tracing::Span::current();
         span.record("twin", model.name());
         let why = params.intent.why.is_some();
@@ -75,7 +76,6 @@ impl Cue {
     ) -> Result<Generation, ApiError> {
         let limits = state.engine.limits();
         let sampling = self.sampling(top_logprobs, limits.vocabulary)?;
-        let slot = Arc::new(self.slot);
         let mut requests = Vec::new();
         for tokens in prompts.tokens {
             let prefix = prompts.prefix.clone();
@@ -95,6 +95,11 @@ impl Cue {
             }
         }
         let inputs: Vec<usize> = requests.iter().map(Generate::input_len).collect();
+        let tokens =
+            requests.iter().zip(&inputs).map(|(request, input)| (input + request.stop.max_tokens) as u64).sum();
+        let mut slot = self.slot;
+        slot.take_tokens(tokens, |in_flight| self.cleared.clear_tokens(in_flight, tokens))?;
+        let slot = Arc::new(slot);
         let streams = state.engine.submit_all(requests)?;
         let choices = (0..).zip(streams.into_iter().zip(inputs)).map(|(index, (emissions, input))| Choice {
             index,

@@ -3,10 +3,12 @@
 use std::fmt::Write;
 
 use expect_test::expect;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::client::Reply;
 use super::fixture::{BASE, alphabet, chat_body, parrot, request, says, serve, serve_with};
+use baton_authority::{Cleared, Mandate, Roles};
+use baton_contract::Role;
 use baton_server::ServerConfig;
 use baton_testkit::Fault;
 
@@ -205,6 +207,49 @@ async fn more_than_the_mandate_allows_at_once() {
     assert_eq!(refused.header("retry-after"), Some("1"));
     // Nothing is left over.
     assert_eq!(ask(2).await.status, 200);
+}
+
+#[tokio::test]
+async fn a_mandate_bounds_process_product_tokens_and_role() {
+    let server = serve(alphabet()).await;
+    let eve = server.only_key(Mandate {
+        processes: Cleared::Only(vec!["copy".into()]),
+        products: Cleared::Only(vec!["shop".into()]),
+        max_tokens_in_flight: Some(150),
+        ..Mandate::default()
+    });
+    let ask = async |metadata: Value, max_tokens: u32| {
+        let body = chat_body(json!({"metadata": metadata, "max_tokens": max_tokens}));
+        let reply = server.post_as(&eve, "/v1/chat/completions", &body).await;
+        (reply.status, reply.json()["error"]["code"].clone(), reply.json()["error"]["message"].clone())
+    };
+    let good = || json!({"process": "copy", "product": "shop"});
+    assert_eq!(ask(good(), 5).await.0, 200);
+    for (metadata, message) in [
+        (
+            json!({"process": "copy", "product": "app"}),
+            "your mandate does not cover the product `app`, only `shop`; an architect can widen it",
+        ),
+        (
+            json!({"product": "shop"}),
+            "your mandate covers the process `copy` only: say with the cue which one it is for",
+        ),
+    ] {
+        assert_eq!(ask(metadata, 5).await, (403, json!("not_in_mandate"), json!(message)));
+    }
+    let (status, code, message) = ask(good(), 151).await;
+    assert_eq!((status, code), (403, json!("not_in_mandate")));
+    assert!(
+        message.as_str().unwrap().starts_with("your mandate allows 150 tokens in progress at once; 0 are"),
+        "{message}"
+    );
+    // Nothing is left over.
+    assert_eq!(ask(good(), 5).await.0, 200);
+
+    let roles = Roles::new([Role::Auditor], Cleared::Only(Vec::new())).unwrap();
+    let otto = server.only_key(Mandate { roles, ..Mandate::default() });
+    let refused = server.post_as(&otto, "/v1/chat/completions", &chat_body(json!({}))).await;
+    assert_eq!((refused.status, refused.json()["error"]["code"].clone()), (403, json!("not_in_role")));
 }
 
 #[tokio::test]

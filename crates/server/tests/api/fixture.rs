@@ -98,6 +98,15 @@ pub(crate) async fn serve_with(
 }
 
 impl Fixture {
+    /// Replaces all keys by one of this mandate, and says it.
+    pub(crate) fn only_key(&self, mandate: Mandate) -> String {
+        let mut ring = KeyRing::new(InstallationSecret::new([1; 32]));
+        let created = jiff::Timestamp::UNIX_EPOCH;
+        let key = ring.issue(&[3; KEY_RANDOM_BYTES], "eve".parse().unwrap(), mandate, created).unwrap();
+        self.keys.replace(ring);
+        key.text.to_string()
+    }
+
     pub(crate) async fn client(&self) -> Client {
         Client::connect(self.address).await
     }
@@ -203,7 +212,7 @@ fn pack(id: &str) -> Pack {
 fn ring() -> (KeyRing, String, String) {
     let mut ring = KeyRing::new(InstallationSecret::new([1; 32]));
     let bobs = Cleared::Only(vec!["ux".parse().unwrap()]);
-    let bobs = Mandate { twins: bobs, max_in_flight: 2, weight: 1, max_tokens: Some(20) };
+    let bobs = Mandate { twins: bobs, max_in_flight: 2, max_tokens: Some(20), ..Mandate::default() };
     let created = jiff::Timestamp::UNIX_EPOCH;
     let mut issue = |byte: u8, name: &str, mandate| {
         let key = ring.issue(&[byte; KEY_RANDOM_BYTES], name.parse().unwrap(), mandate, created).unwrap();
