@@ -221,6 +221,24 @@ pub(crate) enum TwinCommand {
     /// Run packs' known-good cases on the loaded model; ends with 1 if a pack misses its bar
     #[command(after_help = TEST_HELP)]
     Test(TestArgs),
+    /// Fit how far the model's probabilities can be trusted, from the packs' own cases
+    #[command(after_help = CALIBRATE_HELP)]
+    Calibrate {
+        /// Twins to calibrate
+        #[arg(value_name = "TWIN", required_unless_present = "all")]
+        twins: Vec<String>,
+        /// Calibrate every twin of the folder
+        #[arg(long, conflicts_with = "twins")]
+        all: bool,
+        #[command(flatten)]
+        model: ModelSettings,
+        #[command(flatten)]
+        packs: TwinSettings,
+        #[command(flatten)]
+        engine: EngineSettings,
+        #[command(flatten)]
+        data: DataSettings,
+    },
     /// Cue a pack that need not be served yet
     #[command(after_help = "Example:\n  baton twin try twin-packs/ux 'Modal or page?' --why 'edit takes ten fields'")]
     Try {
@@ -291,6 +309,16 @@ Examples:
 A conductor asks and decides, an expert reviews and approves for twins, an architect keeps the
 rules, an auditor reads the ledger, an operator runs the server. Who asked never approves, whatever
 the roles.";
+
+const CALIBRATE_HELP: &str = "\
+Examples:
+  baton twin calibrate --all
+  baton twin calibrate payments --packs twin-packs
+
+Uses the cases with a `choice`, of which it takes four at least, and says how good the model's
+probabilities were before and are after; for the figures after, each case is judged by what the
+others gave. The result is kept in the data folder for this version of the pack on this model;
+a server takes it up when it starts. Ends with 1 if a twin has too few cases.";
 
 /// What to do with keys.
 #[derive(Debug, Subcommand)]
@@ -480,6 +508,13 @@ impl TwinCommand {
             Self::Test(TestArgs { model, twins, engine, data, .. }) => Settings {
                 model: model.clone(),
                 twins: twins.clone(),
+                engine: engine.clone(),
+                data: data.clone(),
+                ..Settings::default()
+            },
+            Self::Calibrate { model, packs, engine, data, .. } => Settings {
+                model: model.clone(),
+                twins: packs.clone(),
                 engine: engine.clone(),
                 data: data.clone(),
                 ..Settings::default()

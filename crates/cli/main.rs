@@ -4,11 +4,13 @@
 
 mod args;
 mod bench;
+mod calibrations;
 mod commands;
 mod config;
 mod cue;
 mod description;
 mod house;
+mod judging;
 mod keys;
 mod logging;
 mod mandate;

@@ -102,15 +102,9 @@ impl Runtime {
     /// Generates one token, so that a model that cannot is found out before anybody cues it.
     async fn warm_up(&self) -> Result<()> {
         let conductor: ConductorId = "warm-up".parse()?;
-        let stop = StopRules {
-            max_tokens: 1,
-            min_tokens: 0,
-            end_tokens: Vec::new(),
-            stop_tokens: Vec::new(),
-            ignore_end: true,
-        };
+        let (sampling, stop) = (Sampling::greedy(), StopRules::after(1));
         let prompt = self.tokenizer.encode("Ready?");
-        let request = Generate { conductor, weight: 1, prefix: None, prompt, sampling: Sampling::greedy(), stop };
+        let request = Generate { conductor, weight: 1, prefix: None, prompt, sampling, stop, forced: Vec::new() };
         match self.engine.submit(request)?.next().await {
             Some(Emission::Token { .. }) => Ok(()),
             Some(Emission::Failed(reason)) => bail!("the model was loaded, but cannot generate: {reason}"),

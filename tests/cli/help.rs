@@ -6,7 +6,7 @@ use super::support::Home;
 
 #[test]
 fn help_of_every_command() {
-    let commands: [(&str, &[&str]); 22] = [
+    let commands: [(&str, &[&str]); 23] = [
         ("baton", &[]),
         ("serve", &["serve"]),
         ("pull", &["pull"]),
@@ -18,6 +18,7 @@ fn help_of_every_command() {
         ("twin-list", &["twin", "list"]),
         ("twin-compile", &["twin", "compile"]),
         ("twin-test", &["twin", "test"]),
+        ("twin-calibrate", &["twin", "calibrate"]),
         ("twin-try", &["twin", "try"]),
         ("key", &["key"]),
         ("key-new", &["key", "new"]),

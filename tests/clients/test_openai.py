@@ -195,6 +195,118 @@ class Completions(unittest.TestCase):
         self.assertEqual(tokens, [" Paris", "."])
 
 
+PREDICATE = {"type": "predicate", "name": "safe", "instructions": "The column can be renamed without telling anybody."}
+CHOICE = {"type": "choice", "name": "next", "instructions": "What should be done first?", "choices": [
+    {"value": "ask the other teams", "description": "they read the column"}, {"value": "ask"}, {"value": True}]}
+SCORE = {"type": "score", "instructions": "How many are affected?", "levels": [
+    {"label": "one task"}, {"label": "one product"}, {"label": "several products", "description": "or the whole company"}]}
+# No twin is sure which of two hundred numbers is meant.
+UNSURE = {"type": "choice", "name": "which", "instructions": "Which column?",
+          "choices": [{"value": str(number)} for number in range(200)]}
+
+
+def decide(*questions, **options):
+    options = {"model": BASE_MODEL, "input": QUESTION[0]["content"], "questions": questions} | options
+    return client.decisions.create(**options)
+
+
+class Decisions(unittest.TestCase):
+    def test_each_kind_of_question_is_answered_in_order(self):
+        reply = decide(PREDICATE, CHOICE, SCORE)
+        self.assertEqual(reply.model, BASE_MODEL)
+        predicate, choice, score = reply.answers
+        self.assertEqual([answer.type for answer in reply.answers], ["predicate", "choice", "score"])
+        self.assertEqual([answer.name for answer in reply.answers], ["safe", "next", None])
+        self.assertTrue(0 < predicate.probability < 1)
+        self.assertEqual([one.value for one in choice.probabilities], ["ask the other teams", "ask", True])
+        self.assertEqual([(one.value, one.label) for one in score.probabilities],
+                         [(0, "one task"), (1, "one product"), (2, "several products")])
+        for answer in (choice, score):
+            probabilities = [one.probability for one in answer.probabilities]
+            self.assertAlmostEqual(sum(probabilities), 1, places=9)
+            self.assertEqual(answer.confidence, max(probabilities))
+        best = max(choice.probabilities, key=lambda one: one.probability)
+        self.assertEqual(choice.choice, best.value)
+        mean = sum(one.value * one.probability for one in score.probabilities)
+        self.assertAlmostEqual(score.score, mean, places=9)
+
+    def test_the_same_alone_and_among_others(self):
+        alone = decide(CHOICE).answers[0]
+        again = decide(PREDICATE, SCORE, CHOICE, UNSURE, CHOICE).answers
+        self.assertEqual((again[2], again[4]), (alone, alone))
+
+    def test_the_order_of_choices_is_the_order_of_probabilities(self):
+        turned = dict(CHOICE, choices=CHOICE["choices"][::-1])
+        answer = decide(turned).answers[0]
+        self.assertEqual([one.value for one in answer.probabilities], [True, "ask", "ask the other teams"])
+
+    def test_what_questions_share_is_computed_once(self):
+        text = "Rows of the table are read by four teams. " * 40
+        many = [dict(PREDICATE, instructions="Statement %d is true." % number) for number in range(40)]
+        first = decide(*many, input=text)
+        self.assertEqual(len(first.answers), 40)
+        usage = first.usage
+        self.assertEqual(usage.total_tokens, usage.input_tokens + usage.output_tokens)
+        # Two answers a question, and at most a block of each is computed again.
+        self.assertLess(first.baton["computed_tokens"], usage.input_tokens + 80 * 32)
+        again = decide(*many, input=text)
+        self.assertEqual(again.answers, first.answers)
+        self.assertGreater(again.usage.input_tokens_details.cached_tokens, first.usage.input_tokens_details.cached_tokens)
+
+    def test_a_twin_says_whose_judgment_it_is_and_how_sure_it_must_be(self):
+        reply = decide(PREDICATE, UNSURE, model="data-modelling", extra_body={"metadata": {"why": "it is misspelt"}})
+        twin = reply.baton["twin"]
+        self.assertEqual((twin["id"], twin["why_missing"], twin["stale"]), ("data-modelling", False, False))
+        for answer in reply.answers:
+            in_scope = answer.baton["in_scope"]
+            self.assertEqual(in_scope["in_scope"], in_scope["probability"] >= 0.5)
+            self.assertFalse(answer.baton["calibrated"])
+        unsure = reply.answers[1]
+        self.assertEqual((unsure.type, unsure.name), ("refusal", "which"))
+        self.assertTrue(unsure.baton["refusal"]["ask"])
+        self.assertIn(unsure.baton["refusal"]["reason"], ("abstained", "out_of_scope"))
+
+    def test_every_input_that_a_model_of_text_can_read(self):
+        def on(*items):
+            return decide(PREDICATE, input=list(items)).answers[0].probability
+
+        plain = on({"role": "user", "content": "It is new."})
+        self.assertEqual(on({"role": "user", "content": [{"type": "input_text", "text": "It is new."}]}), plain)
+        parts = [{"type": "input_json", "data": {"rows": 3, "names": ["a", None]}}]
+        calls = [{"type": "function_call", "call_id": "1", "name": "count", "arguments": "{}"},
+                 {"type": "function_call_output", "call_id": "1", "output": "3"}]
+        self.assertNotEqual(on({"role": "developer", "content": "Be strict."}, {"role": "user", "content": parts}), plain)
+        self.assertNotEqual(on({"role": "user", "content": "It is new."}, *calls), plain)
+
+    def test_refusals_name_the_field(self):
+        def refused(param, *questions, **options):
+            with self.assertRaises(openai.BadRequestError) as caught:
+                decide(*questions, **options)
+            self.assertEqual(caught.exception.param, param)
+
+        refused("questions")
+        refused("questions[1].choices", PREDICATE, dict(CHOICE, choices=[{"value": "x"}]))
+        refused("questions[0].instructions", dict(PREDICATE, instructions=""))
+        refused("input", PREDICATE, input="word " * 9000)
+        refused("input[0].content[0].type", PREDICATE, input=[
+            {"role": "user", "content": [{"type": "input_image", "image_url": "https://example.com/x.png"}]}])
+        refused("temperature", PREDICATE, extra_body={"temperature": 0})
+        with self.assertRaises(openai.NotFoundError):
+            decide(PREDICATE, model="nobody")
+
+    def test_the_clients_own_runner_decides_what_to_do(self):
+        from openai.lib.decisions_tool_runner import DecisionsToolRunner
+        done = []
+        runner = DecisionsToolRunner(
+            observe=lambda: "The table has %d new columns." % len(done),
+            candidates=lambda _: [
+                {"id": "add", "description": "Add a column.", "execute": lambda: done.append(1)},
+                {"id": "stop", "description": "Nothing is left to do.", "done": True}][len(done) > 1:])
+        result = runner.run(client, {"model": BASE_MODEL, "input": "Add two columns, then stop."})
+        self.assertEqual(result["status"], "unverified")
+        self.assertTrue(result["decisions"])
+
+
 class Errors(unittest.TestCase):
     def check(self, kind, param=None, **options):
         with self.assertRaises(kind) as caught:

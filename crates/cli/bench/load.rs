@@ -87,13 +87,6 @@ impl Load {
 
     /// A greedy request of random tokens that ends at its length.
     fn request(&mut self, prefix: Option<Arc<Prefix>>, prompt: usize, output: usize, index: usize) -> Result<Generate> {
-        let stop = StopRules {
-            max_tokens: output,
-            min_tokens: 0,
-            end_tokens: Vec::new(),
-            stop_tokens: Vec::new(),
-            ignore_end: true,
-        };
         let conductor = format!("bench-{index}").parse()?;
         Ok(Generate {
             conductor,
@@ -101,7 +94,8 @@ impl Load {
             prefix,
             prompt: self.random.tokens(prompt),
             sampling: Sampling::greedy(),
-            stop,
+            stop: StopRules::after(output),
+            forced: Vec::new(),
         })
     }
 }

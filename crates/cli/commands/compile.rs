@@ -56,7 +56,7 @@ pub(crate) fn run(twins: &[String], config: &Config) -> Result<Outcome> {
 }
 
 /// The packs that are meant, and the folders of those that have errors, unless they are to be left out.
-fn choose(twins: &[String], config: &Config) -> Result<(Vec<Pack>, Vec<String>)> {
+pub(super) fn choose(twins: &[String], config: &Config) -> Result<(Vec<Pack>, Vec<String>)> {
     if !twins.is_empty() {
         let packs = twins.iter().map(|id| packs::find(id, config)).collect::<Result<_>>()?;
         return Ok((packs, Vec::new()));
@@ -97,15 +97,14 @@ async fn one(runtime: &Runtime, prefix: Arc<Prefix>, show: &dyn Fn(u64)) -> Resu
     let Runtime { engine, tokenizer, .. } = runtime;
     let restored = |engine: &EngineHandle| engine.status().scheduler.prefixes_restored.get(&prefix.label).copied();
     let before = (engine.status().counters.prompt_tokens, restored(engine));
-    let stop =
-        StopRules { max_tokens: 1, min_tokens: 0, end_tokens: Vec::new(), stop_tokens: Vec::new(), ignore_end: true };
     let request = Generate {
         conductor: "compile".parse()?,
         weight: 1,
         prefix: Some(Arc::clone(&prefix)),
         prompt: vec![tokenizer.end_tokens().first().copied().unwrap_or_default()],
         sampling: Sampling::greedy(),
-        stop,
+        stop: StopRules::after(1),
+        forced: Vec::new(),
     };
     let started = Instant::now();
     let mut emissions = match engine.submit(request) {

@@ -16,6 +16,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::Outcome;
 use crate::args::ServeArgs;
+use crate::calibrations;
 use crate::config::Config;
 use crate::keys::{KeyStore, key_file};
 use crate::output;
@@ -42,6 +43,7 @@ pub(crate) fn run(args: &ServeArgs, config: &Config) -> Result<Outcome> {
     let keys = Keys::new(ring);
     let banner = banner(address, &runtime, &names, first.as_ref());
     let engine = runtime.engine.clone();
+    let calibrations = calibrations::read_all(&config.data, &twins, runtime.card.digest);
     let services = Services {
         engine: runtime.engine,
         tokenizer: runtime.tokenizer,
@@ -50,6 +52,7 @@ pub(crate) fn run(args: &ServeArgs, config: &Config) -> Result<Outcome> {
         twins,
         keys: keys.clone(),
         clock: Arc::new(|| Timestamp::now().as_second()),
+        calibrations,
     };
     let server = Server::new(ServerConfig { drain_timeout: config.drain, ..ServerConfig::default() }, services)?;
     let data = config.data.clone();

@@ -11,7 +11,7 @@ use crate::args::TestArgs;
 use crate::config::Config;
 use crate::packs::{self, Packs};
 use crate::wiring::{self, Runtime};
-use crate::{output, trial};
+use crate::{calibrations, output, trial};
 
 /// Runs the cases of these packs, or of all, shows what came of them and keeps it.
 pub(crate) fn run(args: &TestArgs, config: &Config) -> Result<Outcome> {
@@ -26,7 +26,8 @@ pub(crate) fn run(args: &TestArgs, config: &Config) -> Result<Outcome> {
     }
     let runtime = Runtime::load(config)?;
     let trials = wiring::block_on(async {
-        let trials = trial::run(&runtime, &packs, Timestamp::now).await?;
+        let temperatures = calibrations::read_all(&config.data, &packs, runtime.card.digest);
+        let trials = trial::run(&runtime, &packs, &temperatures, Timestamp::now).await?;
         runtime.end().await;
         Ok(trials)
     })?;

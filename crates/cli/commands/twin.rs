@@ -8,7 +8,7 @@ use baton_pack::{Manifest, Pack, create_new};
 
 use crate::Outcome;
 use crate::args::{AnswerArgs, TwinCommand};
-use crate::commands::{compile, trial};
+use crate::commands::{calibrate, compile, trial};
 use crate::config::Config;
 use crate::description::{counted, description};
 use crate::packs::{self, today};
@@ -25,6 +25,7 @@ pub(crate) fn run(command: TwinCommand, config: &Config) -> Result<Outcome> {
         TwinCommand::List { .. } => list(config),
         TwinCommand::Compile { twins, .. } => compile::run(&twins, config),
         TwinCommand::Test(args) => trial::run(&args, config),
+        TwinCommand::Calibrate { twins, .. } => calibrate::run(&twins, config),
         TwinCommand::Try { folder, prompt, answer, .. } => try_pack(&folder, &prompt, &answer, config),
     }
 }

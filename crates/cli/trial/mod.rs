@@ -1,7 +1,7 @@
 //! A pack's cases, run on the loaded model.
 //!
 //! All answers of all packs are asked of the engine together, each drawn at temperature 0 from the same seed, so that
-//! the same pack on the same model gives the same result.
+//! the same pack on the same model gives the same result. Decisions come after them; they draw nothing.
 
 mod answers;
 mod json;
@@ -11,9 +11,13 @@ mod report;
 use std::collections::BTreeMap;
 
 use anyhow::Result;
-use baton_pack::{Case, CaseOutcome, Check, Pack, Timestamp, Trial, TriedCase};
+use baton_contract::Digest;
+use baton_judge::{Judgment, Temperature};
+use baton_pack::{Case, CaseOutcome, Check, Choice, Pack, Timestamp, Trial, TriedCase};
 use baton_server::ModelCard;
 
+use crate::judging::{Judge, choices};
+use crate::progress::Progress;
 use crate::wiring::Runtime;
 use answers::Answers;
 
@@ -73,27 +77,63 @@ pub(crate) struct Count {
     pub(crate) not_run: usize,
 }
 
-/// Runs the cases of all packs, showing progress; `now` tells when they are over.
-pub(crate) async fn run(runtime: &Runtime, packs: &[Pack], now: fn() -> Timestamp) -> Result<Vec<PackTrial>> {
+/// Runs the cases of all packs, showing progress; `temperatures` are those that were fitted, by pack, and `now` tells
+/// when the cases are over.
+pub(crate) async fn run(
+    runtime: &Runtime,
+    packs: &[Pack],
+    temperatures: &BTreeMap<Digest, Temperature>,
+    now: fn() -> Timestamp,
+) -> Result<Vec<PackTrial>> {
     let mut answers = Answers::of(runtime, packs).await?.into_iter();
+    let progress = Progress::count("decisions", packs.iter().map(|pack| choices(pack).count()).sum());
     let mut trials = Vec::new();
     for pack in packs {
-        let cases = pack.cases().iter().map(|case| judge(pack, case, answers.next().flatten())).collect();
+        let temperature = temperatures.get(&pack.digest()).copied().unwrap_or(Temperature::ONE);
+        let twin = Judge::new(runtime, pack)?;
+        let mut cases = Vec::new();
+        for case in pack.cases() {
+            let mut decided = Vec::new();
+            for choice in case.checks.iter().filter_map(Check::choice) {
+                decided.push(decision(pack, choice, twin.choose(case, choice).await, temperature));
+                progress.advance(1);
+            }
+            cases.push(judge(pack, case, answers.next().flatten(), decided));
+        }
         trials.push(PackTrial::new(pack, cases, &runtime.card, now()));
     }
+    progress.finish();
     Ok(trials)
 }
 
+/// Holds the scores of a choice's answers against it, as the server would judge them.
+fn decision(pack: &Pack, choice: &Choice, scores: Result<Vec<f64>>, temperature: Temperature) -> Verdict {
+    let judged = scores.and_then(|scores| Ok(Judgment::new(&scores, temperature)?));
+    let judgment = match judged {
+        Ok(judgment) => judgment,
+        Err(error) => return Verdict::NotRun(error.to_string()),
+    };
+    let best = &choice.answers[judgment.best()];
+    let told = format!("{best:?} has a probability of {:.2}", judgment.confidence());
+    if judgment.abstains(pack.manifest().decisions.abstain_below) {
+        return Verdict::NotMet(Some(format!("the twin abstains: {told}")));
+    }
+    if choice.passes(judgment.probabilities()) { Verdict::Met } else { Verdict::NotMet(Some(told)) }
+}
+
 /// Holds what came of a case against its checks. `answer` is the text, or why there is none; `None` if none was asked
-/// for.
-fn judge(pack: &Pack, case: &Case, answer: Option<Result<String, String>>) -> CaseTrial {
+/// for. `decided` are the verdicts on the case's choices, in their order.
+fn judge(pack: &Pack, case: &Case, answer: Option<Result<String, String>>, decided: Vec<Verdict>) -> CaseTrial {
+    let mut decided = decided.into_iter();
     let check = |check: &Check| {
         let verdict = match (check, &answer) {
             (Check::Answer(check), Some(Ok(answer))) if check.passes(answer) => Verdict::Met,
             (Check::Answer(_), Some(Ok(_))) => Verdict::NotMet(None),
             (Check::Answer(_), Some(Err(reason))) => Verdict::NotRun(reason.clone()),
             (Check::Answer(_), None) => Verdict::NotRun("no answer was asked for".to_owned()),
-            (Check::Choice(_), _) => Verdict::NotRun("decision questions cannot be asked here yet".to_owned()),
+            (Check::Choice(_), _) => {
+                decided.next().unwrap_or_else(|| Verdict::NotRun("no decision was asked for".to_owned()))
+            }
             (Check::TierAtLeast(_), _) => Verdict::NotRun("tiers cannot be found here yet".to_owned()),
         };
         CheckTrial { kind: check.kind(), wanted: check.to_string(), verdict }

@@ -17,7 +17,12 @@ fn card() -> ModelCard {
 fn trial(answers: [Option<Result<&str, &str>>; 3]) -> PackTrial {
     let pack = pack();
     let owned = |answer: Result<&str, &str>| answer.map(str::to_owned).map_err(str::to_owned);
-    let cases = pack.cases().iter().zip(answers).map(|(case, answer)| judge(&pack, case, answer.map(owned))).collect();
+    let cases = pack
+        .cases()
+        .iter()
+        .zip(answers)
+        .map(|(case, answer)| judge(&pack, case, answer.map(owned), Vec::new()))
+        .collect();
     PackTrial::new(&pack, cases, &card(), Timestamp::UNIX_EPOCH)
 }
 
@@ -47,8 +52,8 @@ fn people_read_which_check_failed_and_how_the_answer_began() {
         brewing 1.2.0 does not pass: 1 of 3 cases (33 %), wanted 75 %
           passed   ratio (cases/core.toml:1)
           not run  new-machine (cases/core.toml:11)
-                     not run: chooses "wait" of ["buy", "wait"] with a probability of at least 0.6 (decision questions cannot be asked here yet)
-                     not run: chooses "no" of ["yes", "no"] with a probability of at least 0.5 (decision questions cannot be asked here yet)
+                     not run: chooses "wait" of ["buy", "wait"] with a probability of at least 0.6 (no decision was asked for)
+                     not run: chooses "no" of ["yes", "no"] with a probability of at least 0.5 (no decision was asked for)
                      not run: gets at least the tier `assume` (tiers cannot be found here yet)
           failed   price (cases/core.toml:27)
                      not met: refuses and names "the till"
@@ -83,7 +88,7 @@ fn build_servers_read_well_formed_xml() {
             </properties>
             <testcase classname="brewing" name="ratio" file="cases/core.toml" line="1"/>
             <testcase classname="brewing" name="new-machine" file="cases/core.toml" line="11">
-              <skipped message="not run: chooses &quot;wait&quot; of [&quot;buy&quot;, &quot;wait&quot;] with a probability of at least 0.6 (decision questions cannot be asked here yet)">not run: chooses &quot;wait&quot; of [&quot;buy&quot;, &quot;wait&quot;] with a probability of at least 0.6 (decision questions cannot be asked here yet)&#10;not run: chooses &quot;no&quot; of [&quot;yes&quot;, &quot;no&quot;] with a probability of at least 0.5 (decision questions cannot be asked here yet)&#10;not run: gets at least the tier `assume` (tiers cannot be found here yet)</skipped>
+              <skipped message="not run: chooses &quot;wait&quot; of [&quot;buy&quot;, &quot;wait&quot;] with a probability of at least 0.6 (no decision was asked for)">not run: chooses &quot;wait&quot; of [&quot;buy&quot;, &quot;wait&quot;] with a probability of at least 0.6 (no decision was asked for)&#10;not run: chooses &quot;no&quot; of [&quot;yes&quot;, &quot;no&quot;] with a probability of at least 0.5 (no decision was asked for)&#10;not run: gets at least the tier `assume` (tiers cannot be found here yet)</skipped>
             </testcase>
             <testcase classname="brewing" name="price" file="cases/core.toml" line="27">
               <failure message="not met: refuses and names &quot;the till&quot;">not met: refuses and names &quot;the till&quot;&#10;not met: has at most 40 words&#10;not met: meets the spec of every answer (the answer is not JSON; not met: has at most 80 words; not met: matches /^\d+$/ at `/grams`)&#10;answer: Three euros, �[31m&lt;about&gt; &amp; more: and so on and so on and so on and so on and so on and so on and so on and so on and so on and so on and so on and so on and so…</failure>
@@ -108,4 +113,21 @@ fn what_is_kept_names_pack_and_model() {
     let data = tempfile::tempdir().unwrap();
     record.write(data.path()).unwrap();
     assert_eq!(Trial::read(data.path(), &pack, card().digest).unwrap(), Some(record));
+}
+
+#[test]
+fn a_decision_meets_its_check_as_the_server_would_judge_it() {
+    let pack = pack();
+    let choice = pack.cases().iter().flat_map(|case| &case.checks).find_map(Check::choice).unwrap();
+    assert_eq!((choice.right_answer(), choice.at_least, pack.manifest().decisions.abstain_below), ("wait", 0.6, 0.7));
+    let scores = |buy: f64| Ok(vec![buy.ln(), (1.0 - buy).ln()]);
+    let verdict = |scores, temperature| decision(&pack, choice, scores, Temperature::new(temperature).unwrap());
+    let not_met = |told: &str| Verdict::NotMet(Some(told.to_owned()));
+    assert_eq!(verdict(scores(0.2), 1.0), Verdict::Met);
+    assert_eq!(verdict(scores(0.8), 1.0), not_met(r#""buy" has a probability of 0.80"#));
+    // What a temperature makes of it counts.
+    let unsure = r#"the twin abstains: "wait" has a probability of 0.67"#;
+    assert_eq!(verdict(scores(0.2), 2.0), not_met(unsure));
+    assert_eq!(verdict(Err(anyhow::anyhow!("no room")), 1.0), Verdict::NotRun("no room".to_owned()));
+    assert!(matches!(verdict(Ok(vec![f64::NAN; 2]), 1.0), Verdict::NotRun(_)));
 }

@@ -30,6 +30,9 @@ pub struct Generate {
     pub sampling: Sampling,
     /// When to stop.
     pub stop: StopRules,
+    /// Tokens to draw first, in this order, in place of those that `sampling` would choose and whatever `stop` masks:
+    /// how the probability of a given answer is read. Once they are used up, tokens are drawn as usual.
+    pub forced: Vec<TokenId>,
 }
 
 /// When a sequence ends. Stop strings are matched above the engine, on text.
@@ -58,6 +61,18 @@ impl Prefix {
 }
 
 impl Generate {
+    /// A request for the log-probability of each of the tokens `forced`, an answer that continues `prompt`.
+    pub fn score(
+        (conductor, weight): (ConductorId, u32),
+        prefix: Option<Arc<Prefix>>,
+        prompt: Vec<TokenId>,
+        forced: Vec<TokenId>,
+    ) -> Self {
+        let sampling = Sampling { top_logprobs: Some(0), ..Sampling::greedy() };
+        let stop = StopRules::after(forced.len());
+        Self { conductor, weight, prefix, prompt, sampling, stop, forced }
+    }
+
     /// Tokens the model reads before it writes: prefix and prompt.
     pub fn input_len(&self) -> usize {
         self.prefix.as_ref().map_or(0, |prefix| prefix.tokens.len()) + self.prompt.len()
@@ -65,6 +80,11 @@ impl Generate {
 }
 
 impl StopRules {
+    /// Ends after exactly `tokens`, whatever they are.
+    pub fn after(tokens: usize) -> Self {
+        Self { max_tokens: tokens, min_tokens: 0, end_tokens: Vec::new(), stop_tokens: Vec::new(), ignore_end: true }
+    }
+
     /// Whether drawing `token` ends the sequence.
     pub fn ends(&self, token: TokenId) -> bool {
         self.stop_tokens.contains(&token) || (!self.ignore_end && self.end_tokens.contains(&token))

@@ -74,6 +74,11 @@ impl<'a> Draw<'a> {
         prefix.iter().chain(&self.request.prompt).copied()
     }
 
+    /// The token that must be drawn now, if the request says so.
+    pub fn forced(&self) -> Option<TokenId> {
+        self.request.forced.get(self.position()).copied()
+    }
+
     /// The tokens that may not be drawn now: all that would end the sequence before `min_tokens`.
     pub fn masked(&self) -> impl Iterator<Item = TokenId> + 'a {
         let stop = &self.request.stop;

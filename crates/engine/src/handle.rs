@@ -188,7 +188,8 @@ impl Shared {
         }
         let prefix = request.prefix.as_ref().map_or(&[][..], |prefix| &prefix.tokens);
         let unknown = |token: &TokenId| *token as usize >= self.config.vocabulary;
-        let mut tokens = prefix.iter().chain(&request.prompt).chain(bias.iter().map(|(token, _)| token));
+        let mut tokens =
+            prefix.iter().chain(&request.prompt).chain(&request.forced).chain(bias.iter().map(|(token, _)| token));
         match tokens.find(|token| unknown(token)) {
             Some(token) => {
                 let vocabulary = self.config.vocabulary;

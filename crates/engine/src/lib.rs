@@ -2,7 +2,8 @@
 //!
 //! [`EngineHandle`] takes requests from any thread and answers each with a stream, [`Emissions`]. Behind it one thread
 //! loops over plan, step, commit, emit; all that can happen to it is one closed `Command`. [`Executor`] is the seam to
-//! whatever computes: [`DecoderExecutor`] here, a scripted one in tests.
+//! whatever computes: [`DecoderExecutor`] here, a scripted one in tests. [`EngineHandle::score`] reads the probability of
+//! answers that are given.
 //!
 //! What always holds:
 //! * A stream is any number of tokens and then exactly one `Finished` or `Failed`, whatever happens to the engine.
@@ -20,6 +21,7 @@ mod executor;
 mod handle;
 mod permit;
 mod sampler;
+mod score;
 mod status;
 mod store;
 mod stream;
@@ -31,6 +33,7 @@ pub use error::ExecutorError;
 pub use executor::{Draw, Executor, Restored, Sample};
 pub use handle::EngineHandle;
 pub use sampler::Sampler;
+pub use score::{Score, ScoreError};
 pub use status::{Counters, EngineState, EngineStatus, Histogram};
 pub use store::{Damage, PrefixStore, StoreConfig, StoreContent, Take};
 pub use stream::Emissions;

@@ -7,6 +7,8 @@
 //! 5. the inverse of the cumulative distribution over the tokens that are left, in order of id, at a uniform number
 //!    that is a function of seed and output position alone
 //!
+//! A token that the request forces is drawn without any of this; its log-probability is reported like any other's.
+//!
 //! A row costs time in proportion to the vocabulary; the vocabulary is never sorted as a whole unless top-p asks for
 //! nearly all of it.
 
@@ -52,6 +54,10 @@ impl Sampler {
             return Err(ExecutorError::NotANumber);
         }
         let sampling = &draw.request.sampling;
+        if let Some(token) = draw.forced() {
+            let logprobs = sampling.top_logprobs.map(|count| self.logprobs(row, token, usize::from(count)));
+            return Ok(Sample { token, logprobs });
+        }
         self.adjust(row, draw);
         let best = self.best().ok_or(ExecutorError::NothingLeft)?;
         let token = if sampling.temperature == 0.0 { best } else { self.random(best, draw.position(), sampling) };

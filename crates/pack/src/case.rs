@@ -86,6 +86,14 @@ impl Case {
 }
 
 impl Check {
+    /// The decision that it is about, if it is about one.
+    pub fn choice(&self) -> Option<&Choice> {
+        match self {
+            Self::Choice(choice) => Some(choice),
+            Self::Answer(_) | Self::TierAtLeast(_) => None,
+        }
+    }
+
     /// The word for it in a pack's files.
     pub fn kind(&self) -> &'static str {
         match self {

@@ -32,7 +32,7 @@ pub enum AdmitError {
     /// The request can never fit, even alone.
     #[error("the request needs {needed} tokens, but {limit} fit; shorten the prompt")]
     TooLong {
-        /// Prefix, prompt and one token of output.
+        /// Prefix, prompt and the output that it must have: the forced tokens, or one.
         needed: usize,
         /// Tokens that fit into the context and into the cache beside the prefix.
         limit: usize,
@@ -109,7 +109,7 @@ impl SchedulerConfig {
         if let Some(prefix) = request.prefix.as_ref().filter(|prefix| prefix.tokens.is_empty()) {
             return invalid(Invalid::EmptyPrefix(prefix.label.clone()));
         }
-        let needed = request.input_len() + 1;
+        let needed = request.input_len() + request.forced.len().max(1);
         let limit = self.length_limit(request.prefix.as_ref().map_or(0, |prefix| prefix.tokens.len()));
         if needed > limit {
             return Err(AdmitError::TooLong { needed, limit });

@@ -139,9 +139,9 @@ impl Fairness {
         Some((conductor.counter + conductor.cost(conductor.owed), *order, id.clone()))
     }
 
-    /// The conductor's sequence that waits longest.
-    pub(crate) fn first(&self, id: &ConductorId) -> Option<SequenceId> {
-        self.conductors.get(id)?.queue.first().map(|(_, sequence)| *sequence)
+    /// The conductor's waiting sequences, the one that waits longest first.
+    pub(crate) fn queue(&self, id: &ConductorId) -> impl Iterator<Item = SequenceId> {
+        self.conductors.get(id).into_iter().flat_map(|conductor| conductor.queue.iter().map(|(_, sequence)| *sequence))
     }
 
     /// What a newcomer is lifted to.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use baton_contract::{BLOCK_SIZE, Digest, SequenceId};
+use baton_contract::{BLOCK_SIZE, ConductorId, Digest, SequenceId};
 
 use crate::prefixes::Entry;
 use crate::sequence::{Held, Sequence, Source};
@@ -13,6 +13,9 @@ const PATIENCE: u32 = 16;
 
 /// Sequences without room that one step passes over at most, which bounds the time that planning takes.
 const LOOK_AHEAD: usize = 32;
+
+/// Waiting sequences of one conductor that one start looks at, should the first of them have to wait for blocks.
+const ABREAST: usize = 8;
 
 /// A step in the making.
 #[derive(Default)]
@@ -118,7 +121,7 @@ impl Scheduler {
         let mut passed: Vec<SequenceId> = Vec::new();
         while self.running.len() < self.config.max_sequences {
             let Some((_, _, conductor)) = turns.pop_first() else { break };
-            let Some(id) = self.fairness.first(&conductor) else { continue };
+            let Some(id) = self.first_to_start(&conductor) else { continue };
             if self.start(id) {
                 for id in &passed {
                     if let Some(sequence) = self.sequences.get_mut(id) {
@@ -132,6 +135,25 @@ impl Scheduler {
                 passed.push(id);
             }
         }
+    }
+
+    /// The sequence of this conductor that waits longest, but for those that had better wait a little longer.
+    fn first_to_start(&mut self, conductor: &ConductorId) -> Option<SequenceId> {
+        let queue: Vec<_> = self.fairness.queue(conductor).take(ABREAST).collect();
+        queue.into_iter().find(|id| !self.is_being_computed(*id))
+    }
+
+    /// Whether the next block that a waiting sequence could reuse, if it were there, is about to be computed by a
+    /// running one. Of sequences that begin alike, the first computes what they share, and the others start after it.
+    ///
+    /// Nothing is lost by that: both have the same conductor, so whatever the budget leaves to the one that runs goes
+    /// to this block first. It waits for nobody else, and no longer than the other one runs.
+    fn is_being_computed(&mut self, id: SequenceId) -> bool {
+        let Some(sequence) = self.sequences.get_mut(&id) else { return false };
+        let names = sequence.reusable_names();
+        let (matching, _) = self.pool.matching(names);
+        let Some(wanted) = names.get(matching).cloned() else { return false };
+        self.running.iter().any(|(_, id)| self.sequences[id].is_to_compute(matching, &wanted))
     }
 
     /// Gives a waiting sequence all blocks for its known tokens, and its prefix those it needs. False without room.

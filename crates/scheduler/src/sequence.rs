@@ -137,6 +137,13 @@ impl Sequence {
         &self.names()[..most]
     }
 
+    /// Whether it runs and has yet to compute all of its own block at `index`, which will then be that of `name`.
+    pub(crate) fn is_to_compute(&self, index: usize, name: &BlockName) -> bool {
+        let end = (self.shared_blocks() + index + 1) * BLOCK_SIZE;
+        self.held.as_ref().is_some_and(|held| held.computed < end)
+            && self.chain.names().get(index).is_some_and(|own| own.key == name.key)
+    }
+
     /// What the own block at `index` holds, padded, and how many tokens of it may be reused. All blocks before it are
     /// named.
     pub(crate) fn beginning(&self, index: usize) -> (BlockName, usize) {

@@ -216,6 +216,24 @@ impl Model {
             assert!(!written.contains(&copy.from), "a copied block is complete: {copy:?}");
         }
         self.check_neighbours(plan);
+        self.check_nothing_is_done_twice(plan);
+    }
+
+    /// Of one conductor's sequences that begin alike, only one at a time computes what the others could reuse.
+    fn check_nothing_is_done_twice(&self, plan: &StepPlan) {
+        let mut blocks = HashSet::new();
+        for span in &plan.spans {
+            let Owner::Sequence(id) = span.owner else { continue };
+            let Known { request, histories, .. } = &self.sequences[&id];
+            // The last token of the input is always computed, so the block that it completes is not reusable.
+            for end in (span.start / BLOCK_SIZE + 1..).map(|block| block * BLOCK_SIZE) {
+                if end >= request.input_len() || end >= span.end() + BLOCK_SIZE {
+                    break;
+                }
+                let block = (&request.conductor, histories[end - 1]);
+                assert!(blocks.insert(block), "the block of {id:?} up to {end} is computed twice at once");
+            }
+        }
     }
 
     /// Prefixes are kept only if that is wanted, and none is restored and read in one step.

@@ -160,6 +160,60 @@ fn what_a_reusable_block_begins_with_is_copied() {
     assert_eq!(copied, [1, 1, 0, 1, 1, 0, 1, 1, 0]);
 }
 
+/// Two full blocks that all have in common, and two tokens of one's own.
+fn alike(scheduler: &mut Scheduler, number: u64, conductor: &str) {
+    admit(scheduler, number, conductor, None, &|request| {
+        request.prompt = [tokens(0, 64), vec![u32::try_from(number).expect("small"), 3]].concat();
+        request.stop.max_tokens = 1;
+    });
+}
+
+#[test]
+fn what_several_sequences_begin_with_is_computed_by_the_first_of_them() {
+    let mut scheduler = Scheduler::new(SchedulerConfig { token_budget: 100, ..CONFIG });
+    for (number, conductor) in [(1, "ada"), (2, "ada"), (3, "bob"), (4, "ada")] {
+        alike(&mut scheduler, number, conductor);
+    }
+    admit(&mut scheduler, 5, "ada", None, &|request| request.prompt = tokens(900, 3));
+    // The fifth has nothing in common with those that wait and passes them; another conductor's work is never waited for.
+    check_plans(
+        &mut scheduler,
+        &expect![[r#"
+        step 1
+          sequence 1: 0..66 in [0, 1, 2], 0 shared, draws
+          sequence 3: 0..34 in [3, 4], 0 shared
+        step 2
+          sequence 3: 34..66 in [3, 4, 5], 0 shared, draws
+          sequence 5: 0..3 in [6], 0 shared, draws
+          sequence 2: 64..66 in [0, 1, 2], 0 shared, draws
+          sequence 4: 64..66 in [0, 1, 7], 0 shared, draws
+        step 3
+          sequence 5: 3..4 in [6], 0 shared, draws
+    "#]],
+    );
+    let snapshot = scheduler.snapshot();
+    assert_eq!((snapshot.cache_queried, snapshot.cache_hit), (4 * 66 + 3, 2 * 64));
+}
+
+#[test]
+fn who_waits_for_shared_blocks_goes_on_without_them_if_they_do_not_come() {
+    for is_cancelled in [true, false] {
+        let mut scheduler = Scheduler::new(CONFIG);
+        (1..=3).for_each(|number| alike(&mut scheduler, number, "ada"));
+        let plan = scheduler.plan().expect("there is work");
+        assert_eq!(plan.spans.len(), 1);
+        if is_cancelled {
+            scheduler.cancel(id(1));
+            scheduler.commit(plan, &[]);
+        } else {
+            assert_eq!(scheduler.abort(plan), [id(1)]);
+        }
+        let (_, events) = run(&mut scheduler);
+        let cached: Vec<_> = usages(&events).into_iter().map(|(id, usage)| (id.0, usage.cached)).collect();
+        assert_eq!(cached, [(2, 0), (3, 64)], "the next one computes them");
+    }
+}
+
 #[test]
 fn the_youngest_is_preempted_and_goes_on_where_it_was() {
     let config = SchedulerConfig { blocks: 4, ..CONFIG };

@@ -1,11 +1,13 @@
 //! Limits of the server, and what it is wired to.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
 use baton_authority::{KeyRing, Principal};
 use baton_contract::Digest;
 use baton_engine::EngineHandle;
+use baton_judge::Temperature;
 use baton_pack::Pack;
 use baton_text::{ChatTemplate, Tokenizer};
 
@@ -48,6 +50,8 @@ pub struct Services {
     pub keys: Keys,
     /// The time of day.
     pub clock: Clock,
+    /// How far the model's judgment can be taken at its word, by the digest of the pack that it was fitted for.
+    pub calibrations: BTreeMap<Digest, Temperature>,
 }
 
 /// What there is to say about the model.

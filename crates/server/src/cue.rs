@@ -1,10 +1,11 @@
-//! A cue from end to end, as far as both generating endpoints share it.
+//! A cue from end to end, as far as the endpoints share it.
 
 mod extra;
 mod fields;
 mod generation;
 mod open;
 mod params;
+mod scoring;
 mod text;
 mod whole;
 
@@ -12,7 +13,8 @@ pub(crate) use extra::{BatonExtra, ChunkUsage, UsageBody, finish_reason, finite,
 pub(crate) use fields::{refuse_the_rest, take_model};
 pub(crate) use generation::{Event, Generation};
 pub(crate) use open::{Cue, Prompts, total};
-pub(crate) use params::Params;
+pub(crate) use params::{Params, take_intent};
+pub(crate) use scoring::Scoring;
 pub(crate) use text::TokenReport;
 use text::{ChoiceText, Piece};
 pub(crate) use whole::{Answer, collect};

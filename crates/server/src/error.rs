@@ -7,6 +7,7 @@ use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use baton_authority::Denied;
 use baton_contract::Refusal;
+use baton_engine::ScoreError;
 use serde::Serialize;
 
 /// A refusal or a fault, ready to be shown to a client.
@@ -229,6 +230,15 @@ impl From<Refusal> for ApiError {
             Refusal::TooLong { .. } => Self::new(Kind::Invalid, message).code("context_length_exceeded"),
             Refusal::Invalid(_) => Self::new(Kind::Invalid, message).code("invalid_value"),
             Refusal::Stopped => Self::new(Kind::Unavailable, message).code("engine_stopped"),
+        }
+    }
+}
+
+impl From<ScoreError> for ApiError {
+    fn from(error: ScoreError) -> Self {
+        match error {
+            ScoreError::Refused(refusal) => refusal.into(),
+            ScoreError::Failed(text) => Self::internal(text),
         }
     }
 }

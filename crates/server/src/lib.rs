@@ -14,7 +14,8 @@
 //! # What a twin reads
 //! The pack's text comes first, as tokens that all cues share. Then, if `metadata` says `why`, `product` or `process`,
 //! a system message with them; then the caller's messages. `POST /v1/completions` to a twin puts the prompt right after
-//! the pack and renders no intent.
+//! the pack and renders no intent. `POST /v1/decisions` reads like a chat whose last message is the question, so that all
+//! questions of one request share everything before it.
 
 mod chat;
 mod completions;
@@ -22,6 +23,7 @@ mod conductors;
 mod config;
 mod cue;
 mod cues;
+mod decisions;
 mod error;
 mod http;
 mod json;

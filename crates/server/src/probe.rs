@@ -42,7 +42,6 @@ impl Probe {
 }
 
 fn request(conductor: ConductorId, token: TokenId) -> Generate {
-    let stop =
-        StopRules { max_tokens: 1, min_tokens: 0, end_tokens: Vec::new(), stop_tokens: Vec::new(), ignore_end: true };
-    Generate { conductor, weight: 1, prefix: None, prompt: vec![token], sampling: Sampling::greedy(), stop }
+    let (sampling, stop) = (Sampling::greedy(), StopRules::after(1));
+    Generate { conductor, weight: 1, prefix: None, prompt: vec![token], sampling, stop, forced: Vec::new() }
 }

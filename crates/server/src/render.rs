@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use baton_contract::TokenId;
+use baton_contract::{Prefix, Refusal, TokenId};
+use baton_judge::{Asked, Question};
 use baton_text::{ChatMessage, ChatTemplate, Tokenizer};
 
 use crate::cue::Prompts;
@@ -36,17 +37,68 @@ pub(crate) async fn off_thread<T: Send + 'static>(
 pub(crate) async fn chat(state: &AppState, model: Model, messages: Vec<ChatMessage>) -> Result<Prompts, ApiError> {
     off_thread(state, move |tokenizer, template| {
         let rendered = template.render(&messages, true).map_err(|error| refused(&error))?;
-        let mut tokens = tokenizer.encode_rendered(&rendered);
-        let prefix = model.twin().and_then(|twin| twin.prefix.clone());
-        // The prefix is made so that every chat of the twin begins with it; if a template breaks that, the chat as it
-        // was rendered is what counts.
-        let prefix = prefix.filter(|prefix| tokens.len() > prefix.tokens.len() && tokens.starts_with(&prefix.tokens));
-        if let Some(prefix) = &prefix {
-            tokens.drain(..prefix.tokens.len());
-        } else if model.twin().is_some() {
-            tracing::warn!(twin = model.name(), "the rendered chat does not begin with the pack's prefix");
-        }
+        let (prefix, tokens) = split(&model, tokenizer.encode_rendered(&rendered));
         Ok(Prompts { prefix, tokens: vec![tokens] })
+    })
+    .await
+}
+
+/// Takes the tokens of the twin's pack off the tokens of a chat.
+///
+/// The prefix is made so that every chat of the twin begins with it; if a template breaks that, the chat as it was
+/// rendered is what counts.
+fn split(model: &Model, mut tokens: Vec<TokenId>) -> (Option<Arc<Prefix>>, Vec<TokenId>) {
+    let prefix = model.twin().and_then(|twin| twin.prefix.clone());
+    let prefix = prefix.filter(|prefix| tokens.len() > prefix.tokens.len() && tokens.starts_with(&prefix.tokens));
+    if let Some(prefix) = &prefix {
+        tokens.drain(..prefix.tokens.len());
+    } else if model.twin().is_some() {
+        tracing::warn!(twin = model.name(), "the rendered chat does not begin with the pack's prefix");
+    }
+    (prefix, tokens)
+}
+
+/// One question in tokens, those of the twin's pack apart.
+pub(crate) struct Posed {
+    pub(crate) prefix: Option<Arc<Prefix>>,
+    pub(crate) asked: Asked,
+}
+
+/// All questions, each after the same `shared` messages.
+///
+/// # Errors
+/// The template does not take the messages, or two answers of a question come out the same. What [`judge::Error`]
+/// says.
+///
+/// [`judge::Error`]: baton_judge::Error
+pub(crate) async fn questions(
+    state: &AppState,
+    model: Model,
+    shared: Vec<ChatMessage>,
+    questions: Vec<Question>,
+) -> Result<Vec<Posed>, ApiError> {
+    let (reader, limit) = (state.reader.clone(), state.engine.limits().max_context);
+    off_thread(state, move |_, _| {
+        let read = |questions: &[Question]| {
+            reader.read(&shared, questions).map_err(|error| match error {
+                baton_judge::Error::Text(error) => refused(&error).or_param("input"),
+                error if error.is_request_fault() => ApiError::invalid("questions", error.to_string()),
+                error => ApiError::internal(error.to_string()),
+            })
+        };
+        // An input that cannot fit is not rendered hundreds of times to find that out.
+        if let Some(first) = questions.get(..1).filter(|_| questions.len() > 1) {
+            let needed = read(first)?.first().map_or(0, |asked| asked.prompt.len() + 1);
+            if needed > limit {
+                return Err(ApiError::from(Refusal::TooLong { needed, limit }).or_param("input"));
+            }
+        }
+        let asked = read(&questions)?;
+        let posed = asked.into_iter().map(|Asked { prompt, answers }| {
+            let (prefix, prompt) = split(&model, prompt);
+            Posed { prefix, asked: Asked { prompt, answers } }
+        });
+        Ok(posed.collect())
     })
     .await
 }

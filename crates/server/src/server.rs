@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use baton_contract::{ConductorId, Digester, IdError, TwinId};
+use baton_judge::Reader;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 
@@ -33,6 +34,9 @@ pub enum Error {
         /// The model's context.
         limit: usize,
     },
+    /// The model's template fails for a single question.
+    #[error("the model cannot be asked to decide: {0}")]
+    Reader(#[from] baton_judge::Error),
     /// The server's own name is not one; a fault of this crate.
     #[error(transparent)]
     Name(#[from] IdError),
@@ -53,9 +57,10 @@ impl Server {
     /// # Errors
     /// A pack cannot be served, or two things have one name.
     pub fn new(config: ServerConfig, services: Services) -> Result<Self, Error> {
-        let Services { engine, tokenizer, template, model, twins, keys, clock } = services;
+        let Services { engine, tokenizer, template, model, twins, keys, clock, calibrations } = services;
         let fingerprint = fingerprint(&model.digest);
         let metrics = Metrics::new(engine.clone(), &model.id);
+        let reader = Reader::new(tokenizer.clone(), template.clone())?;
         let models = Models::new(model, twins, &tokenizer, &template, engine.limits().max_context)?;
         let state = AppState {
             started: clock(),
@@ -64,6 +69,8 @@ impl Server {
             engine,
             tokenizer,
             template,
+            reader,
+            calibrations,
             models,
             keys,
             clock,

@@ -1,8 +1,11 @@
 //! What every route can reach.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use baton_contract::Digest;
 use baton_engine::EngineHandle;
+use baton_judge::{Reader, Temperature};
 use baton_text::{ChatTemplate, Tokenizer};
 use tokio::sync::Semaphore;
 
@@ -18,6 +21,10 @@ pub(crate) struct AppState {
     pub(crate) engine: EngineHandle,
     pub(crate) tokenizer: Tokenizer,
     pub(crate) template: ChatTemplate,
+    /// Writes questions as the model reads them.
+    pub(crate) reader: Reader,
+    /// Temperatures by pack.
+    pub(crate) calibrations: BTreeMap<Digest, Temperature>,
     pub(crate) models: Models,
     pub(crate) keys: Keys,
     pub(crate) clock: Clock,

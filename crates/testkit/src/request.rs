@@ -21,6 +21,7 @@ pub fn request(prompt: &[TokenId]) -> Generate {
             stop_tokens: Vec::new(),
             ignore_end: false,
         },
+        forced: Vec::new(),
     }
 }
 

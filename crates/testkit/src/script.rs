@@ -10,7 +10,10 @@ use baton_contract::{Generate, TokenId};
 pub struct Script {
     vocabulary: usize,
     next: Arc<dyn Fn(&Turn<'_>) -> TokenId + Send + Sync>,
+    logprob: Option<Arc<Logprob>>,
 }
+
+type Logprob = dyn Fn(&Turn<'_>, TokenId) -> f32 + Send + Sync;
 
 /// What a script decides on.
 #[derive(Clone, Copy, Debug)]
@@ -26,7 +29,13 @@ pub struct Turn<'a> {
 impl Script {
     /// Draws what `next` says. Tokens are below `vocabulary`.
     pub fn new(vocabulary: usize, next: impl Fn(&Turn<'_>) -> TokenId + Send + Sync + 'static) -> Self {
-        Self { vocabulary, next: Arc::new(next) }
+        Self { vocabulary, next: Arc::new(next), logprob: None }
+    }
+
+    /// The same, with these log-probabilities in place of -0.5 for the token that the script draws, and -3 for others.
+    #[must_use]
+    pub fn scored(self, logprob: impl Fn(&Turn<'_>, TokenId) -> f32 + Send + Sync + 'static) -> Self {
+        Self { logprob: Some(Arc::new(logprob)), ..self }
     }
 
     /// Every token follows from all tokens before it, as in a real model, but by a hash. Ends no sequence by chance if
@@ -60,6 +69,15 @@ impl Script {
     /// The next token.
     pub fn next(&self, turn: &Turn<'_>) -> TokenId {
         (self.next)(turn)
+    }
+
+    /// What it says of a token in the place of the next one.
+    pub fn logprob(&self, turn: &Turn<'_>, token: TokenId) -> f32 {
+        match &self.logprob {
+            Some(logprob) => logprob(turn, token),
+            None if token == self.next(turn) => -0.5,
+            None => -3.0,
+        }
     }
 }
 

@@ -11,7 +11,8 @@ use crate::{Control, Fault, Script, Turn};
 /// Keeps the tokens of every block as a real cache keeps keys and values, and draws by a script from what it finds in
 /// a sequence's blocks: a plan with wrong blocks gives wrong tokens or an error.
 ///
-/// It honours masked tokens and `top_logprobs`, whose values it makes up, and disregards the rest of `Sampling`.
+/// It honours forced and masked tokens and `top_logprobs`; the drawn token's log-probability is the script's, those of
+/// the alternatives are made up. It disregards the rest of `Sampling`.
 #[derive(Debug)]
 pub struct ScriptedExecutor {
     script: Script,
@@ -57,12 +58,16 @@ impl ScriptedExecutor {
         let history = self.history(span)?;
         let turn = Turn { request: draw.request, history: &history, position: draw.position() };
         let vocabulary = TokenId::try_from(self.script.vocabulary()).unwrap_or(TokenId::MAX);
-        let masked: HashSet<_> = draw.masked().collect();
-        let first = self.script.next(&turn);
-        let token = (first..vocabulary).chain(0..first).find(|token| !masked.contains(token));
-        let token = token.ok_or(ExecutorError::NothingLeft)?;
+        let token = if let Some(token) = draw.forced() {
+            token
+        } else {
+            let masked: HashSet<_> = draw.masked().collect();
+            let first = self.script.next(&turn);
+            let token = (first..vocabulary).chain(0..first).find(|token| !masked.contains(token));
+            token.ok_or(ExecutorError::NothingLeft)?
+        };
         let logprobs = draw.request.sampling.top_logprobs.map(|count| TokenLogprobs {
-            logprob: -0.5,
+            logprob: self.script.logprob(&turn, token),
             top: (0..count).map(|i| ((token + TokenId::from(i)) % vocabulary, -0.5 - f32::from(i))).collect(),
         });
         Ok(Sample { token, logprobs })

@@ -3,6 +3,7 @@
 //! * [`Tokenizer`]: text to ids and back; from a GGUF file's metadata or a `tokenizer.json`.
 //! * [`ChatTemplate`]: messages to the text that a model was trained on, in which no content can pass for scaffold.
 //! * [`pack_prefix`]: the tokens that every cue of a twin begins with.
+//! * [`AnswerFrame`]: the tokens of an answer that is given, as the model would write it.
 //! * [`Detokenizer`] and [`StopMatcher`]: a stream of tokens to text that is final, up to a stop string.
 //!
 //! What it must not know: HTTP, the engine, model files (their metadata arrives as plain values), files and the clock.
@@ -14,6 +15,7 @@
 //! special token is marked before the template sees it and the marks are taken out after the special tokens are found
 //! (see `shield.rs`). For content without look-alikes the result is exactly the reference's.
 
+mod answer;
 mod bytes;
 mod detokenizer;
 mod error;
@@ -27,6 +29,7 @@ mod template;
 mod tokenizer;
 mod vocabulary;
 
+pub use answer::AnswerFrame;
 pub use detokenizer::Detokenizer;
 pub use error::Error;
 pub use message::{ChatMessage, Role};

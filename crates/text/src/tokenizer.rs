@@ -1,5 +1,7 @@
 //! Text to token ids and back.
 
+use std::borrow::Cow;
+use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 
@@ -157,6 +159,29 @@ impl Tokenizer {
     /// The tokens of a rendered chat: scaffold may be a control token, content never is.
     pub fn encode_rendered(&self, rendered: &Rendered) -> Vec<TokenId> {
         self.encode_segments(self.segments(rendered))
+    }
+
+    /// The same for several chats; what they have in common, between two control tokens, is encoded once.
+    pub fn encode_chats(&self, chats: &[Rendered]) -> Vec<Vec<TokenId>> {
+        let mut known: HashMap<Cow<'_, str>, Vec<TokenId>> = HashMap::new();
+        let mut encode = |chat| {
+            let mut tokens = Vec::new();
+            for segment in self.segments(chat) {
+                match segment {
+                    Segment::Token(token) => tokens.push(token),
+                    Segment::Text(text) => {
+                        let of_text = known.entry(text).or_insert_with_key(|text| {
+                            let mut tokens = Vec::new();
+                            self.encode_words(text, &mut tokens);
+                            tokens
+                        });
+                        tokens.extend_from_slice(of_text);
+                    }
+                }
+            }
+            tokens
+        };
+        chats.iter().map(&mut encode).collect()
     }
 
     /// A rendered chat in parts that are tokenised independently.

@@ -78,6 +78,30 @@ fn end_and_stop_tokens_wait_for_min_tokens() {
 }
 
 #[test]
+fn a_forced_token_is_drawn_whatever_else_is_asked_and_reports_the_models_own_probability() {
+    let row: Vec<f32> = [0.1_f32, 0.7, 0.2].iter().map(|p| p.ln()).collect();
+    let sampling = Sampling {
+        temperature: 1.5,
+        top_k: 1,
+        presence_penalty: 2.0,
+        logit_bias: vec![(2, -50.0)],
+        top_logprobs: Some(1),
+        ..Sampling::default()
+    };
+    let stop = StopRules { min_tokens: 9, end_tokens: vec![2], ..request(&[0]).stop };
+    let request = Generate { sampling, stop, forced: vec![2, 0], ..request(&[0]) };
+    for (output, token, probability) in [(&[][..], 2, 0.2_f32), (&[2], 0, 0.1)] {
+        let sample = draw(&row, &request, output).unwrap();
+        let logprobs = sample.logprobs.unwrap();
+        assert_eq!((sample.token, logprobs.top[0].0), (token, 1));
+        assert!((logprobs.logprob - probability.ln()).abs() < 1e-6, "{logprobs:?}");
+    }
+    // After them it is drawn as usual.
+    assert_eq!(draw(&row, &request, &[2, 0]).unwrap().token, 1);
+    assert!(draw(&[f32::NAN, 0.0, 0.0], &request, &[]).is_err());
+}
+
+#[test]
 fn a_row_that_is_not_numbers_is_an_error() {
     for bad in [f32::NAN, f32::INFINITY] {
         let error = draw(&[0.0, bad], &sampled(Sampling::default()), &[]).unwrap_err();

@@ -6,6 +6,7 @@ mod faults;
 mod load;
 mod queue;
 mod replay;
+mod score;
 mod store;
 
 use baton_contract::{Emission, FinishReason, Generate, TokenId, Usage};

@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod kept;
+mod score;
 
 use std::path::Path;
 use std::sync::{Arc, LazyLock};

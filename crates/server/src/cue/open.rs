@@ -17,9 +17,9 @@ use crate::twins::Model;
 /// A cleared cue that has not been submitted.
 pub(crate) struct Cue {
     pub(crate) model: Model,
-    cleared: ClearedCue,
+    pub(super) cleared: ClearedCue,
     /// Held until the last answer has ended.
-    slot: Slot,
+    pub(super) slot: Slot,
     params: Params,
     seed: u64,
     pub(crate) extra: BatonExtra,
@@ -91,6 +91,7 @@ impl Cue {
                     prompt: tokens.clone(),
                     sampling,
                     stop: stop.clone(),
+                    forced: Vec::new(),
                 });
             }
         }

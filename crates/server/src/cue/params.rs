@@ -55,6 +55,23 @@ pub(crate) struct StreamAsk {
 }
 
 impl Params {
+    /// Those of a cue that draws nothing: only its intent is its own.
+    pub(crate) fn of_intent(intent: Intent) -> Self {
+        Self {
+            sampling: SamplingAsk::default(),
+            n: 1,
+            // Nothing is drawn, so that any seed gives the same.
+            seed: Some(0),
+            stop: Vec::new(),
+            stop_tokens: Vec::new(),
+            ignore_end: false,
+            min_tokens: 0,
+            max_tokens: MaxTokens { field: "max_tokens", tokens: None },
+            stream: None,
+            intent,
+        }
+    }
+
     /// Takes the shared fields out of a body.
     pub(crate) fn take(fields: &mut Fields) -> Result<Self, ApiError> {
         let params = Self {
@@ -154,7 +171,7 @@ impl StreamAsk {
 }
 
 /// The intent, which travels in OpenAI's own `metadata`.
-fn take_intent(fields: &mut Fields) -> Result<Intent, ApiError> {
+pub(crate) fn take_intent(fields: &mut Fields) -> Result<Intent, ApiError> {
     let mut intent = Intent::default();
     let entries = fields.entries("metadata")?.unwrap_or_default();
     if entries.len() > 16 {

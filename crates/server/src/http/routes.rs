@@ -12,7 +12,7 @@ use super::auth::require_key;
 use super::observe::{observe, panicked};
 use crate::error::ApiError;
 use crate::state::AppState;
-use crate::{chat, completions, cues, models, operations};
+use crate::{chat, completions, cues, decisions, models, operations};
 
 pub(crate) fn router(state: Arc<AppState>) -> Router {
     Router::new()
@@ -21,6 +21,7 @@ pub(crate) fn router(state: Arc<AppState>) -> Router {
         .route("/v1/chat/completions", post(chat::create))
         .route("/v1/completions", post(completions::create))
         .route("/v1/cues", post(cues::create))
+        .route("/v1/decisions", post(decisions::create))
         .route("/health", get(operations::health))
         .route("/ready", get(operations::ready))
         .route("/metrics", get(operations::metrics))

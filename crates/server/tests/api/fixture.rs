@@ -1,6 +1,7 @@
-//! A server on a free port: a tokenizer in which every byte is a token, two twins, a stopped clock, an engine that
+//! A server on a free port: a tokenizer in which every byte is a token, two twins, one of which is calibrated, a stopped clock, an engine that
 //! answers by a script.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
@@ -8,6 +9,7 @@ use std::sync::Arc;
 use baton_authority::{Cleared, InstallationSecret, KEY_RANDOM_BYTES, KeyRing, Mandate};
 use baton_contract::{Digest, TokenId};
 use baton_engine::EngineHandle;
+use baton_judge::Temperature;
 use baton_pack::Pack;
 use baton_server::{Keys, ModelCard, Server, ServerConfig, Services};
 use baton_testkit::{Control, Script, engine_with, limits};
@@ -85,6 +87,7 @@ pub(crate) async fn serve_with(
         twins: vec![pack("ux"), pack("security")],
         keys: keys.clone(),
         clock: Arc::new(|| NOW),
+        calibrations: BTreeMap::from([(pack("security").digest(), Temperature::new(2.0).unwrap())]),
     };
     let server = Server::new(config, services).unwrap();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

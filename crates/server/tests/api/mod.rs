@@ -4,6 +4,7 @@ mod client;
 mod completions;
 mod connections;
 mod cues;
+mod decisions;
 mod errors;
 mod fixture;
 mod operations;
