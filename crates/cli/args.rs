@@ -59,6 +59,9 @@ pub(crate) enum Command {
     /// Check an installation's own rules, and show those that stand on decisions
     #[command(subcommand)]
     Rules(RulesCommand),
+    /// Verify, read, export and prove the record of all that was cued, decided and changed
+    #[command(subcommand)]
+    Ledger(LedgerCommand),
     /// Tell what is found on this machine, what is wrong, and what to do about it
     #[command(after_help = DOCTOR_HELP)]
     Doctor(DoctorArgs),
@@ -380,6 +383,151 @@ pub(crate) enum RulesCommand {
     },
 }
 
+/// What to do with the ledger.
+#[derive(Debug, Subcommand)]
+pub(crate) enum LedgerCommand {
+    /// Verify the whole ledger, or what was exported from one; ends with 1 if anything is wrong
+    #[command(after_help = LEDGER_VERIFY_HELP)]
+    Verify {
+        /// Public key to verify with [default: the one in the data folder]
+        #[arg(long, value_name = "KEY")]
+        key: Option<String>,
+        /// Checkpoint that was kept elsewhere; the ledger must begin with it
+        #[arg(long, value_name = "FILE")]
+        checkpoint: Vec<PathBuf>,
+        /// Verify a file that `baton ledger prove` wrote, without the ledger
+        #[arg(long, value_name = "FILE", requires = "key", conflicts_with_all = ["checkpoint", "export"])]
+        proof: Option<PathBuf>,
+        /// Verify a file that `baton ledger export` wrote, without the ledger
+        #[arg(long, value_name = "FILE", requires = "key", conflicts_with = "checkpoint")]
+        export: Option<PathBuf>,
+        #[command(flatten)]
+        data: DataSettings,
+    },
+    /// List entries, the newest first, or show one with its texts
+    #[command(after_help = LEDGER_SHOW_HELP)]
+    Show {
+        /// Index or id of one entry
+        #[arg(value_name = "ENTRY")]
+        entry: Option<String>,
+        #[command(flatten)]
+        filter: LedgerFilter,
+        #[command(flatten)]
+        data: DataSettings,
+    },
+    /// Write the whole ledger as JSON lines that can be verified without it
+    #[command(
+        after_help = "Examples:\n  baton ledger export -o ledger.jsonl\n  baton ledger export --with-texts | wc -l"
+    )]
+    Export {
+        /// File to write [default: standard output]
+        #[arg(long, short, value_name = "FILE")]
+        output: Option<PathBuf>,
+        /// Let the decrypted texts come along
+        #[arg(long)]
+        with_texts: bool,
+        #[command(flatten)]
+        data: DataSettings,
+    },
+    /// Print the signed checkpoint, or prove that an entry is in the ledger, or that it only grew
+    #[command(after_help = LEDGER_PROVE_HELP)]
+    Prove {
+        /// Index or id of the entry to prove
+        #[arg(value_name = "ENTRY")]
+        entry: Option<String>,
+        /// Let the entry's decrypted texts come along
+        #[arg(long, requires = "entry")]
+        with_texts: bool,
+        /// Prove that the ledger still begins with what this checkpoint signed
+        #[arg(long, value_name = "FILE", conflicts_with = "entry")]
+        since: Option<PathBuf>,
+        #[command(flatten)]
+        data: DataSettings,
+    },
+    /// Erase the free texts of entries for good, with a reason; the entries stay and still verify
+    #[command(after_help = LEDGER_ERASE_HELP)]
+    Erase {
+        /// Indices or ids of the entries
+        #[arg(value_name = "ENTRY", required_unless_present = "subject", conflicts_with = "subject")]
+        entries: Vec<String>,
+        /// Erase the texts of all entries about this
+        #[arg(long, value_name = "ID")]
+        subject: Option<String>,
+        /// Why; it becomes a text of the ledger's new entry
+        #[arg(long, value_name = "TEXT")]
+        reason: String,
+        /// Who erases
+        #[arg(long, value_name = "NAME", default_value = "operator")]
+        actor: String,
+        /// Do it; without this it is only said what would be erased
+        #[arg(long)]
+        yes: bool,
+        #[command(flatten)]
+        data: DataSettings,
+    },
+}
+
+/// Which entries to list.
+#[derive(Args, Debug)]
+pub(crate) struct LedgerFilter {
+    /// Only of these kinds, such as decision or override
+    #[arg(long, value_name = "KIND,…", value_delimiter = ',')]
+    pub(crate) kind: Vec<String>,
+    /// Only made by this conductor, expert or program
+    #[arg(long, value_name = "NAME")]
+    pub(crate) actor: Option<String>,
+    /// Only about this request or decision
+    #[arg(long, value_name = "ID")]
+    pub(crate) subject: Option<String>,
+    /// Only from this time on, such as 2026-11-23 or 2026-11-23T08:00:00Z
+    #[arg(long, value_name = "TIME")]
+    pub(crate) from: Option<String>,
+    /// Only before this time
+    #[arg(long, value_name = "TIME")]
+    pub(crate) until: Option<String>,
+    /// Most entries to list
+    #[arg(long, value_name = "N", default_value_t = 50)]
+    pub(crate) limit: usize,
+    /// The oldest first
+    #[arg(long)]
+    pub(crate) oldest_first: bool,
+    /// Print JSON, one entry a line, with texts
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+const LEDGER_VERIFY_HELP: &str = "\
+Examples:
+  baton ledger verify
+  baton ledger verify --checkpoint /mnt/elsewhere/checkpoint
+  baton ledger verify --proof proof.json --key 'baton-ledger/…+…+…'
+
+Recomputes every row's hash, the tree over them and all checkpoints, and opens every text that is
+still there. A ledger that was put back whole to an earlier state is found only with a checkpoint
+that was kept elsewhere; `baton ledger prove` prints one. Works beside a running server.";
+
+const LEDGER_SHOW_HELP: &str = "\
+Examples:
+  baton ledger show
+  baton ledger show 1284
+  baton ledger show --kind override,approval --from 2026-11-01
+  baton ledger show --subject dec_7f2a --json";
+
+const LEDGER_PROVE_HELP: &str = "\
+Examples:
+  baton ledger prove > checkpoint           keep it elsewhere
+  baton ledger prove --since checkpoint > grown.json
+  baton ledger prove 1284 --with-texts > proof.json
+
+Whoever has the ledger's public key verifies the files with `baton ledger verify --proof`.";
+
+const LEDGER_ERASE_HELP: &str = "\
+Examples:
+  baton ledger erase 1284 --reason 'erasure request 4711'
+  baton ledger erase --subject dec_7f2a --reason 'erasure request 4711' --yes
+
+Deletes the keys of the texts. A server that uses the data folder must be stopped first.";
+
 const DOCTOR_HELP: &str = "\
 Each line is `ok`, `warn` or `fail`, with a hint where something can be done. Ends with 1 if
 anything failed.";
@@ -489,6 +637,13 @@ impl Cli {
             Command::Twin(command) => command.settings(),
             Command::Key(
                 KeyCommand::New { data, .. } | KeyCommand::List { data } | KeyCommand::Revoke { data, .. },
+            )
+            | Command::Ledger(
+                LedgerCommand::Verify { data, .. }
+                | LedgerCommand::Show { data, .. }
+                | LedgerCommand::Export { data, .. }
+                | LedgerCommand::Prove { data, .. }
+                | LedgerCommand::Erase { data, .. },
             ) => Settings { data: data.clone(), ..Settings::default() },
             Command::Rules(_) => Settings::default(),
         };

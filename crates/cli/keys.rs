@@ -12,6 +12,8 @@ use jiff::Timestamp;
 
 const KEYS: &str = "keys.toml";
 const SECRET: &str = "installation-secret";
+/// The private key that the ledger's checkpoints are signed with.
+pub(crate) const SIGNING_KEY: &str = "ledger-key";
 const LOCK: &str = "keys.lock";
 
 /// The keys in a data folder, locked against another process that would change them.
@@ -68,8 +70,8 @@ pub(crate) fn key_file(data: &Path) -> PathBuf {
 }
 
 /// The files in `data` that nobody else may read.
-pub(crate) fn secrets(data: &Path) -> [PathBuf; 2] {
-    [KEYS, SECRET].map(|name| data.join(name))
+pub(crate) fn secrets(data: &Path) -> [PathBuf; 3] {
+    [KEYS, SECRET, SIGNING_KEY].map(|name| data.join(name))
 }
 
 /// What others may do with private files or folders, if anything: a sentence for a person.
@@ -82,18 +84,49 @@ pub(crate) fn too_open(paths: impl IntoIterator<Item = impl AsRef<Path>>) -> Opt
 }
 
 fn read_or_make_secret(data: &Path) -> Result<InstallationSecret> {
+    read_or_make(&data.join(SECRET))?;
+    read_secret(data)
+}
+
+/// The 32 bytes of the installation's secret; made if the folder is new.
+pub(crate) fn installation_secret(data: &Path) -> Result<[u8; 32]> {
+    // The store makes it, under its lock.
+    KeyStore::open(data)?;
     let path = data.join(SECRET);
+    read_32(&path)?.with_context(|| format!("cannot read {}", path.display()))
+}
+
+/// The 32 secret bytes of a private file, which is made from random bytes if it is not there.
+pub(crate) fn read_or_make(path: &Path) -> Result<[u8; 32]> {
     if !path.exists() {
         let mut bytes = [0; 32];
         fill_random(&mut bytes)?;
-        replace(&path, &bytes)?;
+        replace(path, &bytes)?;
     }
-    read_secret(data)
+    read_32(path)?.with_context(|| format!("cannot read {}", path.display()))
+}
+
+/// The 32 secret bytes of a private file, if it is there.
+pub(crate) fn read_32(path: &Path) -> Result<Option<[u8; 32]>> {
+    let bytes = match fs::read(path) {
+        Ok(bytes) => bytes,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error).with_context(|| format!("cannot read {}", path.display())),
+    };
+    let Ok(bytes) = <[u8; 32]>::try_from(bytes) else {
+        bail!("{} is damaged: it must have 32 bytes\nhint: restore it from a backup", path.display());
+    };
+    Ok(Some(bytes))
+}
+
+/// Where the installation's secret lies.
+pub(crate) fn secret_file(data: &Path) -> PathBuf {
+    data.join(SECRET)
 }
 
 fn read_secret(data: &Path) -> Result<InstallationSecret> {
     let path = data.join(SECRET);
-    let bytes = fs::read(&path).with_context(|| {
+    let bytes = read_32(&path)?.with_context(|| {
         format!(
             "cannot read {}\nhint: without it no key can be recognised; restore it from a backup, or delete {} and \
              make new keys",
@@ -101,14 +134,11 @@ fn read_secret(data: &Path) -> Result<InstallationSecret> {
             data.join(KEYS).display()
         )
     })?;
-    let Ok(bytes) = <[u8; 32]>::try_from(bytes) else {
-        bail!("{} is damaged: it must have 32 bytes\nhint: restore it from a backup", path.display());
-    };
     Ok(InstallationSecret::new(bytes))
 }
 
 /// Puts a private file in the place of another in one go.
-fn replace(path: &Path, content: &[u8]) -> Result<()> {
+pub(crate) fn replace(path: &Path, content: &[u8]) -> Result<()> {
     let new = path.with_extension("new");
     // A file left over from a crash may have been made with other permissions.
     fs::remove_file(&new).ok();
@@ -131,6 +161,6 @@ fn cannot_write(path: &Path) -> String {
     format!("cannot write {}", path.display())
 }
 
-fn fill_random(bytes: &mut [u8]) -> Result<()> {
+pub(crate) fn fill_random(bytes: &mut [u8]) -> Result<()> {
     getrandom::fill(bytes).map_err(|error| anyhow!("the operating system gives no random bytes: {error}"))
 }

@@ -12,6 +12,7 @@ mod description;
 mod house;
 mod judging;
 mod keys;
+mod ledger;
 mod logging;
 mod mandate;
 mod model;
@@ -72,6 +73,7 @@ fn run(command: Command, config: &Config) -> Result<Outcome> {
         Command::Twin(command) => commands::twin::run(command, config),
         Command::Key(command) => commands::key::run(command, config),
         Command::Rules(command) => commands::rules::run(&command),
+        Command::Ledger(command) => commands::ledger::run(command, config),
         Command::Doctor(_) => commands::doctor::run(config),
         Command::Bench(args) => commands::bench::run(&args, config),
         Command::Perplexity(args) => commands::perplexity::run(&args, config),

@@ -6,7 +6,7 @@ use super::support::Home;
 
 #[test]
 fn help_of_every_command() {
-    let commands: [(&str, &[&str]); 23] = [
+    let commands: [(&str, &[&str]); 29] = [
         ("baton", &[]),
         ("serve", &["serve"]),
         ("pull", &["pull"]),
@@ -27,6 +27,12 @@ fn help_of_every_command() {
         ("rules", &["rules"]),
         ("rules-check", &["rules", "check"]),
         ("rules-show", &["rules", "show"]),
+        ("ledger", &["ledger"]),
+        ("ledger-verify", &["ledger", "verify"]),
+        ("ledger-show", &["ledger", "show"]),
+        ("ledger-export", &["ledger", "export"]),
+        ("ledger-prove", &["ledger", "prove"]),
+        ("ledger-erase", &["ledger", "erase"]),
         ("doctor", &["doctor"]),
         ("bench", &["bench"]),
         ("perplexity", &["perplexity"]),

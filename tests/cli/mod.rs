@@ -11,6 +11,7 @@ mod help;
 #[cfg(feature = "hub")]
 mod hub;
 mod keys;
+mod ledger;
 #[cfg(not(feature = "hub"))]
 mod no_hub;
 #[cfg(feature = "hub")]

@@ -6,6 +6,7 @@ pub(crate) mod chat;
 pub(crate) mod compile;
 pub(crate) mod doctor;
 pub(crate) mod key;
+pub(crate) mod ledger;
 pub(crate) mod perplexity;
 pub(crate) mod pull;
 pub(crate) mod rules;

@@ -136,7 +136,7 @@ pub(crate) struct ServerSettings {
 #[command(next_help_heading = "Data")]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct DataSettings {
-    /// Folder that keys are kept in [default: the user's data folder]
+    /// Folder that keys and the ledger are kept in [default: the user's data folder]
     #[arg(id = "data.folder", long = "data", value_name = "DIR", env = "BATON_DATA", hide_env_values = true)]
     pub(crate) folder: Option<PathBuf>,
 }

@@ -206,3 +206,57 @@ fn gather(group: &mut Vec<(Vec<Draft>, Appended)>, commands: &Receiver<Command>)
     }
     None
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+    use std::sync::mpsc;
+
+    use super::*;
+    use crate::NewEntry;
+    use crate::pending::Pending;
+
+    /// How many transactions the log has: frames that say how large the database is after them.
+    fn transactions(path: &Path) -> usize {
+        let log = std::fs::read(path.with_extension("db-wal")).unwrap();
+        let frames = log[32..].chunks_exact(24 + 4096);
+        frames.filter(|frame| frame[4..8] != [0; 4]).count()
+    }
+
+    #[test]
+    fn what_waits_becomes_durable_with_one_flush_and_is_answered_in_order() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("ledger.db");
+        let signer = Arc::new(Signer::from_seed(&[1; 32]));
+        let store = Store::open(&path, &signer).unwrap();
+        // Keeps the log from being removed with the last connection.
+        let reading = crate::schema::open_to_read(&path).unwrap();
+        let before = transactions(&path);
+        let count = std::sync::atomic::AtomicU64::new(0);
+        let random: Random = Arc::new(move |bytes| {
+            let number = count.fetch_add(1, Ordering::Relaxed).to_le_bytes();
+            bytes.iter_mut().zip(number.iter().cycle()).for_each(|(byte, from)| *byte = *from);
+            Ok(())
+        });
+        let secret = Secret::new(&[2; 32]);
+        let (commands, received) = mpsc::sync_channel(200);
+        let mut waiting = Vec::new();
+        for _ in 0..100 {
+            let entry = NewEntry::new("cue", Timestamp::UNIX_EPOCH, "ada").unwrap();
+            let (reply, pending) = Pending::new();
+            let drafts = vec![Draft::new(entry, &secret, &random).unwrap()];
+            commands.send(Command::Append(drafts, Appended::One(reply))).unwrap();
+            waiting.push(pending);
+        }
+        drop(commands);
+        let available = Arc::new(AtomicBool::new(true));
+        let store = Some(store);
+        Writer { path: path.clone(), signer, secret, random, available, store, failed: false, unscrubbed: false }
+            .run(&received);
+        for (index, pending) in (0..).zip(waiting) {
+            assert_eq!(pending.wait().unwrap().index, index);
+        }
+        assert_eq!(transactions(&path), before + 1);
+        assert_eq!(crate::store::size(&reading).unwrap(), 100);
+    }
+}

@@ -63,7 +63,7 @@ fn mutated(value: &Value, by: u8) -> Value {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 12, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 6, failure_persistence: None, ..ProptestConfig::default() })]
     #[test]
     fn any_single_change_of_a_row_is_found(row in 0_u32..1000, by in any::<u8>()) {
         let home = Home::new();

@@ -1,6 +1,7 @@
 //! Files cut off or with flipped bits: all that was acknowledged is there, or the damage is told.
 
 use std::path::Path;
+use std::sync::LazyLock;
 
 use baton_ledger::{Ledger, Receipt};
 use proptest::prelude::*;
@@ -15,7 +16,7 @@ struct Left {
     receipts: Vec<Receipt>,
 }
 
-fn left() -> Left {
+static LEFT: LazyLock<Left> = LazyLock::new(|| {
     let home = Home::new();
     // Some of it is in the database, some only in the log.
     drop(home.open().append_all((0..200).map(decision).collect()).wait().unwrap());
@@ -23,7 +24,7 @@ fn left() -> Left {
     let receipts = (200..230).map(|number| ledger.append(decision(number)).wait().unwrap()).collect();
     let files = FILES.map(|name| (name, std::fs::read(home.beside(name)).unwrap()));
     Left { files: files.into(), receipts }
-}
+});
 
 /// Whether the damage is told. If not, everything acknowledged must be there, for readers and for a new writer.
 fn is_told(left: &Left, files: &[(&str, Vec<u8>)]) -> bool {
@@ -60,16 +61,16 @@ fn is_told_to_a_reader(left: &Left, path: &Path) -> bool {
 
 #[test]
 fn what_a_process_left_is_whole() {
-    let left = left();
+    let left = &*LEFT;
     assert!(left.files[1].1.len() > 10_000, "the log has rows");
-    assert!(!is_told(&left, &left.files.clone()));
+    assert!(!is_told(left, &left.files.clone()));
 }
 
 #[test]
 fn a_lost_log_is_told() {
-    let left = left();
+    let left = &*LEFT;
     let without = [left.files[0].clone(), left.files[2].clone()];
-    assert!(is_told(&left, &without));
+    assert!(is_told(left, &without));
 }
 
 proptest! {
@@ -77,12 +78,12 @@ proptest! {
 
     #[test]
     fn a_file_cut_off_anywhere_is_told_or_harmless(which in 0_usize..2, at in any::<prop::sample::Index>()) {
-        let left = left();
+        let left = &*LEFT;
         let mut files = left.files.clone();
         let length = at.index(files[which].1.len());
         files[which].1.truncate(length);
         // Without the log's last frames an acknowledged entry would be missing: only that it is told is right then.
-        prop_assert!(is_told(&left, &files) || which == 0);
+        prop_assert!(is_told(left, &files) || which == 0);
     }
 
     #[test]
@@ -90,25 +91,25 @@ proptest! {
         which in 0_usize..3,
         flips in prop::collection::vec((any::<prop::sample::Index>(), 0_u8..8), 1..4),
     ) {
-        let left = left();
+        let left = &*LEFT;
         let mut files = left.files.clone();
         for (at, bit) in flips {
             let at = at.index(files[which].1.len());
             files[which].1[at] ^= 1 << bit;
         }
-        is_told(&left, &files);
+        is_told(left, &files);
     }
 }
 
 #[test]
 fn every_page_of_the_database_counts_or_is_free() {
-    let left = left();
+    let left = &*LEFT;
     let mut told = 0;
     let pages = left.files[0].1.len() / 4096;
     for page in 0..pages {
         let mut files = left.files.clone();
         files[0].1[page * 4096..(page + 1) * 4096].fill(0);
-        told += usize::from(is_told(&left, &files));
+        told += usize::from(is_told(left, &files));
     }
     // Pages that the log has anew may be lost in the database.
     assert!(told > pages / 2, "{told} of {pages}");

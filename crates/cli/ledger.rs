@@ -1,0 +1,74 @@
+//! The ledger on disk: where its files lie in the data folder, and how they are opened.
+
+use std::fs::{self, DirBuilder};
+use std::io::ErrorKind;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::{Context, Result};
+use baton_ledger::{Ledger, Options, PublicKey, Random, Reader, Secret, Signer};
+
+use crate::keys::{SIGNING_KEY, fill_random, installation_secret, read_32, read_or_make, replace, secret_file};
+
+/// The folder that can be copied for an auditor; no secret lies in it.
+const FOLDER: &str = "ledger";
+const DATABASE: &str = "ledger.db";
+const PUBLIC_KEY: &str = "public-key";
+
+/// The database of the ledger in a data folder.
+pub(crate) fn database(data: &Path) -> PathBuf {
+    data.join(FOLDER).join(DATABASE)
+}
+
+/// Opens the ledger of a data folder to write it, and makes it with its keys if it is not there.
+pub(crate) fn open_to_write(data: &Path) -> Result<Ledger> {
+    let secret = Secret::new(&installation_secret(data)?);
+    let path = database(data);
+    let key = data.join(SIGNING_KEY);
+    if path.exists() && !key.exists() {
+        anyhow::bail!(
+            "{} is gone, but the ledger was signed with it\nhint: restore it from a backup; reading and verifying work \
+             without it",
+            key.display()
+        );
+    }
+    let folder = data.join(FOLDER);
+    let make = DirBuilder::new().recursive(true).mode(0o700).create(&folder);
+    make.with_context(|| format!("cannot make {}", folder.display()))?;
+    let signer = Signer::from_seed(&read_or_make(&key)?);
+    let public = format!("{}\n", signer.public_key());
+    let random: Random = Arc::new(|bytes| fill_random(bytes).map_err(std::io::Error::other));
+    let ledger = Ledger::open(Options { path, secret, signer, random })?;
+    replace(&folder.join(PUBLIC_KEY), public.as_bytes())?;
+    Ok(ledger)
+}
+
+/// Opens the ledger of a data folder to read it. Without the installation's secret its texts stay sealed.
+pub(crate) fn open_to_read(data: &Path) -> Result<Reader> {
+    let secret = read_32(&secret_file(data))?.map(|bytes| Secret::new(&bytes));
+    let path = database(data);
+    if !path.exists() {
+        anyhow::bail!(
+            "there is no ledger in {}\nhint: a server makes one at its first start; --data says where it is",
+            data.display()
+        );
+    }
+    Ok(Reader::open(&path, secret)?)
+}
+
+/// The public key of the ledger in a data folder: from the private key, or else from the file that lies beside the
+/// ledger.
+pub(crate) fn public_key(data: &Path) -> Result<PublicKey> {
+    if let Some(seed) = read_32(&data.join(SIGNING_KEY))? {
+        return Ok(Signer::from_seed(&seed).public_key().clone());
+    }
+    let path = data.join(FOLDER).join(PUBLIC_KEY);
+    match fs::read_to_string(&path) {
+        Ok(text) => text.trim_end().parse::<PublicKey>().with_context(|| path.display().to_string()),
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            anyhow::bail!("{} is not there\nhint: give the ledger's public key with --key", path.display())
+        }
+        Err(error) => Err(error).with_context(|| format!("cannot read {}", path.display())),
+    }
+}
