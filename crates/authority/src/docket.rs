@@ -31,19 +31,23 @@
 //! nothing here can produce another text.
 
 mod bound;
+mod case;
 mod command;
 mod decision;
 mod error;
 mod event;
 mod fits;
+pub mod line;
 mod opening;
 mod queue;
 mod state;
+pub mod tax;
 #[cfg(test)]
 mod tests;
 mod words;
 
 pub use bound::{Bound, Part};
+pub use case::{Asked, CaseDraft, CheckDraft, NoCase};
 pub use command::{Approve, Expert, Verdict};
 pub use decision::{Decision, Standing};
 pub use error::{Misfit, Rejected};

@@ -68,6 +68,11 @@ impl Part {
             Self::Rules => "rules",
         }
     }
+
+    /// The part of that word.
+    pub fn from_word(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|part| part.as_str() == word)
+    }
 }
 
 impl fmt::Display for Part {

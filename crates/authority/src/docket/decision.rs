@@ -1,7 +1,6 @@
 //! A decision with all that has happened to it.
 
 use std::fmt;
-use std::str::FromStr;
 
 use baton_contract::{ConductorId, Tier};
 use jiff::{SignedDuration, Timestamp};
@@ -92,6 +91,11 @@ impl Standing {
         }
     }
 
+    /// The standing of that word.
+    pub fn from_word(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|standing| standing.as_str() == word)
+    }
+
     /// Whether something has to happen yet.
     pub const fn is_open(self) -> bool {
         matches!(self, Self::InReview | Self::Held | Self::Approved)
@@ -108,19 +112,6 @@ impl fmt::Display for Standing {
         f.write_str(self.as_str())
     }
 }
-
-impl FromStr for Standing {
-    type Err = UnknownStanding;
-
-    fn from_str(text: &str) -> Result<Self, UnknownStanding> {
-        Self::ALL.into_iter().find(|standing| standing.as_str() == text).ok_or(UnknownStanding)
-    }
-}
-
-/// The text is no word for where a decision stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("a decision stands as one of: {}", Standing::ALL.map(Standing::as_str).join(", "))]
-pub struct UnknownStanding;
 
 impl Decision {
     pub(super) fn new(opened: Opened, overrides: Vec<Override>) -> Self {

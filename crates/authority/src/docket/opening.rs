@@ -22,7 +22,8 @@ pub struct Opening {
     pub process: Option<String>,
     /// What was decided and how, if the question was a typed one.
     pub subject: Option<Subject>,
-    /// Every rule whose condition held, also where an override took its effect away.
+    /// Every rule whose condition held, also where an override took its effect away; without those that a decision space
+    /// answers.
     pub fired: Vec<Fired>,
     /// The digests that the answer comes with.
     pub bound: Bound,
@@ -91,6 +92,11 @@ impl RuleKind {
             Self::Invariant => "invariant",
             Self::Default => "default",
         }
+    }
+
+    /// The kind of that word.
+    pub fn from_word(word: &str) -> Option<Self> {
+        [Self::Invariant, Self::Default].into_iter().find(|kind| kind.as_str() == word)
     }
 }
 

@@ -1,5 +1,6 @@
 //! The docket at its boundary: a desk with one current time and one set of loaded digests, driven by short scripts.
 
+mod case;
 mod life;
 mod parallel;
 mod properties;
@@ -143,7 +144,7 @@ impl Desk {
             "correct" => docket.correct(&id, &expert(rest[0]), words("rotate it"), at).map(Some),
             "expire" => Ok(docket.expire(at).pop()),
             "change" => {
-                let part = Part::ALL.into_iter().find(|part| part.as_str() == rest[0]).unwrap();
+                let part = Part::from_word(rest[0]).unwrap();
                 change(&mut self.current, part);
                 Ok(None)
             }

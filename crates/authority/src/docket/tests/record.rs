@@ -163,3 +163,12 @@ fn a_decision_tells_how_long_it_waited_and_was_looked_at() {
     assert_eq!(decision.waited(time(40)).map(|time| time.as_secs()), Some(40), "it is not released yet");
     assert_eq!(desk(&[("d", "ann", "ux", assume(9), 0)]).get(&"d".parse().unwrap()).unwrap().waited(time(5)), None);
 }
+
+#[test]
+fn words_are_read_back_as_they_are_written() {
+    assert!(Standing::ALL.iter().all(|one| Standing::from_word(one.as_str()) == Some(*one)));
+    assert!(Part::ALL.iter().all(|one| Part::from_word(one.as_str()) == Some(*one)));
+    assert_eq!(RuleKind::from_word("invariant"), Some(RuleKind::Invariant));
+    assert_eq!(RuleKind::from_word("default"), Some(RuleKind::Default));
+    assert_eq!((Standing::from_word("Held"), Part::from_word(""), RuleKind::from_word("soft")), (None, None, None));
+}
