@@ -17,12 +17,17 @@ const LAYERS: &[Row] = &[
     ("engine", &["contract", "scheduler", "decoder"], &["axum", "hyper", "tokenizers"]),
     ("text", &["contract"], &["axum", "hyper", "candle-core", "tokio"]),
     ("judge", &["contract", "text"], &["axum", "hyper", "candle-core", "tokio", "serde"]),
+    ("constraint", &["contract", "text"], &["axum", "hyper", "candle-core", "tokio"]),
     ("pack", &["contract"], &["axum", "hyper", "candle-core", "tokio"]),
     ("rules", &["contract"], &["axum", "hyper", "candle-core", "tokio", "jiff"]),
     ("authority", &["contract", "rules"], &["axum", "hyper", "candle-core", "tokio"]),
     ("register", &["contract", "authority", "ledger"], &["axum", "hyper", "candle-core", "tokio"]),
     ("ledger", &[], &["axum", "hyper", "candle-core", "tokio", "futures-util"]),
-    ("server", &["contract", "text", "judge", "pack", "authority", "ledger", "engine"], &["candle-core", "hf-hub"]),
+    (
+        "server",
+        &["contract", "text", "constraint", "judge", "pack", "authority", "ledger", "engine"],
+        &["candle-core", "hf-hub"],
+    ),
 ];
 
 /// The longest a file of production code may be, without its tests, in lines.

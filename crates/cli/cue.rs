@@ -36,5 +36,5 @@ pub(crate) fn request(
         stop_tokens: Vec::new(),
         ignore_end: false,
     };
-    Ok(Generate { conductor, weight: 1, prefix, prompt, sampling, stop, forced: Vec::new() })
+    Ok(Generate { conductor, weight: 1, prefix, prompt, sampling, stop, forced: Vec::new(), constraint: None })
 }

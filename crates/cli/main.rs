@@ -21,6 +21,7 @@ mod packs;
 mod progress;
 mod rules;
 mod session;
+mod spec;
 mod trial;
 mod wiring;
 

@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
 use crate::config::Config;
-use crate::rules;
+use crate::{rules, spec};
 
 /// The packs of a folder.
 #[derive(Debug, Default)]
@@ -55,7 +55,8 @@ impl Packs {
 
 /// Says all that is wrong with the pack in `dir`.
 pub(crate) fn check(dir: &Path, count_tokens: &dyn Fn(&str) -> usize) -> Report {
-    baton_pack::check(dir, &Given { count_tokens, check_rules: &rules::faults, today: today() })
+    let check_rules = |pack: &Pack| [rules::faults(pack), spec::faults(pack)].concat();
+    baton_pack::check(dir, &Given { count_tokens, check_rules: &check_rules, today: today() })
 }
 
 /// Reads one pack, or says all that is wrong with it.

@@ -3,14 +3,14 @@
 use std::sync::Arc;
 
 use anyhow::{Result, bail};
-use baton_contract::{ConductorId, Emission, Generate, Intent, Prefix, Sampling};
+use baton_contract::{ConductorId, Constraint, Emission, Generate, Intent, Prefix, Sampling};
 use baton_pack::Pack;
 use baton_text::{ChatMessage, Detokenizer};
 
 use crate::args::AnswerArgs;
 use crate::cue::{self, ANSWER_TOKENS};
-use crate::output;
 use crate::wiring::Runtime;
+use crate::{output, spec};
 
 /// What has been said, and what is needed to go on.
 pub(crate) struct Session {
@@ -20,6 +20,9 @@ pub(crate) struct Session {
     sampling: Sampling,
     max_tokens: usize,
     conductor: ConductorId,
+    /// Whose spec answers are held to.
+    pack: Option<Pack>,
+    constraint: Option<Arc<dyn Constraint>>,
 }
 
 impl Session {
@@ -42,10 +45,13 @@ impl Session {
         }
         sampling.check()?;
         let max_tokens = answer.max_tokens.or(limit).unwrap_or(ANSWER_TOKENS).min(limit.unwrap_or(usize::MAX));
-        Ok(Self { runtime, messages, prefix, sampling, max_tokens, conductor: "terminal".parse()? })
+        let constraint = pack.map(|pack| spec::constraint(pack, &runtime.tokenizer)).transpose()?.flatten();
+        let (pack, conductor) = (pack.cloned(), "terminal".parse()?);
+        Ok(Self { runtime, messages, prefix, sampling, max_tokens, conductor, pack, constraint })
     }
 
-    /// Says `prompt` and writes the answer to standard output as it comes.
+    /// Says `prompt` and writes the answer to standard output as it comes. If it is broken work by the pack's spec, which
+    /// a server would not pass on, that is said after it: here it is the pack that is tried.
     pub(crate) async fn turn(&mut self, prompt: &str) -> Result<()> {
         self.messages.push(ChatMessage::user(prompt));
         let request = self.request()?;
@@ -66,6 +72,9 @@ impl Session {
         output::part(&rest)?;
         output::line("")?;
         answer.push_str(&rest);
+        for why in self.pack.iter().flat_map(|pack| spec::broken(pack, &answer)) {
+            output::note(format!("broken work: {why}"));
+        }
         self.messages.push(ChatMessage::assistant(answer));
         Ok(())
     }
@@ -77,7 +86,9 @@ impl Session {
 
     fn request(&self) -> Result<Generate> {
         let (prefix, sampling) = (self.prefix.as_ref(), self.sampling.clone());
-        cue::request(&self.runtime, &self.messages, prefix, sampling, self.max_tokens, self.conductor.clone())
+        let conductor = self.conductor.clone();
+        let request = cue::request(&self.runtime, &self.messages, prefix, sampling, self.max_tokens, conductor)?;
+        Ok(Generate { constraint: self.constraint.clone(), ..request })
     }
 }
 

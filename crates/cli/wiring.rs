@@ -104,7 +104,16 @@ impl Runtime {
         let conductor: ConductorId = "warm-up".parse()?;
         let (sampling, stop) = (Sampling::greedy(), StopRules::after(1));
         let prompt = self.tokenizer.encode("Ready?");
-        let request = Generate { conductor, weight: 1, prefix: None, prompt, sampling, stop, forced: Vec::new() };
+        let request = Generate {
+            conductor,
+            weight: 1,
+            prefix: None,
+            prompt,
+            sampling,
+            stop,
+            forced: Vec::new(),
+            constraint: None,
+        };
         match self.engine.submit(request)?.next().await {
             Some(Emission::Token { .. }) => Ok(()),
             Some(Emission::Failed(reason)) => bail!("the model was loaded, but cannot generate: {reason}"),

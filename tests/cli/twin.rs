@@ -71,7 +71,7 @@ fn what_is_wrong_is_shown_line_by_line() {
 
 #[test]
 fn without_a_model_budgets_are_estimated_and_that_is_said() {
-    let home = Home::new();
+    let home = Home::with_model();
     let run = home.baton(&["twin", "check", example_packs().join("ux").to_str().unwrap()]);
     assert_eq!(run.code, Some(0));
     assert!(run.stdout.contains(": ok, about "), "{}", run.stdout);
@@ -99,7 +99,7 @@ fn the_example_packs_are_good_and_listed() {
 
 #[test]
 fn a_pack_is_shown() {
-    let home = Home::new();
+    let home = Home::with_model();
     let ux = example_packs().join("ux");
     let shown = home.baton(&["twin", "show", ux.to_str().unwrap()]).stdout;
     for label in [
@@ -120,4 +120,23 @@ fn a_pack_is_shown() {
     }
     let text = home.baton(&["twin", "show", "--text", ux.to_str().unwrap()]).stdout;
     assert!(text.starts_with("You are the twin `ux`") && text.contains("\n# Instructions\n"), "{text}");
+}
+
+#[test]
+fn a_spec_that_no_answer_can_be_drawn_by_is_found() {
+    let home = Home::with_model();
+    let pack = home.path("packs/ux");
+    copy(&example_packs().join("ux"), &pack);
+    let check = |spec: &str| {
+        fs::write(pack.join("spec.json"), spec).unwrap();
+        let report = home.baton(&["twin", "check", "packs/ux"]);
+        report.stdout.lines().find(|line| line.contains("spec.json")).unwrap_or("nothing").to_owned()
+    };
+    let told = [
+        check(r#"{"type": "object", "properties": {"by": {"type": "string", "format": "date"}}}"#),
+        check(r#"{"type": "array", "items": {"type": "string"}, "uniqueItems": true}"#),
+        check(r#"{"oneOf": [{"type": "string"}, {"type": "string", "maxLength": 9}]}"#),
+        check(r#"{"type": "string", "minLength": 4, "maxLength": 3}"#),
+    ];
+    expect![[""]].assert_eq(&told.join("\n"));
 }

@@ -3,14 +3,17 @@
 `run.py` starts the server on the real model and sets BATON_BASE_URL and BATON_API_KEYS.
 """
 import asyncio
+import concurrent.futures
 import json
 import os
 import re
 import time
 import unittest
 import urllib.request
+from typing import Literal
 
 import openai
+import pydantic
 
 BASE_URL = os.environ["BATON_BASE_URL"]
 # One key a conductor; the first one's is used where it does not matter whose it is.
@@ -307,6 +310,114 @@ class Decisions(unittest.TestCase):
         self.assertTrue(result["decisions"])
 
 
+class Step(pydantic.BaseModel):
+    model_config = pydantic.ConfigDict(extra="forbid")
+    title: str = pydantic.Field(max_length=20)
+    done: bool
+
+
+class Plan(pydantic.BaseModel):
+    """What the answers in these tests look like."""
+    model_config = pydantic.ConfigDict(extra="forbid")
+    risk: Literal["low", "middle", "high"]
+    owners: list[Literal["Ada", "Bob"]] = pydantic.Field(min_length=1, max_length=2)
+    hours: int = pydantic.Field(ge=0, le=99)
+    steps: list[Step] = pydantic.Field(max_length=2)
+
+
+def schema_format(schema, name="answer"):
+    return {"type": "json_schema", "json_schema": {"name": name, "strict": True, "schema": schema}}
+
+
+class ResponseFormat(unittest.TestCase):
+    FORMAT = schema_format(Plan.model_json_schema())
+
+    def ask(self, seed=1, **options):
+        options = {"response_format": self.FORMAT, "temperature": 1, "seed": seed, "max_tokens": 300} | options
+        return chat(**options)
+
+    def test_parse_gives_the_callers_own_type(self):
+        for model in (BASE_MODEL, "security"):
+            reply = client.chat.completions.parse(model=model, messages=QUESTION, response_format=Plan, max_tokens=300,
+                                                  temperature=0, seed=1)
+            self.assertEqual(reply.choices[0].finish_reason, "stop")
+            self.assertIsInstance(reply.choices[0].message.parsed, Plan)
+
+    def test_whatever_is_drawn_validates(self):
+        for seed in range(8):
+            reply = self.ask(seed, temperature=2 if seed % 2 else 0.7)
+            self.assertEqual(reply.choices[0].finish_reason, "stop")
+            Plan.model_validate_json(reply.choices[0].message.content)
+
+    def test_a_json_object(self):
+        reply = self.ask(response_format={"type": "json_object"}, temperature=0, max_tokens=60)
+        text = reply.choices[0].message.content
+        self.assertTrue(text.startswith("{"), text)
+        if reply.choices[0].finish_reason == "stop":
+            self.assertIsInstance(json.loads(text), dict)
+
+    def test_a_stream_is_the_same_answer(self):
+        whole = self.ask(3).choices[0].message.content
+        stream = client.chat.completions.create(model=BASE_MODEL, messages=QUESTION, response_format=self.FORMAT,
+                                                temperature=1, seed=3, max_tokens=300, stream=True)
+        pieces = [chunk.choices[0].delta.content or "" for chunk in stream if chunk.choices]
+        self.assertEqual("".join(pieces), whole)
+        self.assertGreater(len([piece for piece in pieces if piece]), 5)
+
+    def test_what_is_cut_says_length(self):
+        reply = self.ask(max_tokens=4)
+        self.assertEqual((reply.choices[0].finish_reason, reply.usage.completion_tokens), ("length", 4))
+        with self.assertRaises(openai.LengthFinishReasonError):
+            client.chat.completions.parse(model=BASE_MODEL, messages=QUESTION, response_format=Plan, max_tokens=4)
+
+    def test_a_bias_works_within_the_schema(self):
+        schema = schema_format({"enum": ["yes", "no"]})
+        plain = [self.ask(seed, response_format=schema, logprobs=True).choices[0] for seed in range(6)]
+        tokens = {token.token for choice in plain for token in choice.logprobs.content}
+        self.assertLessEqual({choice.message.content for choice in plain}, {'"yes"', '"no"'})
+        self.assertTrue(tokens)
+        # A token that the schema does not allow does not come, however it is wished for.
+        wished = self.ask(response_format=schema, logit_bias={"1000": 100})
+        self.assertIn(wished.choices[0].message.content, ('"yes"', '"no"'))
+
+    def test_neighbours_change_nothing(self):
+        def one(number):
+            options = {} if number % 2 else {"response_format": {"type": "text"}, "max_tokens": 24}
+            return self.ask(number, **options).choices[0].message.content
+        alone = [one(number) for number in range(32)]
+        with concurrent.futures.ThreadPoolExecutor(32) as pool:
+            self.assertEqual(list(pool.map(one, range(32))), alone)
+
+    def test_hostile_schemas_are_refused_or_answered(self):
+        deep = {"type": "null"}
+        for _ in range(40):
+            deep = {"type": "array", "items": deep}
+        wide = [{"type": "object", "properties": {"%s%d" % (word, i): {} for word in "abcdefgh"}} for i in range(64)]
+        hostile = [
+            deep,
+            {"allOf": [{"anyOf": wide}] * 8},
+            {"type": "string", "pattern": "((a{99}){99}){99}"},
+            {"type": "string", "pattern": "(a|a?)+$" * 40},
+            {"type": "object", "properties": {"p%d" % i: {} for i in range(5000)}},
+            {"$ref": "#"},
+            {"$ref": "file:///etc/passwd"},
+            {"$ref": "http://127.0.0.1:1/schema"},
+            {"type": "object", "x-guidance": {"lenient": True}},
+            {"type": "integer", "multipleOf": 99991},
+        ]
+        for schema in hostile:
+            with self.assertRaises(openai.BadRequestError, msg=str(schema)[:80]) as caught:
+                self.ask(response_format=schema_format(schema))
+            self.assertEqual(caught.exception.body["param"], "response_format")
+        # Costly to draw by, but bounded: answered, or an error of this request alone.
+        costly = {"type": "string", "pattern": "^(.*a.{12}|.*b.{11}|.*c.{10})$", "maxLength": 500}
+        try:
+            self.ask(response_format=schema_format(costly), max_tokens=40)
+        except openai.APIStatusError as error:
+            self.assertIn(error.status_code, (400, 500))
+        self.assertEqual(self.ask(5).choices[0].finish_reason, "stop")
+
+
 class Errors(unittest.TestCase):
     def check(self, kind, param=None, **options):
         with self.assertRaises(kind) as caught:
@@ -340,7 +451,7 @@ class Errors(unittest.TestCase):
     def test_what_cannot_be_honoured_is_refused(self):
         tool = {"type": "function", "function": {"name": "f", "parameters": {}}}
         self.check(openai.BadRequestError, "tools", tools=[tool])
-        self.check(openai.BadRequestError, "response_format", response_format={"type": "json_object"})
+        self.check(openai.BadRequestError, "response_format.type", response_format={"type": "xml"})
         self.check(openai.BadRequestError, "surprise", extra_body={"surprise": 1})
 
     def test_messages(self):

@@ -96,6 +96,7 @@ impl Load {
             sampling: Sampling::greedy(),
             stop: StopRules::after(output),
             forced: Vec::new(),
+            constraint: None,
         })
     }
 }

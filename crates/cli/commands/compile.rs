@@ -105,6 +105,7 @@ async fn one(runtime: &Runtime, prefix: Arc<Prefix>, show: &dyn Fn(u64)) -> Resu
         sampling: Sampling::greedy(),
         stop: StopRules::after(1),
         forced: Vec::new(),
+        constraint: None,
     };
     let started = Instant::now();
     let mut emissions = match engine.submit(request) {

@@ -11,6 +11,7 @@ use baton_text::{ChatMessage, Detokenizer};
 use super::SEED;
 use crate::cue::{self, ANSWER_TOKENS};
 use crate::progress::Progress;
+use crate::spec;
 use crate::wiring::Runtime;
 
 /// The text of an answer, or why there is none.
@@ -94,12 +95,14 @@ fn requests(runtime: &Runtime, pack: &Pack) -> Result<Vec<Option<Generate>>> {
     let sampling =
         Sampling { temperature: 0.0, ..manifest.sampling.over(Sampling { seed: SEED, ..Sampling::default() }) };
     let max_tokens = manifest.limits.max_output_tokens.unwrap_or(ANSWER_TOKENS);
+    let constraint = spec::constraint(pack, &runtime.tokenizer)?;
     let request = |case: &Case| {
         let mut messages = vec![ChatMessage::system(pack.system_text())];
         messages.extend(case.intent().in_words().map(ChatMessage::system));
         messages.push(ChatMessage::user(case.what.as_str()));
         let conductor = "trial".parse()?;
-        cue::request(runtime, &messages, prefix.as_ref(), sampling.clone(), max_tokens, conductor)
+        let request = cue::request(runtime, &messages, prefix.as_ref(), sampling.clone(), max_tokens, conductor)?;
+        Ok(Generate { constraint: constraint.clone(), ..request })
     };
     pack.cases().iter().map(|case| needs_answer(case).then(|| request(case)).transpose()).collect()
 }

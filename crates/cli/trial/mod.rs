@@ -156,7 +156,7 @@ fn spec(pack: &Pack, answer: &str) -> Option<CheckTrial> {
     if pack.spec().is_none() && pack.manifest().answer_checks.is_empty() {
         return None;
     }
-    let broken = pack.broken_work(answer);
+    let broken = crate::spec::broken(pack, answer);
     let verdict = if broken.is_empty() { Verdict::Met } else { Verdict::NotMet(Some(broken.join("; "))) };
     Some(CheckTrial { kind: SPEC, wanted: "meets the spec of every answer".to_owned(), verdict })
 }

@@ -1,9 +1,11 @@
-//! Plain values that the layers exchange: ids, digests, sampling, requests, emissions, blast radius and tier.
+//! Plain values that the layers exchange: ids, digests, sampling, requests, emissions, blast radius and tier; and the
+//! small interface by which an answer is held to a form.
 //!
 //! This crate knows no runtime, no tensor library and no protocol. Its types hold no behaviour beyond
 //! construction, checking and display, and none of them is serialisable: each edge of the system has
 //! wire types of its own and converts.
 
+mod constraint;
 mod digest;
 mod emission;
 mod ids;
@@ -12,6 +14,7 @@ mod judgment;
 mod request;
 mod sampling;
 
+pub use constraint::{Constraint, ConstraintError, Next, TokenSet, Walk};
 pub use digest::{Digest, DigestError, Digester};
 pub use emission::{Emission, FinishReason, Refusal, TokenLogprobs, Usage};
 pub use ids::{ConductorId, IdError, SequenceId, TokenId, TwinId};

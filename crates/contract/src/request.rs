@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::{ConductorId, Digest, Digester, Sampling, TokenId};
+use crate::{ConductorId, Constraint, Digest, Digester, Sampling, TokenId};
 
 /// The tokens that a twin's pack puts before every cue, computed once and shared by all conductors.
 #[derive(Debug, PartialEq, Eq, Hash)]
@@ -33,6 +33,8 @@ pub struct Generate {
     /// Tokens to draw first, in this order, in place of those that `sampling` would choose and whatever `stop` masks:
     /// how the probability of a given answer is read. Once they are used up, tokens are drawn as usual.
     pub forced: Vec<TokenId>,
+    /// What the tokens must keep to. Tokens that end the sequence are then drawn only where the answer is complete.
+    pub constraint: Option<Arc<dyn Constraint>>,
 }
 
 /// When a sequence ends. Stop strings are matched above the engine, on text.
@@ -70,7 +72,7 @@ impl Generate {
     ) -> Self {
         let sampling = Sampling { top_logprobs: Some(0), ..Sampling::greedy() };
         let stop = StopRules::after(forced.len());
-        Self { conductor, weight, prefix, prompt, sampling, stop, forced }
+        Self { conductor, weight, prefix, prompt, sampling, stop, forced, constraint: None }
     }
 
     /// Tokens the model reads before it writes: prefix and prompt.

@@ -4,8 +4,8 @@ use crate::TokenId;
 
 /// How one sequence's tokens are drawn from the model's distribution.
 ///
-/// The order is fixed: logit bias, penalties, temperature, top-k, top-p, min-p, draw. At temperature 0
-/// the most probable token is taken, the lower id on a tie.
+/// The order is fixed: what the request's constraint forbids, logit bias, penalties, temperature, top-k, top-p, min-p,
+/// draw. At temperature 0 the most probable token is taken, the lower id on a tie.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Sampling {
     /// 0 is greedy; at most 2.

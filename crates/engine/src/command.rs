@@ -5,6 +5,7 @@ use std::time::Instant;
 use baton_contract::{Emission, Generate, SequenceId, TokenId};
 use tokio::sync::{mpsc::UnboundedSender, oneshot};
 
+use crate::Allowed;
 use crate::permit::Permit;
 
 /// A message to the engine's thread.
@@ -29,6 +30,8 @@ pub(crate) struct Job {
     pub(crate) request: Generate,
     /// Tokens drawn so far.
     pub(crate) output: Vec<TokenId>,
+    /// What may be drawn next, if the request has a constraint.
+    pub(crate) allowed: Option<Allowed>,
     /// Unbounded, but never holds more than `max_tokens` tokens and an end.
     pub(crate) emissions: UnboundedSender<Emission>,
 }

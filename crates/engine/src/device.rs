@@ -16,6 +16,7 @@ use tokio::sync::oneshot;
 use crate::command::{Command, Job};
 use crate::error::chain;
 use crate::handle::{Board, Shared};
+use crate::walkers::Walkers;
 use crate::{Draw, EngineConfig, EngineHandle, Executor, ExecutorError, Restored, Sample};
 
 /// Failed steps in a row that make an engine unhealthy.
@@ -36,6 +37,7 @@ struct Device {
     jobs: HashMap<SequenceId, Job>,
     executor: Box<dyn Executor>,
     scheduler: Scheduler,
+    walkers: Walkers,
     board: Board,
     /// Failed steps since the last one that succeeded.
     failures: u32,
@@ -76,12 +78,13 @@ impl Engine {
     ) -> Result<EngineHandle, ExecutorError> {
         let (sender, commands) = channel();
         let (started, ready) = sync_channel(1);
+        let walkers = Walkers::start(&config.clock).map_err(ExecutorError::Thread)?;
         let shared = Arc::new(Shared::new(config));
         let handle = EngineHandle::new(Arc::clone(&shared), sender);
         let main = move || {
             match build() {
                 Ok(executor) => {
-                    let device = Device::new(shared, commands, executor);
+                    let device = Device::new(shared, commands, (executor, walkers));
                     // The starter waits for this.
                     let _ = started.send(Ok(()));
                     device.run();
@@ -97,7 +100,11 @@ impl Engine {
 }
 
 impl Device {
-    fn new(shared: Arc<Shared>, commands: Receiver<Command>, executor: Box<dyn Executor>) -> Self {
+    fn new(
+        shared: Arc<Shared>,
+        commands: Receiver<Command>,
+        (executor, walkers): (Box<dyn Executor>, Walkers),
+    ) -> Self {
         let limits = shared.config.scheduler;
         // Between two steps all that is in flight may be waiting; the permits bound it.
         let scheduler = Scheduler::new(SchedulerConfig { max_waiting: shared.config.capacity(), ..limits });
@@ -108,6 +115,7 @@ impl Device {
             jobs: HashMap::new(),
             executor,
             scheduler,
+            walkers,
             board,
             failures: 0,
             deadline: None,
@@ -173,9 +181,12 @@ impl Device {
         }
     }
 
-    fn admit(&mut self, job: Job) {
+    fn admit(&mut self, mut job: Job) {
         match self.scheduler.admit(job.sequence, &job.request) {
-            Ok(()) => _ = self.jobs.insert(job.sequence, job),
+            Ok(()) => {
+                job.allowed = self.walkers.begin(&job.request);
+                self.jobs.insert(job.sequence, job);
+            }
             Err(error) => {
                 self.board.counters.failed += 1;
                 job.end(Emission::Failed(error.to_string()));
@@ -225,8 +236,14 @@ impl Device {
             Owner::Sequence(id) => jobs.get(&id),
             Owner::Prefix(_) => None,
         });
-        let draws: Vec<_> =
-            drawing.map(|job| Draw { sequence: job.sequence, request: &job.request, output: &job.output }).collect();
+        let draws: Vec<_> = drawing
+            .map(|job| Draw {
+                sequence: job.sequence,
+                request: &job.request,
+                output: &job.output,
+                allowed: job.allowed.as_ref(),
+            })
+            .collect();
         // What a panic leaves behind in the executor is cache content, and that is given up with the step.
         let samples = catch_unwind(AssertUnwindSafe(|| executor.step(plan, &draws)))
             .unwrap_or_else(|payload| Err(ExecutorError::Panicked(panic_text(payload.as_ref()).to_owned())))?;
@@ -288,6 +305,11 @@ impl Device {
             StepEvent::Token { sequence, token } => {
                 let Some(job) = self.jobs.get_mut(&sequence) else { return };
                 job.output.push(token);
+                if let Some(allowed) = job.allowed.take() {
+                    let (next, took) = self.walkers.advance(allowed, token, &job.request);
+                    job.allowed = Some(next);
+                    self.board.counters.constrained(took);
+                }
                 // An owner that has gone sends its cancel by itself.
                 let _ = job.emissions.send(Emission::Token { token, logprobs: logprobs.remove(&sequence) });
             }

@@ -3,6 +3,8 @@
 use std::error::Error;
 use std::io;
 
+use baton_contract::ConstraintError;
+
 /// Why an executor could not be built, a step failed, or one token could not be drawn.
 #[derive(Debug, thiserror::Error)]
 pub enum ExecutorError {
@@ -21,6 +23,9 @@ pub enum ExecutorError {
     /// The model's output for one row holds a value that is not a number, or is infinite.
     #[error("the model's output is not a number")]
     NotANumber,
+    /// The request's constraint does not say what may come next.
+    #[error("the answer could not be held to its form: {0}")]
+    Constraint(ConstraintError),
     /// Nothing is left to draw from.
     #[error("no token is left to draw; ease logit_bias or lower min_tokens")]
     NothingLeft,

@@ -3,7 +3,7 @@
 use baton_contract::{Generate, SequenceId, TokenId, TokenLogprobs};
 use baton_scheduler::{KeptPrefix, StepPlan};
 
-use crate::ExecutorError;
+use crate::{Allowed, ExecutorError};
 
 /// Computes what a plan says and decides nothing.
 ///
@@ -51,6 +51,8 @@ pub struct Draw<'a> {
     pub request: &'a Generate,
     /// The tokens drawn so far.
     pub output: &'a [TokenId],
+    /// What the request's constraint allows now, if it has one.
+    pub allowed: Option<&'a Allowed>,
 }
 
 /// A drawn token.

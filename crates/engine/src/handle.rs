@@ -78,7 +78,7 @@ impl EngineHandle {
                 let sequence = self.shared.new_sequence();
                 let (emissions, received) = unbounded_channel();
                 let stream = Emissions::new(sequence, received, self.commands.clone());
-                (Job { sequence, request, output: Vec::new(), emissions, permit }, stream)
+                (Job { sequence, request, output: Vec::new(), allowed: None, emissions, permit }, stream)
             })
             .unzip();
         self.commands.send(Command::Generate(jobs)).map_err(|_| Refusal::Stopped)?;

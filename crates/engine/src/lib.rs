@@ -25,6 +25,7 @@ mod score;
 mod status;
 mod store;
 mod stream;
+mod walkers;
 
 pub use config::{Clock, EngineConfig, Limits};
 pub use decoder_executor::DecoderExecutor;
@@ -37,6 +38,7 @@ pub use score::{Score, ScoreError};
 pub use status::{Counters, EngineState, EngineStatus, Histogram};
 pub use store::{Damage, PrefixStore, StoreConfig, StoreContent, Take};
 pub use stream::Emissions;
+pub use walkers::Allowed;
 
 // Part of this interface: users of the engine need not know the scheduler.
 pub use baton_scheduler::{BlockCounts, SchedulerConfig, Snapshot};

@@ -1,5 +1,6 @@
 //! Draws tokens from logits, in the order that [`baton_contract::Sampling`] fixes.
 //!
+//! 0. tokens that the request's constraint does not allow are excluded
 //! 1. logit bias is added; tokens that may not end the sequence yet are masked
 //! 2. repetition penalty (input and output), then frequency and presence penalty (output)
 //! 3. at temperature 0 the largest logit wins, the lower id on a tie; otherwise logits are divided by it
@@ -15,7 +16,7 @@
 mod nucleus;
 mod philox;
 
-use baton_contract::{Sampling, TokenId, TokenLogprobs};
+use baton_contract::{Sampling, TokenId, TokenLogprobs, TokenSet};
 
 use crate::{Draw, ExecutorError, Sample};
 use nucleus::{id, index, more_probable};
@@ -58,17 +59,20 @@ impl Sampler {
             let logprobs = sampling.top_logprobs.map(|count| self.logprobs(row, token, usize::from(count)));
             return Ok(Sample { token, logprobs });
         }
-        self.adjust(row, draw);
+        self.adjust(row, draw)?;
         let best = self.best().ok_or(ExecutorError::NothingLeft)?;
         let token = if sampling.temperature == 0.0 { best } else { self.random(best, draw.position(), sampling) };
         let logprobs = sampling.top_logprobs.map(|count| self.logprobs(row, token, usize::from(count)));
         Ok(Sample { token, logprobs })
     }
 
-    /// Sets `logits` from the row: bias, mask, penalties.
-    fn adjust(&mut self, row: &[f32], draw: &Draw<'_>) {
+    /// Sets `logits` from the row: constraint, bias, mask, penalties.
+    fn adjust(&mut self, row: &[f32], draw: &Draw<'_>) -> Result<(), ExecutorError> {
         self.logits.clear();
         self.logits.extend_from_slice(row);
+        if let Some(allowed) = draw.allowed {
+            self.keep(allowed.tokens()?);
+        }
         for (token, bias) in &draw.request.sampling.logit_bias {
             if let Some(logit) = self.logits.get_mut(index(*token)) {
                 *logit += bias;
@@ -78,6 +82,19 @@ impl Sampler {
         for token in draw.masked() {
             if let Some(logit) = self.logits.get_mut(index(token)) {
                 *logit = f32::NEG_INFINITY;
+            }
+        }
+        Ok(())
+    }
+
+    /// Excludes all tokens but these. What follows leaves an infinite logit as it is.
+    fn keep(&mut self, tokens: &TokenSet) {
+        let words = tokens.words().iter().copied().chain(std::iter::repeat(0));
+        for (logits, word) in self.logits.chunks_mut(32).zip(words) {
+            for (bit, logit) in logits.iter_mut().enumerate() {
+                if word >> bit & 1 == 0 {
+                    *logit = f32::NEG_INFINITY;
+                }
             }
         }
     }

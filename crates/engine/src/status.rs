@@ -66,6 +66,8 @@ pub struct Counters {
     pub step_seconds: Histogram,
     /// Tokens a step computed.
     pub step_tokens: Histogram,
+    /// Seconds it took to work out what may come next, for each token drawn under a constraint.
+    pub constraint_seconds: Histogram,
 }
 
 /// Counts of values by upper bound.
@@ -89,6 +91,7 @@ pub(crate) struct Pace {
 }
 
 const STEP_SECONDS: &[f64] = &[0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0];
+const CONSTRAINT_SECONDS: &[f64] = &[0.00001, 0.00002, 0.00005, 0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01];
 const STEP_TOKENS: &[f64] = &[1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0, 1024.0, 2048.0];
 
 impl EngineStatus {
@@ -115,6 +118,7 @@ impl Default for Counters {
             busy: Duration::ZERO,
             step_seconds: Histogram::new(STEP_SECONDS),
             step_tokens: Histogram::new(STEP_TOKENS),
+            constraint_seconds: Histogram::new(CONSTRAINT_SECONDS),
         }
     }
 }
@@ -130,6 +134,11 @@ impl Counters {
         self.step_seconds.record(took.as_secs_f64());
         let tokens = spans().map(|span| span.tokens.len()).sum::<usize>();
         self.step_tokens.record(f64::from(u32::try_from(tokens).unwrap_or(u32::MAX)));
+    }
+
+    /// Counts a token that was drawn under a constraint.
+    pub(crate) fn constrained(&mut self, took: Duration) {
+        self.constraint_seconds.record(took.as_secs_f64());
     }
 
     pub(crate) fn finished(&mut self, reason: FinishReason) {

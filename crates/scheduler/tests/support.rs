@@ -31,6 +31,7 @@ pub(crate) fn request(conductor: &str, prompt: Vec<TokenId>, max_tokens: usize) 
         sampling: Sampling::greedy(),
         stop: StopRules { max_tokens, min_tokens: 0, end_tokens: vec![END], stop_tokens: vec![], ignore_end: false },
         forced: Vec::new(),
+        constraint: None,
     }
 }
 

@@ -43,6 +43,8 @@ pub(crate) enum Kind {
     Busy,
     /// A fault of ours.
     Internal,
+    /// The twin's answers broke its spec.
+    Broken,
     /// The engine is not there, or the server is going away.
     Unavailable,
 }
@@ -73,7 +75,8 @@ impl Kind {
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::MediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::Busy => StatusCode::TOO_MANY_REQUESTS,
-            Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+            // Not 502 to 504: proxies take those for a server that is away, and would send the request elsewhere.
+            Self::Internal | Self::Broken => StatusCode::INTERNAL_SERVER_ERROR,
             Self::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
@@ -82,7 +85,7 @@ impl Kind {
         match self {
             Self::Forbidden => "permission_error",
             Self::Busy => "rate_limit_error",
-            Self::Internal | Self::Unavailable => "server_error",
+            Self::Internal | Self::Broken | Self::Unavailable => "server_error",
             _ => "invalid_request_error",
         }
     }
@@ -100,6 +103,7 @@ impl Kind {
             Self::MediaType => "media_type",
             Self::Busy => "busy",
             Self::Internal => "internal",
+            Self::Broken => "broken_work",
             Self::Unavailable => "unavailable",
         }
     }
@@ -197,6 +201,12 @@ impl ApiError {
         Self::new(Kind::Internal, message).code("internal_error")
     }
 
+    /// The twin's answer and the one that replaced it broke its spec; neither is passed on.
+    pub(crate) fn broken_work(twin: &str, why: &str) -> Self {
+        let message = format!("the twin `{twin}` gave broken work twice, which is not passed on: {why}");
+        Self::new(Kind::Broken, message).code("broken_work")
+    }
+
     /// The engine is not ready for work.
     pub(crate) fn not_ready(reason: &str) -> Self {
         Self::new(Kind::Unavailable, format!("not ready: {reason}")).code("not_ready")
@@ -272,8 +282,8 @@ impl IntoResponse for ApiError {
         if let Some(wait) = self.retry_after {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(wait.as_secs().max(1)));
         }
-        if matches!(self.kind, Kind::Invalid | Kind::Forbidden) {
-            // The official clients retry some errors on their own; these will not change.
+        if matches!(self.kind, Kind::Invalid | Kind::Forbidden | Kind::Broken) {
+            // The official clients retry some errors on their own; these will not change, or were retried already.
             headers.insert(HeaderName::from_static("x-should-retry"), HeaderValue::from_static("false"));
         }
         response.extensions_mut().insert(self.kind);

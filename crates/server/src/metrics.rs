@@ -36,6 +36,25 @@ struct Inner {
     ended: Family<Ended, Counter>,
     cues: Family<CueLabels, Counter>,
     rejections: Family<Rejection, Counter>,
+    work: Family<WorkLabels, Counter>,
+}
+
+/// What became of an answer that was checked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Work {
+    /// It met its spec.
+    Kept,
+    /// The second attempt did.
+    KeptAfterRetry,
+    /// None did.
+    Broken,
+}
+
+/// Bounded: only twins are counted.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct WorkLabels {
+    twin: String,
+    outcome: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -64,6 +83,7 @@ impl Metrics {
         let ended = Family::<Ended, Counter>::default();
         let cues = Family::<CueLabels, Counter>::default();
         let rejections = Family::<Rejection, Counter>::default();
+        let work = Family::<WorkLabels, Counter>::default();
         let label = ("model_name".into(), model.to_owned().into());
         let vllm = registry.sub_registry_with_label(label);
         for (name, help, histogram) in [
@@ -77,7 +97,12 @@ impl Metrics {
         vllm.register_collector(Box::new(EngineCollector::new(engine)));
         registry.register("baton_cues", "Cues that were cleared, with or without a why", cues.clone());
         registry.register("baton_http_rejections", "Requests that were refused, by reason", rejections.clone());
-        Self(Arc::new(Inner { registry, first_token, next_token, whole, ended, cues, rejections }))
+        registry.register(
+            "baton_checked_answers",
+            "Answers held to a twin's spec, by what became of them",
+            work.clone(),
+        );
+        Self(Arc::new(Inner { registry, first_token, next_token, whole, ended, cues, rejections, work }))
     }
 
     /// Counts a cleared cue.
@@ -89,6 +114,16 @@ impl Metrics {
     /// Counts a request that was answered with an error.
     pub(crate) fn rejected(&self, kind: Kind) {
         self.0.rejections.get_or_create(&Rejection { reason: kind.label() }).inc();
+    }
+
+    /// Counts an answer that was checked.
+    pub(crate) fn work(&self, twin: &str, work: Work) {
+        let outcome = match work {
+            Work::Kept => "kept",
+            Work::KeptAfterRetry => "kept_after_retry",
+            Work::Broken => "broken",
+        };
+        self.0.work.get_or_create(&WorkLabels { twin: twin.to_owned(), outcome }).inc();
     }
 
     /// All metrics in Prometheus' text form.

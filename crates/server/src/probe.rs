@@ -43,5 +43,14 @@ impl Probe {
 
 fn request(conductor: ConductorId, token: TokenId) -> Generate {
     let (sampling, stop) = (Sampling::greedy(), StopRules::after(1));
-    Generate { conductor, weight: 1, prefix: None, prompt: vec![token], sampling, stop, forced: Vec::new() }
+    Generate {
+        conductor,
+        weight: 1,
+        prefix: None,
+        prompt: vec![token],
+        sampling,
+        stop,
+        forced: Vec::new(),
+        constraint: None,
+    }
 }

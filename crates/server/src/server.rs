@@ -2,17 +2,19 @@
 
 use std::sync::Arc;
 
+use baton_constraint::{Grammars, SchemaError};
 use baton_contract::{ConductorId, Digester, IdError, TwinId};
 use baton_judge::Reader;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 
 use crate::conductors::Conductors;
+use crate::form::Compiler;
 use crate::http;
 use crate::metrics::Metrics;
 use crate::probe::Probe;
 use crate::state::AppState;
-use crate::twins::Models;
+use crate::twins::{ModelText, Models};
 use crate::{ServerConfig, Services};
 
 /// Why a server cannot be made.
@@ -37,6 +39,14 @@ pub enum Error {
     /// The model's template fails for a single question.
     #[error("the model cannot be asked to decide: {0}")]
     Reader(#[from] baton_judge::Error),
+    /// Answers cannot be held to the pack's spec.
+    #[error("the spec of `{twin}` cannot be served")]
+    Spec {
+        /// Whose pack it is.
+        twin: TwinId,
+        /// What is wrong with its `spec.json`, and where.
+        source: SchemaError,
+    },
     /// The server's own name is not one; a fault of this crate.
     #[error(transparent)]
     Name(#[from] IdError),
@@ -61,7 +71,9 @@ impl Server {
         let fingerprint = fingerprint(&model.digest);
         let metrics = Metrics::new(engine.clone(), &model.id);
         let reader = Reader::new(tokenizer.clone(), template.clone())?;
-        let models = Models::new(model, twins, &tokenizer, &template, engine.limits().max_context)?;
+        let grammars = Grammars::new(&tokenizer);
+        let text = ModelText { tokenizer: &tokenizer, template: &template, grammars: &grammars };
+        let models = Models::new(model, twins, &text, engine.limits().max_context)?;
         let state = AppState {
             started: clock(),
             renderers: Arc::new(Semaphore::new(config.render_workers.max(1))),
@@ -77,6 +89,7 @@ impl Server {
             conductors: Conductors::default(),
             metrics,
             probe: Probe::default(),
+            compiler: Compiler::new(grammars),
             fingerprint,
         };
         Ok(Self { state: Arc::new(state), probe_as: PROBE.parse()? })

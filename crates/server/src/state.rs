@@ -10,6 +10,7 @@ use baton_text::{ChatTemplate, Tokenizer};
 use tokio::sync::Semaphore;
 
 use crate::conductors::Conductors;
+use crate::form::Compiler;
 use crate::metrics::Metrics;
 use crate::probe::Probe;
 use crate::twins::Models;
@@ -35,6 +36,8 @@ pub(crate) struct AppState {
     pub(crate) probe: Probe,
     /// Bounds the prompts that are rendered at once.
     pub(crate) renderers: Arc<Semaphore>,
+    /// Compiles the schemas that answers are asked for in.
+    pub(crate) compiler: Compiler,
     /// Model, weights and version of this build.
     pub(crate) fingerprint: String,
 }

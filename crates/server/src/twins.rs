@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use baton_authority::Target;
+use baton_constraint::{Grammar, Grammars, Schema};
 use baton_contract::{Prefix, TwinId};
 use baton_pack::{Date, Pack};
 use baton_text::{ChatTemplate, Tokenizer, pack_prefix};
@@ -18,6 +19,15 @@ pub(crate) struct Twin {
     pub(crate) system_text: String,
     /// Its tokens, shared by all cues; absent if the model's template offers no place to share from.
     pub(crate) prefix: Option<Arc<Prefix>>,
+    /// The pack's schema, to which answers are held.
+    pub(crate) grammar: Option<Arc<Grammar>>,
+}
+
+/// How the loaded model reads and writes.
+pub(crate) struct ModelText<'a> {
+    pub(crate) tokenizer: &'a Tokenizer,
+    pub(crate) template: &'a ChatTemplate,
+    pub(crate) grammars: &'a Grammars,
 }
 
 /// All that a client may write as `model`.
@@ -38,8 +48,7 @@ impl Models {
     pub(crate) fn new(
         base: ModelCard,
         packs: Vec<Pack>,
-        tokenizer: &Tokenizer,
-        template: &ChatTemplate,
+        text: &ModelText<'_>,
         max_context: usize,
     ) -> Result<Self, Error> {
         let mut twins = BTreeMap::new();
@@ -49,7 +58,7 @@ impl Models {
                 return Err(Error::Adapter(id));
             }
             let system_text = pack.system_text();
-            let tokens = pack_prefix(tokenizer, template, &system_text);
+            let tokens = pack_prefix(text.tokenizer, text.template, &system_text);
             if tokens.len() >= max_context {
                 return Err(Error::PackTooLong { twin: id, tokens: tokens.len(), limit: max_context });
             }
@@ -58,7 +67,14 @@ impl Models {
             if prefix.is_none() {
                 tracing::warn!(twin = %id, "the chat template gives the pack no place to share; it is computed per cue");
             }
-            let twin = Arc::new(Twin { pack, system_text, prefix });
+            let grammar = match pack.spec() {
+                None => None,
+                Some(spec) => {
+                    let compiled = Schema::read(spec).and_then(|schema| text.grammars.compile(&schema));
+                    Some(Arc::new(compiled.map_err(|source| Error::Spec { twin: id.clone(), source })?))
+                }
+            };
+            let twin = Arc::new(Twin { pack, system_text, prefix, grammar });
             if id.as_str() == base.id || twins.insert(id.clone(), twin).is_some() {
                 return Err(Error::DuplicateModel(id.to_string()));
             }
@@ -93,6 +109,14 @@ impl Model {
         match self {
             Self::Base(_) => Target::Base,
             Self::Twin(twin) => Target::Twin(twin.pack.id().clone()),
+        }
+    }
+
+    /// The twin, if its answers are checked.
+    pub(crate) fn spec(&self) -> Option<Arc<Twin>> {
+        match self {
+            Self::Twin(twin) if twin.has_spec() => Some(Arc::clone(twin)),
+            Self::Base(_) | Self::Twin(_) => None,
         }
     }
 

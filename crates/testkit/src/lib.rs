@@ -4,6 +4,7 @@
 //! Only ever a dev-dependency. It knows nothing above the engine.
 
 mod clock;
+mod constraint;
 mod control;
 mod engine;
 mod model;
@@ -12,6 +13,7 @@ mod script;
 mod scripted;
 
 pub use clock::SimulatedClock;
+pub use constraint::{one_of, one_of_until};
 pub use control::{Control, Fault};
 pub use engine::{Outcome, block_on, collect, engine, engine_with, limits};
 pub use model::model_path;

@@ -22,6 +22,7 @@ pub fn request(prompt: &[TokenId]) -> Generate {
             ignore_end: false,
         },
         forced: Vec::new(),
+        constraint: None,
     }
 }
 

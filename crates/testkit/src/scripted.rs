@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use baton_contract::{BLOCK_SIZE, TokenId, TokenLogprobs};
-use baton_engine::{Draw, Executor, ExecutorError, Sample};
+use baton_engine::{Allowed, Draw, Executor, ExecutorError, Sample};
 use baton_scheduler::{BlockId, Span, StepPlan};
 
 use crate::{Control, Fault, Script, Turn};
@@ -11,8 +11,8 @@ use crate::{Control, Fault, Script, Turn};
 /// Keeps the tokens of every block as a real cache keeps keys and values, and draws by a script from what it finds in
 /// a sequence's blocks: a plan with wrong blocks gives wrong tokens or an error.
 ///
-/// It honours forced and masked tokens and `top_logprobs`; the drawn token's log-probability is the script's, those of
-/// the alternatives are made up. It disregards the rest of `Sampling`.
+/// It honours forced and masked tokens, constraints and `top_logprobs`; the drawn token's log-probability is the
+/// script's, those of the alternatives are made up. It disregards the rest of `Sampling`.
 #[derive(Debug)]
 pub struct ScriptedExecutor {
     script: Script,
@@ -62,8 +62,10 @@ impl ScriptedExecutor {
             token
         } else {
             let masked: HashSet<_> = draw.masked().collect();
+            let allowed = draw.allowed.map(Allowed::tokens).transpose()?;
+            let open = |token: &TokenId| !masked.contains(token) && allowed.is_none_or(|set| set.contains(*token));
             let first = self.script.next(&turn);
-            let token = (first..vocabulary).chain(0..first).find(|token| !masked.contains(token));
+            let token = (first..vocabulary).chain(0..first).find(open);
             token.ok_or(ExecutorError::NothingLeft)?
         };
         let logprobs = draw.request.sampling.top_logprobs.map(|count| TokenLogprobs {
@@ -93,7 +95,7 @@ impl Executor for ScriptedExecutor {
             .map(|(span, draw)| match disturbance {
                 Some(Fault::Draw(sequence)) if sequence == draw.sequence => Ok(Err(ExecutorError::NotANumber)),
                 _ => match self.sample(span, draw) {
-                    Err(ExecutorError::NothingLeft) => Ok(Err(ExecutorError::NothingLeft)),
+                    Err(error @ (ExecutorError::NothingLeft | ExecutorError::Constraint(_))) => Ok(Err(error)),
                     sample => sample.map(Ok),
                 },
             })
@@ -132,7 +134,7 @@ mod tests {
         let span = Span { owner, tokens, start, blocks, shared_blocks: 0, draws: true };
         let plan =
             StepPlan { step: 1, restores: Vec::new(), copies: copies.to_vec(), spans: vec![span], stores: Vec::new() };
-        let draw = Draw { sequence: SequenceId(1), request: &request(&[1]), output: &[] };
+        let draw = Draw { sequence: SequenceId(1), request: &request(&[1]), output: &[], allowed: None };
         let mut samples = executor.step(&plan, &[draw]).map_err(|error| format!("{error:?}"))?;
         Ok(samples.remove(0).unwrap().token)
     }

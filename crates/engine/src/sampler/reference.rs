@@ -5,11 +5,13 @@ use baton_testkit::request;
 use proptest::prelude::*;
 
 use super::{Sampler, index, more_probable, philox};
-use crate::Draw;
+use crate::{Allowed, Draw};
 
 fn reference(row: &[f32], draw: &Draw<'_>) -> Option<TokenId> {
     let Sampling { temperature, top_p, top_k, min_p, seed, .. } = draw.request.sampling;
-    let logits: Vec<f32> = (0..).zip(row).map(|(token, logit)| adjusted(token, *logit, draw)).collect();
+    let open = |token| draw.allowed.is_none_or(|allowed| allowed.tokens().unwrap().contains(token));
+    let logit = |token, logit| if open(token) { adjusted(token, logit, draw) } else { f32::NEG_INFINITY };
+    let logits: Vec<f32> = (0..).zip(row).map(|(token, value)| logit(token, *value)).collect();
     let mut order: Vec<TokenId> = (0..).take(row.len()).collect();
     order.sort_by(more_probable(&logits));
     let best = order[0];
@@ -90,10 +92,12 @@ proptest! {
         ends in (proptest::collection::vec(0_u32..150, 0..3), proptest::collection::vec(0_u32..20, 0..3)),
         min_tokens in 0_usize..15,
         ignore_end: bool,
+        allowed in proptest::option::of(proptest::collection::vec(0_u32..200, 0..120)),
     ) {
         let stop = StopRules { max_tokens: 20, min_tokens, end_tokens: ends.0, stop_tokens: ends.1, ignore_end };
         let request = Generate { sampling, stop, ..request(&prompt) };
-        let draw = Draw { sequence: SequenceId(1), request: &request, output: &output };
+        let allowed = allowed.map(|tokens| Allowed::known(Ok(tokens.into_iter().collect())));
+        let draw = Draw { sequence: SequenceId(1), request: &request, output: &output, allowed: allowed.as_ref() };
         let token = Sampler::new().draw(&row, &draw).ok().map(|sample| sample.token);
         prop_assert_eq!(token, reference(&row, &draw));
     }

@@ -7,7 +7,7 @@ use expect_test::{Expect, expect};
 use super::*;
 
 fn draw_with(sampler: &mut Sampler, row: &[f32], request: &Generate, output: &[TokenId]) -> Result<Sample, String> {
-    let draw = Draw { sequence: SequenceId(1), request, output };
+    let draw = Draw { sequence: SequenceId(1), request, output, allowed: None };
     sampler.draw(row, &draw).map_err(|error| error.to_string())
 }
 

@@ -76,8 +76,10 @@ fn replay(script: Script, record: &Record, steps: usize) -> Vec<StepPlan> {
             Owner::Prefix(_) => panic!("a prefix draws nothing"),
         });
         let ids: Vec<_> = drawing.collect();
-        let draws: Vec<_> =
-            ids.iter().map(|id| Draw { sequence: *id, request: &alive[id].0, output: &alive[id].1 }).collect();
+        let draws: Vec<_> = ids
+            .iter()
+            .map(|id| Draw { sequence: *id, request: &alive[id].0, output: &alive[id].1, allowed: None })
+            .collect();
         let samples = executor.step(&plan, &draws).unwrap();
         let tokens: Vec<_> =
             ids.iter().zip(samples).map(|(id, sample)| Drawn { sequence: *id, token: sample.unwrap().token }).collect();

@@ -38,7 +38,7 @@ impl ChatStream {
         for index in 0..self.n {
             let delta = Delta { role: Some("assistant"), content: Some(String::new()) };
             let mut chunk = self.chunk(vec![ChunkChoice { index, delta, logprobs: None, finish_reason: None }]);
-            chunk.baton = (index == 0).then_some(&self.reply.extra);
+            chunk.baton = (index == 0).then(|| self.reply.extra.clone());
             event(&mut piece, &chunk);
         }
         piece
@@ -57,7 +57,7 @@ impl ChatStream {
     }
 
     fn told(&mut self, index: u32, happened: Event) -> Vec<u8> {
-        let mut piece = Vec::new();
+        let (mut piece, mut extra) = (Vec::new(), None);
         let choice = match happened {
             Event::Text(part) => ChunkChoice {
                 index,
@@ -65,8 +65,9 @@ impl ChatStream {
                 delta: Delta { role: None, content: Some(part.text) },
                 finish_reason: None,
             },
-            Event::End { reason, usage } => {
+            Event::End { reason, usage, kept } => {
                 self.usages.push(usage);
+                extra = kept.map(|kept| self.reply.extra.with_answers([kept]));
                 let finish_reason = Some(finish_reason(reason));
                 ChunkChoice { index, delta: Delta::default(), logprobs: None, finish_reason }
             }
@@ -76,7 +77,7 @@ impl ChatStream {
                 return piece;
             }
         };
-        event(&mut piece, &self.chunk(vec![choice]));
+        event(&mut piece, &ChatChunk { baton: extra, ..self.chunk(vec![choice]) });
         piece
     }
 

@@ -26,7 +26,8 @@ pub(super) fn messages(model: &Model, said: Vec<Message>, intent: &Intent) -> Ve
 }
 
 /// The whole reply.
-pub(super) fn completion(reply: &Reply, answers: Vec<Answer>) -> ChatCompletion<'_> {
+pub(super) fn completion(reply: &Reply, mut answers: Vec<Answer>) -> ChatCompletion<'_> {
+    let baton = reply.extra.with_answers(answers.iter_mut().filter_map(|answer| answer.kept.take()));
     let usages: Vec<Usage> = answers.iter().map(|answer| answer.usage).collect();
     let choices = (0..).zip(answers).map(|(index, answer)| ChatChoice {
         index,
@@ -42,6 +43,6 @@ pub(super) fn completion(reply: &Reply, answers: Vec<Answer>) -> ChatCompletion<
         choices: choices.collect(),
         usage: UsageBody::new(total(&usages, usages.len())),
         system_fingerprint: &reply.fingerprint,
-        baton: &reply.extra,
+        baton,
     }
 }

@@ -22,8 +22,12 @@ pub(crate) async fn create(
     Caller(principal): Caller,
     JsonBody(body): JsonBody,
 ) -> Result<Response, ApiError> {
-    let ChatRequest { model, messages: said, top_logprobs, params } = ChatRequest::read(body)?;
+    let ChatRequest { model, messages: said, top_logprobs, params, schema } = ChatRequest::read(body)?;
     let cue = Cue::open(&state, &principal, &model, params, 1)?;
+    let cue = match schema {
+        Some(schema) => cue.in_the_form_of(state.compiler.compile(schema).await?)?,
+        None => cue,
+    };
     let (n, ask) = (cue.params().n, cue.params().stream);
     let messages = messages(&cue.model, said, &cue.params().intent);
     let reply = Reply::new(&state, "chatcmpl", cue.model.name(), cue.extra.clone())?;

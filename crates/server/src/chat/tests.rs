@@ -84,6 +84,7 @@ fn what_clients_send_and_cannot_change_the_answer_is_accepted() {
         r#""tools": [], "tool_choice": "none""#,
         r#""functions": [], "function_call": "auto""#,
         r#""response_format": {"type": "text"}"#,
+        r#""response_format": {"type": "json_object"}"#,
         r#""modalities": ["text"]"#,
         r#""tools": null, "audio": null, "temperature": null, "stop": null, "surprise": null"#,
         r#""messages": [{"role": "assistant", "content": "x", "refusal": null, "tool_calls": [], "annotations": []}]"#,
@@ -183,7 +184,6 @@ fn what_cannot_be_honoured_is_refused_by_name() {
         r#""tool_choice": "required""#,
         r#""functions": [{"name": "f"}]"#,
         r#""function_call": {"name": "f"}"#,
-        r#""response_format": {"type": "json_object"}"#,
         r#""response_format": {"type": "text", "more": 1}"#,
         r#""modalities": ["text", "audio"]"#,
         r#""audio": {"voice": "x"}"#,
@@ -203,8 +203,7 @@ fn what_cannot_be_honoured_is_refused_by_name() {
         tool_choice [unsupported_parameter] `tool_choice`: tools are not supported; leave `tool_choice` out
         functions [unsupported_parameter] `functions`: functions are not supported; describe in the messages what you need
         function_call [unsupported_parameter] `function_call`: functions are not supported; leave `function_call` out
-        response_format [unsupported_parameter] `response_format`: only `{"type": "text"}` is supported; ask for a form in the messages
-        response_format [unsupported_parameter] `response_format`: only `{"type": "text"}` is supported; ask for a form in the messages
+        response_format.more [unknown_parameter] unrecognized request argument supplied: response_format.more
         modalities [unsupported_parameter] `modalities`: only `["text"]` is supported
         audio [unsupported_parameter] `audio`: only text is supported
         reasoning_effort [unsupported_parameter] `reasoning_effort`: this model has no reasoning effort to set
@@ -213,7 +212,7 @@ fn what_cannot_be_honoured_is_refused_by_name() {
         store [unsupported_parameter] `store`: nothing is stored; leave `store` out or false
         use_beam_search [unsupported_parameter] `use_beam_search`: only sampling is supported
         logits_processors [unsupported_parameter] `logits_processors`: logits processors are not supported; see `logit_bias`
-        guided_json [unsupported_parameter] `guided_json`: constrained output is not supported
+        guided_json [unsupported_parameter] `guided_json`: use OpenAI's `response_format` with a JSON schema
         chat_template [unsupported_parameter] `chat_template`: the template is the model's own and cannot be set by a request
         best_of [unknown_parameter] unrecognized request argument supplied: best_of
         surprise [unknown_parameter] unrecognized request argument supplied: surprise
@@ -362,6 +361,7 @@ fn values_reach_the_request() {
                     ),
                 },
             },
+            schema: None,
         }
     "#]]
     .assert_debug_eq(&request);

@@ -1,17 +1,20 @@
 //! The wire types of `POST /v1/chat/completions`: the request as it was read, the reply as it is written.
 
+use baton_constraint::Schema;
 use serde::Serialize;
 
 use crate::cue::{BatonExtra, ChunkUsage, Params, UsageBody};
 
 /// A body whose every field has been read and checked.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub(crate) struct ChatRequest {
     pub(crate) model: String,
     pub(crate) messages: Vec<Message>,
     /// How many alternatives to report beside each token's own log-probability.
     pub(crate) top_logprobs: Option<u8>,
     pub(crate) params: Params,
+    /// The schema that the answer is wanted in.
+    pub(crate) schema: Option<Schema>,
 }
 
 /// One message.
@@ -39,7 +42,7 @@ pub(crate) struct ChatCompletion<'a> {
     pub(crate) choices: Vec<ChatChoice>,
     pub(crate) usage: UsageBody,
     pub(crate) system_fingerprint: &'a str,
-    pub(crate) baton: &'a BatonExtra,
+    pub(crate) baton: BatonExtra,
 }
 
 #[derive(Serialize)]
@@ -69,9 +72,9 @@ pub(crate) struct ChatChunk<'a> {
     /// Absent unless usage was asked for; then null in all chunks but the last.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) usage: Option<ChunkUsage>,
-    /// In the first chunk of a choice.
+    /// In the first chunk, and in the last one of an answer that was checked.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) baton: Option<&'a BatonExtra>,
+    pub(crate) baton: Option<BatonExtra>,
 }
 
 #[derive(Serialize)]

@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use super::format;
 use super::types::{ChatRequest, Message, Role};
 use crate::cue::{Params, refuse_the_rest, take_model};
 use crate::error::ApiError;
@@ -18,8 +19,9 @@ impl ChatRequest {
         let messages = take_messages(&mut fields)?;
         let params = Params::take(&mut fields)?;
         let top_logprobs = take_logprobs(&mut fields)?;
+        let schema = format::take(&mut fields)?;
         refuse_the_rest(fields)?;
-        Ok(Self { model, messages, top_logprobs, params })
+        Ok(Self { model, messages, top_logprobs, params, schema })
     }
 }
 

@@ -5,7 +5,7 @@ use baton_contract::Usage;
 
 use super::convert::{Offsets, completion_logprobs};
 use super::types::{Completion, CompletionChoice};
-use crate::cue::{ChunkUsage, Event, Generation, UsageBody, finish_reason, total};
+use crate::cue::{BatonExtra, ChunkUsage, Event, Generation, UsageBody, finish_reason, total};
 use crate::http::{Sse, done, event};
 use crate::reply::Reply;
 
@@ -51,7 +51,7 @@ impl CompletionStream {
         for (index, text) in (0..).zip(std::mem::take(&mut self.echoes)) {
             if !text.is_empty() {
                 let choice = CompletionChoice { index, text, logprobs: None, finish_reason: None };
-                self.write(&mut piece, choice);
+                self.write(&mut piece, choice, None);
             }
         }
         piece
@@ -70,7 +70,7 @@ impl CompletionStream {
     }
 
     fn told(&mut self, index: u32, happened: Event) -> Vec<u8> {
-        let mut piece = Vec::new();
+        let (mut piece, mut extra) = (Vec::new(), None);
         let at = index as usize;
         let choice = match happened {
             Event::Text(part) => {
@@ -78,8 +78,9 @@ impl CompletionStream {
                 let logprobs = completion_logprobs(&self.reply.tokenizer, &part.tokens, &mut self.offsets[at]);
                 CompletionChoice { index, text: part.text, logprobs, finish_reason: None }
             }
-            Event::End { reason, usage } => {
+            Event::End { reason, usage, kept } => {
                 self.usages[at] = usage;
+                extra = kept.map(|kept| self.reply.extra.with_answers([kept]));
                 let finish_reason = Some(finish_reason(reason));
                 CompletionChoice { index, text: String::new(), logprobs: None, finish_reason }
             }
@@ -89,15 +90,15 @@ impl CompletionStream {
                 return piece;
             }
         };
-        self.write(&mut piece, choice);
+        self.write(&mut piece, choice, extra);
         piece
     }
 
     /// Appends a chunk; the first one says what Baton has to say.
-    fn write(&mut self, piece: &mut Vec<u8>, choice: CompletionChoice) {
-        let mut chunk = self.chunk(vec![choice]);
-        if matches!(self.stage, Stage::Opening) {
-            chunk.baton = Some(&self.reply.extra);
+    fn write(&mut self, piece: &mut Vec<u8>, choice: CompletionChoice, extra: Option<BatonExtra>) {
+        let mut chunk = Completion { baton: extra, ..self.chunk(vec![choice]) };
+        if matches!(self.stage, Stage::Opening) && chunk.baton.is_none() {
+            chunk.baton = Some(self.reply.extra.clone());
         }
         event(piece, &chunk);
         self.stage = Stage::Streaming;

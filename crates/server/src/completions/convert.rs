@@ -19,7 +19,8 @@ pub(super) fn echoes(tokenizer: &Tokenizer, prompts: &[Prompt], n: usize) -> Vec
 }
 
 /// The whole reply; `n` answers to each prompt, prompt by prompt.
-pub(super) fn completion(reply: &Reply, answers: Vec<Answer>, echoes: Vec<String>, n: usize) -> Completion<'_> {
+pub(super) fn completion(reply: &Reply, mut answers: Vec<Answer>, echoes: Vec<String>, n: usize) -> Completion<'_> {
+    let baton = reply.extra.with_answers(answers.iter_mut().filter_map(|answer| answer.kept.take()));
     let usages: Vec<Usage> = answers.iter().map(|answer| answer.usage).collect();
     let choices = (0..).zip(answers.into_iter().zip(echoes)).map(|(index, (answer, echo))| {
         let mut offsets = Offsets::default();
@@ -39,7 +40,7 @@ pub(super) fn completion(reply: &Reply, answers: Vec<Answer>, echoes: Vec<String
         choices: choices.collect(),
         usage: Some(ChunkUsage(Some(UsageBody::new(total(&usages, n))))),
         system_fingerprint: &reply.fingerprint,
-        baton: Some(&reply.extra),
+        baton: Some(baton),
     }
 }
 

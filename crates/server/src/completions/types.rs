@@ -39,7 +39,7 @@ pub(crate) struct Completion<'a> {
     pub(crate) system_fingerprint: &'a str,
     /// In a stream only in the first chunk.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) baton: Option<&'a BatonExtra>,
+    pub(crate) baton: Option<BatonExtra>,
 }
 
 #[derive(Serialize)]

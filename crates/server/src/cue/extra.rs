@@ -4,6 +4,7 @@ use baton_contract::{FinishReason, Intent, TokenId, Usage};
 use baton_text::Tokenizer;
 use serde::Serialize;
 
+use super::Kept;
 use crate::twins::Model;
 
 /// OpenAI's usage object.
@@ -32,6 +33,9 @@ pub(crate) struct BatonExtra {
     seed: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     twin: Option<TwinExtra>,
+    /// How each answer was drawn, where they are checked and an attempt may have been thrown away.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    answers: Vec<Kept>,
 }
 
 #[derive(Clone, Debug, Serialize)]
@@ -65,7 +69,12 @@ impl BatonExtra {
             stale: twin.is_stale(now),
             why_missing: intent.why.is_none(),
         });
-        Self { seed, twin }
+        Self { seed, twin, answers: Vec::new() }
+    }
+
+    /// With what is known once answers are there.
+    pub(crate) fn with_answers(&self, kept: impl IntoIterator<Item = Kept>) -> Self {
+        Self { answers: kept.into_iter().collect(), ..self.clone() }
     }
 }
 

@@ -7,7 +7,8 @@ use baton_engine::{Emissions, EngineHandle};
 use futures_util::FutureExt;
 use futures_util::stream::{SelectAll, Stream, StreamExt, unfold};
 
-use super::{ChoiceText, Piece};
+use super::checked::{Checked, checked};
+use super::{ChoiceText, Kept, Piece};
 use crate::error::ApiError;
 use crate::metrics::Meter;
 
@@ -15,7 +16,12 @@ use crate::metrics::Meter;
 #[derive(Clone, Debug)]
 pub(crate) enum Event {
     Text(Piece),
-    End { reason: FinishReason, usage: Usage },
+    End {
+        reason: FinishReason,
+        usage: Usage,
+        /// How it was drawn, if it was checked.
+        kept: Option<Kept>,
+    },
     Failed(ApiError),
 }
 
@@ -44,13 +50,14 @@ enum State {
 }
 
 impl Generation {
+    /// Answers that are told as they come.
     pub(crate) fn new(choices: Vec<Choice>) -> Self {
-        let streams = choices.into_iter().map(|choice| {
-            let index = choice.index;
-            let events = unfold(State::Running(Box::new(choice)), next).map(move |event| (index, event));
-            Box::pin(events) as Events
-        });
-        Self(streams.collect())
+        Self(choices.into_iter().map(|choice| indexed(choice.index, events(choice))).collect())
+    }
+
+    /// Answers that are told when they have been checked.
+    pub(super) fn checked(choices: Vec<Checked>) -> Self {
+        Self(choices.into_iter().map(|choice| indexed(choice.first.index, checked(choice))).collect())
     }
 
     /// Several as one: an answer's index becomes that of its generation, so each of them has one answer.
@@ -70,6 +77,15 @@ impl Generation {
     }
 }
 
+fn indexed(index: u32, events: impl Stream<Item = Event> + Send + 'static) -> Events {
+    Box::pin(events.map(move |event| (index, event)))
+}
+
+/// What happens to one answer.
+pub(super) fn events(choice: Choice) -> impl Stream<Item = Event> + Send {
+    unfold(State::Running(Box::new(choice)), next)
+}
+
 async fn next(state: State) -> Option<(Event, State)> {
     match state {
         State::Running(choice) => Some(advance(choice).await),
@@ -85,14 +101,14 @@ async fn advance(mut choice: Box<Choice>) -> (Event, State) {
             Some(Emission::Token { token, logprobs }) => {
                 choice.meter.token();
                 let (piece, stopped) = choice.text.push(token, logprobs);
-                let end = stopped.then(|| Event::End { reason: FinishReason::Stop, usage: choice.usage_so_far() });
+                let end = stopped.then(|| Event::end(FinishReason::Stop, choice.usage_so_far()));
                 (piece, end)
             }
-            Some(Emission::Finished { reason, usage }) => (choice.text.finish(), Some(Event::End { reason, usage })),
+            Some(Emission::Finished { reason, usage }) => (choice.text.finish(), Some(Event::end(reason, usage))),
             Some(Emission::Failed(message)) => return choice.fail(message),
             None => return choice.fail("the engine ended the answer without saying why".to_owned()),
         };
-        if let Some(Event::End { reason, usage }) = &end {
+        if let Some(Event::End { reason, usage, .. }) = &end {
             choice.meter.end(*reason, usage);
         }
         match (end, piece.text.is_empty() && piece.tokens.is_empty()) {
@@ -101,6 +117,12 @@ async fn advance(mut choice: Box<Choice>) -> (Event, State) {
             (Some(end), true) => return (end, State::Over),
             (Some(end), false) => return (Event::Text(piece), State::Ending(end)),
         }
+    }
+}
+
+impl Event {
+    fn end(reason: FinishReason, usage: Usage) -> Self {
+        Self::End { reason, usage, kept: None }
     }
 }
 

@@ -3,14 +3,17 @@
 use std::sync::Arc;
 
 use baton_authority::{Ask, ClearedCue, Ground, Principal, clear};
-use baton_contract::{Generate, Prefix, Sampling, StopRules, TokenId, Usage};
+use baton_constraint::Grammar;
+use baton_contract::{Constraint, Generate, Prefix, Sampling, StopRules, TokenId, Usage};
+use baton_engine::{Emissions, EngineHandle};
 use baton_text::Tokenizer;
 
+use super::checked::Checked;
 use super::generation::Choice;
 use super::{BatonExtra, ChoiceText, Generation, Params};
 use crate::conductors::Slot;
 use crate::error::ApiError;
-use crate::metrics::Meter;
+use crate::metrics::{Meter, Metrics};
 use crate::state::AppState;
 use crate::twins::Model;
 
@@ -23,6 +26,18 @@ pub(crate) struct Cue {
     params: Params,
     seed: u64,
     pub(crate) extra: BatonExtra,
+    /// What the caller wants the answers in.
+    asked: Option<Arc<Grammar>>,
+}
+
+/// From where answers are drawn; asked again where an answer is broken work.
+#[derive(Clone)]
+pub(super) struct Source {
+    engine: EngineHandle,
+    tokenizer: Tokenizer,
+    pub(super) metrics: Metrics,
+    slot: Arc<Slot>,
+    stops: Arc<[String]>,
 }
 
 /// What the answers continue.
@@ -56,14 +71,48 @@ impl Cue {
         state.metrics.cue(model.name(), why);
         let seed = params.seed.map_or_else(draw_seed, Ok)?;
         let extra = BatonExtra::new(&model, seed, &params.intent, (state.clock)());
-        Ok(Self { model, cleared, slot, params, seed, extra })
+        Ok(Self { model, cleared, slot, params, seed, extra, asked: None })
     }
 
     pub(crate) fn params(&self) -> &Params {
         &self.params
     }
 
-    /// Submits `n` answers to each prompt, all or none.
+    /// Has the answers drawn by the caller's schema.
+    ///
+    /// # Errors
+    /// The twin has a spec of its own.
+    pub(crate) fn in_the_form_of(self, asked: Arc<Grammar>) -> Result<Self, ApiError> {
+        if self.model.spec().is_some() {
+            let message =
+                format!("the twin `{}` answers by its own spec; leave `response_format` out", self.model.name());
+            return Err(ApiError::invalid("response_format", message));
+        }
+        Ok(Self { asked: Some(asked), ..self })
+    }
+
+    /// What the tokens of the answers must keep to.
+    ///
+    /// # Errors
+    /// The caller wants answers to end where none of that form is complete.
+    fn constraint(&self) -> Result<Option<Arc<dyn Constraint>>, ApiError> {
+        let of_twin = || self.model.twin().and_then(|twin| twin.grammar.as_ref());
+        let Some(grammar) = self.asked.as_ref().or_else(of_twin) else { return Ok(None) };
+        let Params { stop, stop_tokens, ignore_end, min_tokens, .. } = &self.params;
+        let ends = [
+            ("stop", !stop.is_empty()),
+            ("stop_token_ids", !stop_tokens.is_empty()),
+            ("ignore_eos", *ignore_end),
+            ("min_tokens", *min_tokens > 0),
+        ];
+        if let Some((field, _)) = ends.iter().find(|(_, given)| *given) {
+            let message = format!("`{field}`: an answer by a schema ends where it is complete; leave `{field}` out");
+            return Err(ApiError::invalid(*field, message));
+        }
+        Ok(Some(Arc::clone(grammar) as Arc<dyn Constraint>))
+    }
+
+    /// Submits `n` answers to each prompt, all or none. Those of a twin with a spec are told when they were checked.
     ///
     /// # Errors
     /// A value does not fit the twin or the model, or the engine refuses.
@@ -76,6 +125,7 @@ impl Cue {
     ) -> Result<Generation, ApiError> {
         let limits = state.engine.limits();
         let sampling = self.sampling(top_logprobs, limits.vocabulary)?;
+        let constraint = self.constraint()?;
         let mut requests = Vec::new();
         for tokens in prompts.tokens {
             let prefix = prompts.prefix.clone();
@@ -92,25 +142,35 @@ impl Cue {
                     sampling,
                     stop: stop.clone(),
                     forced: Vec::new(),
+                    constraint: constraint.clone(),
                 });
             }
         }
+        let spec = self.model.spec();
+        let copies = if spec.is_some() { requests.clone() } else { Vec::new() };
         let inputs: Vec<usize> = requests.iter().map(Generate::input_len).collect();
         let tokens =
             requests.iter().zip(&inputs).map(|(request, input)| (input + request.stop.max_tokens) as u64).sum();
         let mut slot = self.slot;
         slot.take_tokens(tokens, |in_flight| self.cleared.clear_tokens(in_flight, tokens))?;
-        let slot = Arc::new(slot);
-        let streams = state.engine.submit_all(requests)?;
-        let choices = (0..).zip(streams.into_iter().zip(inputs)).map(|(index, (emissions, input))| Choice {
-            index,
-            emissions,
+        let source = Source {
             engine: state.engine.clone(),
-            text: ChoiceText::new(&state.tokenizer, &self.params.stop),
-            meter: Meter::start(&state.metrics, Arc::clone(&slot)),
-            input,
+            tokenizer: state.tokenizer.clone(),
+            metrics: state.metrics.clone(),
+            slot: Arc::new(slot),
+            stops: self.params.stop.into(),
+        };
+        let streams = state.engine.submit_all(requests)?;
+        let choices = (0..).zip(streams.into_iter().zip(inputs));
+        let choices = choices.map(|(index, (emissions, input))| source.choice(index, emissions, input));
+        let Some(twin) = spec else { return Ok(Generation::new(choices.collect())) };
+        let checked = choices.zip(copies).map(|(first, request)| Checked {
+            first,
+            request,
+            twin: Arc::clone(&twin),
+            source: source.clone(),
         });
-        Ok(Generation::new(choices.collect()))
+        Ok(Generation::checked(checked.collect()))
     }
 
     /// The server's defaults, the pack's over them, the caller's over both.
@@ -132,6 +192,28 @@ impl Cue {
             None => base,
         };
         Ok(self.params.sampling.over(&base))
+    }
+}
+
+impl Source {
+    /// Draws one more answer.
+    ///
+    /// # Errors
+    /// The engine refuses.
+    pub(super) fn submit(&self, index: u32, request: Generate) -> Result<Choice, ApiError> {
+        let input = request.input_len();
+        Ok(self.choice(index, self.engine.submit(request)?, input))
+    }
+
+    fn choice(&self, index: u32, emissions: Emissions, input: usize) -> Choice {
+        Choice {
+            index,
+            emissions,
+            engine: self.engine.clone(),
+            text: ChoiceText::new(&self.tokenizer, &self.stops),
+            meter: Meter::start(&self.metrics, Arc::clone(&self.slot)),
+            input,
+        }
     }
 }
 
@@ -180,9 +262,13 @@ fn choice_seed(seed: u64, choice: u32) -> u64 {
     if choice == 0 {
         return seed;
     }
-    let mut bits = seed.wrapping_add(u64::from(choice).wrapping_mul(0x9e37_79b9_7f4a_7c15));
-    bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    mix(seed.wrapping_add(u64::from(choice).wrapping_mul(0x9e37_79b9_7f4a_7c15)))
+}
+
+/// The finaliser of `SplitMix64`: every bit of the result depends on every bit of the seed.
+pub(super) fn mix(seed: u64) -> u64 {
+    let bits = (seed ^ (seed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     bits ^ (bits >> 31)
 }
 

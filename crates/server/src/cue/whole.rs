@@ -2,7 +2,7 @@
 
 use baton_contract::{FinishReason, Usage};
 
-use super::{Event, Generation, TokenReport};
+use super::{Event, Generation, Kept, TokenReport};
 use crate::error::ApiError;
 
 /// One finished answer.
@@ -12,6 +12,8 @@ pub(crate) struct Answer {
     pub(crate) tokens: Vec<TokenReport>,
     pub(crate) reason: FinishReason,
     pub(crate) usage: Usage,
+    /// How it was drawn, if it was checked.
+    pub(crate) kept: Option<Kept>,
 }
 
 /// Waits for all `count` answers, in order of their indices.
@@ -28,9 +30,9 @@ pub(crate) async fn collect(mut generation: Generation, count: usize) -> Result<
                 parts[at].0.push_str(&piece.text);
                 parts[at].1.extend(piece.tokens);
             }
-            Event::End { reason, usage } => {
+            Event::End { reason, usage, kept } => {
                 let (text, tokens) = std::mem::take(&mut parts[at]);
-                answers[at] = Some(Answer { text, tokens, reason, usage });
+                answers[at] = Some(Answer { text, tokens, reason, usage, kept });
             }
             Event::Failed(error) => return Err(error),
         }

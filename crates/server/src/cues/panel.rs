@@ -73,7 +73,10 @@ impl Panel {
         let seat = self.seats.get_mut(index as usize)?;
         match happened {
             Event::Text(piece) => seat.text.push_str(&piece.text),
-            Event::End { reason, usage } => seat.end = Some(End::Ended { reason, usage }),
+            Event::End { reason, usage, kept } => {
+                seat.extra = seat.extra.with_answers(kept);
+                seat.end = Some(End::Ended { reason, usage });
+            }
             Event::Failed(error) => seat.end = Some(End::Failed(error)),
         }
         Some(seat)

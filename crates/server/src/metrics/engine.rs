@@ -9,6 +9,8 @@ use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 
+const CONSTRAINT_HELP: &str = "Time to work out what may come next in a constrained answer";
+
 /// Asks the engine for its status at every scrape.
 #[derive(Debug)]
 pub(super) struct EngineCollector(EngineHandle);
@@ -48,6 +50,7 @@ impl Collector for EngineCollector {
         }
         histogram(&mut out, "baton_step_seconds", "Time of a step", &counters.step_seconds)?;
         histogram(&mut out, "baton_step_tokens", "Tokens of a step", &counters.step_tokens)?;
+        histogram(&mut out, "baton_constraint_seconds", CONSTRAINT_HELP, &counters.constraint_seconds)?;
 
         for (name, help, counts) in [
             ("baton_prefix_computed", "Computations of a pack's prefix", &scheduler.prefixes_computed),

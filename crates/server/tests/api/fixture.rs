@@ -67,6 +67,11 @@ pub(crate) async fn serve(script: Script) -> Fixture {
     serve_with(script, ServerConfig::default(), |_| {}).await
 }
 
+/// A server with these twins in place of the usual ones.
+pub(crate) async fn serve_twins(script: Script, twins: &[&str]) -> Fixture {
+    start(script, ServerConfig::default(), limits(), twins).await
+}
+
 pub(crate) async fn serve_with(
     script: Script,
     config: ServerConfig,
@@ -74,6 +79,15 @@ pub(crate) async fn serve_with(
 ) -> Fixture {
     let mut scheduler = limits();
     change(&mut scheduler);
+    start(script, config, scheduler, &["ux", "security"]).await
+}
+
+async fn start(
+    script: Script,
+    config: ServerConfig,
+    scheduler: baton_scheduler::SchedulerConfig,
+    twins: &[&str],
+) -> Fixture {
     let (engine, control) = engine_with(scheduler, script);
     let tokenizer = tokenizer();
     let template = ChatTemplate::compile(TEMPLATE, &tokenizer).unwrap();
@@ -84,7 +98,7 @@ pub(crate) async fn serve_with(
         template,
         tokenizer,
         model: ModelCard { id: BASE.to_owned(), digest: Digest::of(b"weights") },
-        twins: vec![pack("ux"), pack("security")],
+        twins: twins.iter().map(|twin| pack(twin)).collect(),
         keys: keys.clone(),
         clock: Arc::new(|| NOW),
         calibrations: BTreeMap::from([(pack("security").digest(), Temperature::new(2.0).unwrap())]),

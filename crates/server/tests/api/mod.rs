@@ -7,4 +7,5 @@ mod cues;
 mod decisions;
 mod errors;
 mod fixture;
+mod form;
 mod operations;
