@@ -25,7 +25,7 @@ const LAYERS: &[Row] = &[
     ("ledger", &[], &["axum", "hyper", "candle-core", "tokio", "futures-util"]),
     (
         "server",
-        &["contract", "text", "constraint", "judge", "pack", "authority", "ledger", "engine"],
+        &["contract", "text", "constraint", "judge", "pack", "rules", "authority", "ledger", "register", "engine"],
         &["candle-core", "hf-hub"],
     ),
 ];

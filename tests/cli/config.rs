@@ -67,6 +67,7 @@ fn every_setting_is_shown_with_its_source() {
         model.catalog HOME/.config/baton/more-models file
         model.cache HOME/.cache/baton default
         twins.packs HOME/.config/baton/packs file
+        twins.rules - default
         twins.skip_broken false default
         engine.threads 3 file
         engine.kv_cache_memory 1.00 MiB file

@@ -1,5 +1,6 @@
 //! `baton serve`: everything, from the configuration to the last answer.
 
+use std::collections::BTreeSet;
 use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 use std::sync::Arc;
@@ -7,8 +8,8 @@ use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, Result, bail};
 use baton_authority::{KeyRing, Mandate, NewKey};
-use baton_contract::TwinId;
-use baton_pack::Pack;
+use baton_contract::{Digest, TwinId};
+use baton_pack::{Pack, Trial};
 use baton_server::{Keys, Server, ServerConfig, Services};
 use baton_text::Tokenizer;
 use jiff::Timestamp;
@@ -18,7 +19,9 @@ use crate::Outcome;
 use crate::args::ServeArgs;
 use crate::calibrations;
 use crate::config::Config;
+use crate::house;
 use crate::keys::{KeyStore, key_file};
+use crate::ledger;
 use crate::output;
 use crate::packs::{self, Packs};
 use crate::wiring::Runtime;
@@ -37,6 +40,9 @@ pub(crate) fn run(args: &ServeArgs, config: &Config) -> Result<Outcome> {
     // A port that is taken should not be found out after a model was loaded.
     let listener = bind(&config.listen)?;
     let address = listener.local_addr()?;
+    // Nor that another server has the ledger, or that a rule is wrong.
+    let rules = house::load(config.rules.as_deref())?;
+    let ledger = ledger::open_to_write(&config.data)?;
     let (runtime, twins) = Runtime::load_and(config, |tokenizer| read_packs(config, tokenizer))?;
     let names: Vec<TwinId> = twins.iter().map(|pack| pack.id().clone()).collect();
     let (ring, first) = open_keys(&config.data)?;
@@ -44,12 +50,16 @@ pub(crate) fn run(args: &ServeArgs, config: &Config) -> Result<Outcome> {
     let banner = banner(address, &runtime, &names, first.as_ref());
     let engine = runtime.engine.clone();
     let calibrations = calibrations::read_all(&config.data, &twins, runtime.card.digest);
+    let on_trial = on_trial(&config.data, &twins, runtime.card.digest)?;
     let services = Services {
         engine: runtime.engine,
         tokenizer: runtime.tokenizer,
         template: runtime.template,
         model: runtime.card,
         twins,
+        on_trial,
+        rules,
+        ledger,
         keys: keys.clone(),
         clock: Arc::new(|| Timestamp::now().as_second()),
         calibrations,
@@ -68,6 +78,26 @@ pub(crate) fn run(args: &ServeArgs, config: &Config) -> Result<Outcome> {
         tracing::info!("stopped");
         Ok(Outcome::Good)
     })
+}
+
+/// Twins whose cases have not passed on this model as their packs ask for, with a word about them.
+fn on_trial(data: &Path, packs: &[Pack], model: Digest) -> Result<BTreeSet<TwinId>> {
+    let mut on_trial = BTreeSet::new();
+    for pack in packs {
+        let trial = Trial::read(data, pack, model)?;
+        if !trial.is_some_and(|trial| trial.meets_bar()) {
+            on_trial.insert(pack.id().clone());
+        }
+    }
+    if !on_trial.is_empty() {
+        let names: Vec<&str> = on_trial.iter().map(TwinId::as_str).collect();
+        output::note(format!(
+            "On trial on this model, so nothing of theirs is decided unchecked: {}\nhint: `baton twin test` runs their \
+             known-good cases",
+            names.join(", ")
+        ));
+    }
+    Ok(on_trial)
 }
 
 fn bind(listen: &str) -> Result<TcpListener> {

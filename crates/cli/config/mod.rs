@@ -39,6 +39,7 @@ pub(crate) struct Config {
     pub(crate) catalog: Option<PathBuf>,
     pub(crate) cache: PathBuf,
     pub(crate) packs: Option<PathBuf>,
+    pub(crate) rules: Option<PathBuf>,
     pub(crate) skip_broken_packs: bool,
     pub(crate) threads: usize,
     pub(crate) kv_cache_memory: ByteSize,
@@ -90,6 +91,7 @@ impl Config {
             catalog: layers.pick_some("model.catalog", |s| &s.model.catalog, None),
             cache: layers.folder("model.cache", |s| &s.model.cache, folders.cache(), "--cache")?,
             packs: layers.pick_some("twins.packs", |s| &s.twins.packs, default_packs()),
+            rules: layers.pick_some("twins.rules", |s| &s.twins.rules, None),
             skip_broken_packs: layers.pick("twins.skip_broken", |s| &s.twins.skip_broken, || false),
             threads: layers.pick("engine.threads", |s| &s.engine.threads, machine::processors),
             kv_cache_memory: layers.pick("engine.kv_cache_memory", |s| &s.engine.kv_cache_memory, default_kv_memory),
@@ -211,7 +213,8 @@ fn read_file(path: &Path) -> Result<Settings> {
     // Paths in a file are relative to that file, wherever baton is started.
     let base = path.parent().unwrap_or(Path::new(""));
     let Settings { model, twins, data, .. } = &mut settings;
-    for folder in [&mut model.catalog, &mut model.cache, &mut twins.packs, &mut data.folder].into_iter().flatten() {
+    let folders = [&mut model.catalog, &mut model.cache, &mut twins.packs, &mut twins.rules, &mut data.folder];
+    for folder in folders.into_iter().flatten() {
         *folder = base.join(&*folder);
     }
     if let Some(name) = model.name.as_mut().filter(|name| crate::model::is_path(name)) {

@@ -45,6 +45,9 @@ pub(crate) struct TwinSettings {
     /// Folder whose subfolders are twin packs
     #[arg(id = "twins.packs", long = "packs", value_name = "DIR", env = "BATON_PACKS", hide_env_values = true)]
     pub(crate) packs: Option<PathBuf>,
+    /// Folder of this house's own rules on decisions, Cedar files; they stand beside the shipped ones and the packs'
+    #[arg(id = "twins.rules", long = "rules", value_name = "DIR", env = "BATON_RULES", hide_env_values = true)]
+    pub(crate) rules: Option<PathBuf>,
     /// Leave out packs with errors instead of refusing to start
     #[arg(
         id = "twins.skip_broken",

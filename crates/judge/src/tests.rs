@@ -1,5 +1,4 @@
 //! Tables and properties.
-#![expect(clippy::unwrap_used, reason = "a test ends at the first thing that is wrong")]
 
 mod calibration;
 mod judgment;

@@ -178,7 +178,7 @@ fn what_several_sequences_begin_with_is_computed_by_the_first_of_them() {
     // The fifth has nothing in common with those that wait and passes them; another conductor's work is never waited for.
     check_plans(
         &mut scheduler,
-        &expect![[r#"
+        &expect![[r"
         step 1
           sequence 1: 0..66 in [0, 1, 2], 0 shared, draws
           sequence 3: 0..34 in [3, 4], 0 shared
@@ -189,7 +189,7 @@ fn what_several_sequences_begin_with_is_computed_by_the_first_of_them() {
           sequence 4: 64..66 in [0, 1, 7], 0 shared, draws
         step 3
           sequence 5: 3..4 in [6], 0 shared, draws
-    "#]],
+    "]],
     );
     let snapshot = scheduler.snapshot();
     assert_eq!((snapshot.cache_queried, snapshot.cache_hit), (4 * 66 + 3, 2 * 64));

@@ -41,6 +41,11 @@ impl Conductors {
         Ok((decided, Slot { conductors: self.clone(), conductor: conductor.clone(), taken }))
     }
 
+    /// How many answers a conductor has in progress.
+    pub(crate) fn in_progress(&self, conductor: &ConductorId) -> u32 {
+        self.counts().get(conductor).map_or(0, |count| count.answers)
+    }
+
     fn counts(&self) -> MutexGuard<'_, HashMap<ConductorId, InProgress>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }

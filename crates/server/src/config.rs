@@ -1,14 +1,16 @@
 //! Limits of the server, and what it is wired to.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
 use baton_authority::{KeyRing, Principal};
-use baton_contract::Digest;
+use baton_contract::{Digest, TwinId};
 use baton_engine::EngineHandle;
 use baton_judge::Temperature;
+use baton_ledger::Ledger;
 use baton_pack::Pack;
+use baton_rules::RuleSet;
 use baton_text::{ChatTemplate, Tokenizer};
 
 /// Limits on connections and bodies.
@@ -46,6 +48,12 @@ pub struct Services {
     pub model: ModelCard,
     /// The twins to serve.
     pub twins: Vec<Pack>,
+    /// Twins whose known-good cases have not passed on this model: nothing of theirs is released unchecked.
+    pub on_trial: BTreeSet<TwinId>,
+    /// The installation's rules; the packs' own are added to them.
+    pub rules: RuleSet,
+    /// Where everything is recorded.
+    pub ledger: Ledger,
     /// Who may call.
     pub keys: Keys,
     /// The time of day.

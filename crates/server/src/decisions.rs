@@ -2,6 +2,7 @@
 
 mod content;
 mod convert;
+mod filing;
 mod handler;
 mod types;
 mod validate;

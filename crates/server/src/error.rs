@@ -39,6 +39,8 @@ pub(crate) enum Kind {
     TooLarge,
     /// The body is not declared as JSON.
     MediaType,
+    /// What it is about does not stand as the request needs it.
+    Conflict,
     /// Too much at once; the same request may be taken later.
     Busy,
     /// A fault of ours.
@@ -74,6 +76,7 @@ impl Kind {
             Self::Timeout => StatusCode::REQUEST_TIMEOUT,
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::MediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Self::Conflict => StatusCode::CONFLICT,
             Self::Busy => StatusCode::TOO_MANY_REQUESTS,
             // Not 502 to 504: proxies take those for a server that is away, and would send the request elsewhere.
             Self::Internal | Self::Broken => StatusCode::INTERNAL_SERVER_ERROR,
@@ -101,6 +104,7 @@ impl Kind {
             Self::Timeout => "timeout",
             Self::TooLarge => "too_large",
             Self::MediaType => "media_type",
+            Self::Conflict => "conflict",
             Self::Busy => "busy",
             Self::Internal => "internal",
             Self::Broken => "broken_work",
@@ -207,6 +211,32 @@ impl ApiError {
         Self::new(Kind::Broken, message).code("broken_work")
     }
 
+    /// There is no such decision, or it is none of the caller's business.
+    pub(crate) fn no_decision(message: impl Into<String>) -> Self {
+        Self::new(Kind::NotFound, message).code("decision_not_found")
+    }
+
+    /// A valid key that may not do this.
+    pub(crate) fn forbidden(message: impl Into<String>) -> Self {
+        Self::new(Kind::Forbidden, message).code("not_allowed")
+    }
+
+    /// A decision does not stand as the request needs it.
+    pub(crate) fn conflict(message: impl Into<String>) -> Self {
+        Self::new(Kind::Conflict, message).code("conflict")
+    }
+
+    /// What has to be recorded before it counts cannot be.
+    pub(crate) fn no_ledger() -> Self {
+        let message = "the ledger cannot be written, so nothing that needs a record is answered; tell an operator";
+        Self::new(Kind::Unavailable, message).code("ledger_unavailable")
+    }
+
+    /// Whether it is the machine's state and not the request that is in the way.
+    pub(crate) fn is_unavailable(&self) -> bool {
+        self.kind == Kind::Unavailable
+    }
+
     /// The engine is not ready for work.
     pub(crate) fn not_ready(reason: &str) -> Self {
         Self::new(Kind::Unavailable, format!("not ready: {reason}")).code("not_ready")
@@ -282,7 +312,7 @@ impl IntoResponse for ApiError {
         if let Some(wait) = self.retry_after {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(wait.as_secs().max(1)));
         }
-        if matches!(self.kind, Kind::Invalid | Kind::Forbidden | Kind::Broken) {
+        if matches!(self.kind, Kind::Invalid | Kind::Forbidden | Kind::Conflict | Kind::Broken) {
             // The official clients retry some errors on their own; these will not change, or were retried already.
             headers.insert(HeaderName::from_static("x-should-retry"), HeaderValue::from_static("false"));
         }

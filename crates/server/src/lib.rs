@@ -28,6 +28,7 @@ mod error;
 mod form;
 mod http;
 mod json;
+mod judging;
 mod metrics;
 mod models;
 mod operations;

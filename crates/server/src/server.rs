@@ -1,16 +1,22 @@
 //! The server as its owner sees it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use baton_authority::DecisionSpace;
 use baton_constraint::{Grammars, SchemaError};
 use baton_contract::{ConductorId, Digester, IdError, TwinId};
 use baton_judge::Reader;
+use baton_pack::Pack;
+use baton_rules::{RuleSet, Source};
+use jiff::Timestamp;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 
 use crate::conductors::Conductors;
 use crate::form::Compiler;
 use crate::http;
+use crate::judging::{Desk, hand_over};
 use crate::metrics::Metrics;
 use crate::probe::Probe;
 use crate::state::AppState;
@@ -47,6 +53,20 @@ pub enum Error {
         /// What is wrong with its `spec.json`, and where.
         source: SchemaError,
     },
+    /// A pack's rules cannot stand.
+    #[error("the rules of the pack of `{twin}`: {source}")]
+    Rules {
+        /// Whose pack it is.
+        twin: TwinId,
+        /// What is wrong with them.
+        source: Box<baton_rules::Error>,
+    },
+    /// A pack hands over ground that cannot be handed over.
+    #[error(transparent)]
+    Space(#[from] baton_authority::SpaceError),
+    /// The record of decisions cannot be rebuilt from the ledger.
+    #[error(transparent)]
+    Record(#[from] baton_register::Error),
     /// The server's own name is not one; a fault of this crate.
     #[error(transparent)]
     Name(#[from] IdError),
@@ -58,6 +78,9 @@ pub struct Server {
     probe_as: ConductorId,
 }
 
+/// How soon it is noticed that a decision's time is over. Nothing counts that came too late, noticed or not.
+const EXPIRY_CHECK: Duration = Duration::from_secs(10);
+
 /// The conductor that the server's own probe runs as; no key has this name unless an operator gives it one.
 const PROBE: &str = "baton-probe";
 
@@ -67,9 +90,12 @@ impl Server {
     /// # Errors
     /// A pack cannot be served, or two things have one name.
     pub fn new(config: ServerConfig, services: Services) -> Result<Self, Error> {
-        let Services { engine, tokenizer, template, model, twins, keys, clock, calibrations } = services;
+        let Services { engine, tokenizer, template, model, twins, on_trial, rules, ledger, keys, clock, calibrations } =
+            services;
         let fingerprint = fingerprint(&model.digest);
         let metrics = Metrics::new(engine.clone(), &model.id);
+        let (rules, spaces) = standards(&twins, rules)?;
+        let desk = Desk::open(ledger, rules, spaces, on_trial)?;
         let reader = Reader::new(tokenizer.clone(), template.clone())?;
         let grammars = Grammars::new(&tokenizer);
         let text = ModelText { tokenizer: &tokenizer, template: &template, grammars: &grammars };
@@ -86,6 +112,7 @@ impl Server {
             models,
             keys,
             clock,
+            desk,
             conductors: Conductors::default(),
             metrics,
             probe: Probe::default(),
@@ -102,9 +129,38 @@ impl Server {
         let Self { state, probe_as } = self;
         let token = state.tokenizer.end_tokens().first().copied().unwrap_or_default();
         let probe = tokio::spawn(state.probe.clone().run(state.engine.clone(), probe_as, token));
+        let expiry = tokio::spawn(expire(Arc::clone(&state)));
         let config = Arc::clone(&state.config);
         http::serve(listener, http::router(state), config, shutdown).await;
         probe.abort();
+        expiry.abort();
+    }
+}
+
+/// The installation's rules with those of all packs, and the ground that the packs hand over under them.
+fn standards(packs: &[Pack], mut rules: RuleSet) -> Result<(RuleSet, Vec<DecisionSpace>), Error> {
+    for pack in packs {
+        let twin = pack.id();
+        let sources = pack.rules().iter().map(|file| Source::pack(twin.clone(), &*file.path, &*file.text));
+        rules = rules
+            .with_pack(twin, &sources.collect::<Vec<_>>())
+            .map_err(|error| Error::Rules { twin: twin.clone(), source: Box::new(error) })?;
+    }
+    let spaces = packs.iter().flat_map(|pack| hand_over(pack, &rules)).collect::<Result<_, _>>()?;
+    Ok((rules, spaces))
+}
+
+/// Ends whatever time limit of a decision is over, again and again.
+async fn expire(state: Arc<AppState>) {
+    loop {
+        tokio::time::sleep(EXPIRY_CHECK).await;
+        let now = Timestamp::from_second((state.clock)()).unwrap_or(Timestamp::MIN);
+        // What cannot be recorded is tried again the next time; the ledger's own fault was logged.
+        if let Ok(over) = state.desk.run(move |register| register.expire(now)).await
+            && over > 0
+        {
+            tracing::info!(over, "time limits of decisions are over");
+        }
     }
 }
 

@@ -11,6 +11,7 @@ use tokio::sync::Semaphore;
 
 use crate::conductors::Conductors;
 use crate::form::Compiler;
+use crate::judging::Desk;
 use crate::metrics::Metrics;
 use crate::probe::Probe;
 use crate::twins::Models;
@@ -31,6 +32,8 @@ pub(crate) struct AppState {
     pub(crate) clock: Clock,
     /// When the server came up, seconds since 1970.
     pub(crate) started: i64,
+    /// What decisions are judged by, and where they are kept.
+    pub(crate) desk: Desk,
     pub(crate) conductors: Conductors,
     pub(crate) metrics: Metrics,
     pub(crate) probe: Probe,

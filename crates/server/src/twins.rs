@@ -136,7 +136,7 @@ impl Twin {
 }
 
 /// The day of a time, seconds since 1970, in UTC.
-fn date(now: i64) -> Date {
+pub(crate) fn date(now: i64) -> Date {
     let time = jiff::Timestamp::from_second(now).unwrap_or(jiff::Timestamp::MAX);
     time.to_zoned(jiff::tz::TimeZone::UTC).date()
 }

@@ -17,10 +17,13 @@ fn held_to(constraint: Arc<dyn Constraint>) -> Generate {
     asked
 }
 
+/// What the script wishes, the answers that are allowed, and what is drawn.
+type Row<'a> = (Vec<TokenId>, &'a [&'a [TokenId]], Vec<TokenId>);
+
 #[test]
 fn what_is_drawn_follows_the_constraint_and_ends_where_it_may() {
     // The script's wishes come first where they are allowed; else the next allowed token after the wish.
-    let table: [(Vec<TokenId>, &[&[TokenId]], Vec<TokenId>); 6] = [
+    let table: [Row<'_>; 6] = [
         (vec![5, 6], &[&[5, 6], &[7]], vec![5, 6]),
         (vec![], &[&[5, 6], &[7]], vec![5, 6]),
         (vec![6], &[&[5, 6], &[7]], vec![7]),
@@ -86,9 +89,9 @@ fn neighbours_and_preemption_change_nothing() {
     let answers: Vec<&[TokenId]> = answers.iter().map(Vec::as_slice).collect();
     let script = Script::hashed(VOCABULARY);
     let ask = |number: TokenId| {
-        let shared = (number % 3 == 0).then(|| prefix("ux", &[7; 45]));
+        let shared = (number.is_multiple_of(3)).then(|| prefix("ux", &[7; 45]));
         let mut asked = Generate { prefix: shared, ..request(&[number + 10; 20]) };
-        if number % 2 == 0 {
+        if number.is_multiple_of(2) {
             asked.constraint = Some(one_of(&answers));
         }
         asked.stop.end_tokens = vec![END];

@@ -11,7 +11,7 @@ use crate::{Random, VOCABULARY};
 
 /// What happened between two steps.
 enum Event {
-    Asked(SequenceId, Generate),
+    Asked(SequenceId, Box<Generate>),
     Left(SequenceId),
 }
 
@@ -24,7 +24,7 @@ fn config() -> SchedulerConfig {
 
 fn ask(engine: &EngineHandle, asked: Generate, record: &mut Vec<Event>) -> Emissions {
     let stream = engine.submit(asked.clone()).unwrap();
-    record.push(Event::Asked(stream.sequence(), asked));
+    record.push(Event::Asked(stream.sequence(), Box::new(asked)));
     stream
 }
 
@@ -65,7 +65,7 @@ fn replay(script: Script, record: &Record, steps: usize) -> Vec<StepPlan> {
             match event {
                 Event::Asked(id, asked) => {
                     scheduler.admit(*id, asked).unwrap();
-                    alive.insert(*id, (asked.clone(), Vec::new()));
+                    alive.insert(*id, ((**asked).clone(), Vec::new()));
                 }
                 Event::Left(id) => _ = scheduler.cancel(*id),
             }

@@ -48,7 +48,7 @@ fn any_number_of_answers_is_scored_in_order_and_what_they_share_is_computed_once
         // Ten questions, each with three answers.
         let prompt = |question: TokenId| [&shared[..], &[200 + question; 20]].concat();
         let answers = (0..30).map(|at| {
-            let answer = vec![at, 1, 2][..1 + at as usize % 3].to_vec();
+            let answer = vec![at, 1, 2][..=at as usize % 3].to_vec();
             Generate::score((conductor("ada"), 1), Some(pack.clone()), prompt(at / 3), answer)
         });
         let scores = block_on(engine.score(answers, at_once)).unwrap();
@@ -86,6 +86,10 @@ fn what_goes_wrong_with_one_goes_wrong_with_all() {
     assert!(matches!(full, Err(ScoreError::Refused(Refusal::Busy { .. }))), "{full:?}");
     drop(others);
     control.release();
+    // The engine learns that they were dropped when it gets to it.
+    while engine.status().in_flight > 0 {
+        std::thread::yield_now();
+    }
     // A step that fails.
     assert_all_returned(&engine);
     control.fault(engine.status().counters.steps + 1, Fault::Error);

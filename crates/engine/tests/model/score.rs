@@ -38,7 +38,9 @@ fn an_answer_scores_the_same_alone_and_among_others() {
     let together = engine(limits());
     let others = together.submit_all(requests()).unwrap();
     assert_eq!(bits(&score(&together, 12)), bits(&alone), "among sixteen requests");
-    others.into_iter().for_each(|stream| assert!(collect(stream).end.is_ok()));
+    for stream in others {
+        assert!(collect(stream).end.is_ok());
+    }
     let small = engine(SMALL);
     assert_eq!(bits(&score(&small, 5)), bits(&alone), "in small chunks, with blocks that are short");
     assert!(alone.iter().all(|score| score.logprob.is_finite() && score.logprob < 0.0));

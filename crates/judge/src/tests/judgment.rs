@@ -12,11 +12,14 @@ fn close(one: f64, other: f64) -> bool {
     (one - other).abs() < 1e-9
 }
 
+/// Scores, temperature, probabilities, the best, and the expectation.
+type Row<'a> = (&'a [f64], f64, &'a [f64], usize, f64);
+
 #[test]
 fn scores_become_probabilities() {
     let third = (1.0_f64 / 3.0).ln();
     // Scores, temperature, probabilities, best, expectation.
-    let table: [(&[f64], f64, &[f64], usize, f64); 6] = [
+    let table: [Row<'_>; 6] = [
         (&[third, third * 2.0], 1.0, &[0.75, 0.25], 0, 0.25),
         (&[-2.0, -2.0, -2.0, -2.0], 1.0, &[0.25; 4], 0, 1.5),
         (&[third, 0.0], 0.5, &[0.1, 0.9], 1, 0.9),

@@ -61,6 +61,10 @@ impl UsageBody {
 }
 
 impl BatonExtra {
+    pub(crate) fn seed(&self) -> u64 {
+        self.seed
+    }
+
     pub(crate) fn new(model: &Model, seed: u64, intent: &Intent, now: i64) -> Self {
         let twin = model.twin().map(|twin| TwinExtra {
             id: twin.pack.id().to_string(),

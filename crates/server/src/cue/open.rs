@@ -59,11 +59,35 @@ impl Cue {
         params: Params,
         prompts: usize,
     ) -> Result<Self, ApiError> {
+        let ground = Ground::of(&params.intent);
+        Self::cleared(state, principal, model, params, (prompts, Some(&ground)))
+    }
+
+    /// The same for a question to be decided. Its ground is not cleared here: a decision beyond the mandate has a rule of
+    /// its own.
+    ///
+    /// # Errors
+    /// There is no such model, or the mandate does not allow the question.
+    pub(crate) fn decide(
+        state: &AppState,
+        principal: &Principal,
+        model: &str,
+        params: Params,
+    ) -> Result<Self, ApiError> {
+        Self::cleared(state, principal, model, params, (1, None))
+    }
+
+    fn cleared(
+        state: &AppState,
+        principal: &Principal,
+        model: &str,
+        params: Params,
+        (prompts, ground): (usize, Option<&Ground>),
+    ) -> Result<Self, ApiError> {
         let model = state.models.find(model).ok_or_else(|| ApiError::no_model(model))?;
         let asked = u32::try_from(prompts).unwrap_or(u32::MAX).saturating_mul(params.n);
-        let ground = Ground::of(&params.intent);
         let (cleared, slot) = state.conductors.take(principal.conductor(), asked, |in_flight| {
-            clear(principal, Ask { target: model.target(), ground: Some(&ground), answers: asked }, in_flight)
+            clear(principal, Ask { target: model.target(), ground, answers: asked }, in_flight)
         })?;
         let span = tracing::Span::current();
         span.record("twin", model.name());

@@ -10,10 +10,12 @@ use baton_judge::{Exclusion, Judgment, Question, Scope, Temperature};
 use baton_text::ChatMessage;
 
 use super::convert::{answered, contact, out_of_scope, scope};
-use super::types::{AnswerBody, DecisionBody, DecisionExtra, DecisionRequest, DecisionUsage, InScope};
+use super::filing::{Asked, Found, file, name_of};
+use super::types::{DecisionBody, DecisionExtra, DecisionRequest, DecisionUsage, InScope};
 use crate::cue::{Cue, Params, Scoring};
 use crate::error::ApiError;
 use crate::http::{Caller, JsonBody};
+use crate::judging::Stated;
 use crate::render::{self, Posed};
 use crate::state::AppState;
 use crate::twins::{Model, Twin};
@@ -24,8 +26,13 @@ pub(crate) async fn create(
     Caller(principal): Caller,
     JsonBody(body): JsonBody,
 ) -> Result<Json<DecisionBody>, ApiError> {
-    let DecisionRequest { model, input, questions: asks, intent } = DecisionRequest::read(body)?;
-    let cue = Cue::open(&state, &principal, &model, Params::of_intent(intent), 1)?;
+    let request = body.to_string();
+    let DecisionRequest { model, input, questions: asks, intent, stated } = DecisionRequest::read(body)?;
+    let cue = Cue::decide(&state, &principal, &model, Params::of_intent(intent.clone()))?;
+    if cue.model.twin().is_none() && stated != Stated::default() {
+        let message = "`baton` is about the checking of a twin's decisions, and this is the model itself; leave it out";
+        return Err(ApiError::unsupported("baton", message));
+    }
     let extra = cue.extra.clone();
     let mut session = Session::new(&state, cue, input);
     let asked: Vec<Question> = asks.iter().map(|ask| ask.question.clone()).collect();
@@ -42,25 +49,30 @@ pub(crate) async fn create(
         .filter_map(|(ask, in_scope)| (!in_scope.in_scope).then_some(ask.instructions.as_str()))
         .collect();
     let mut excluded = session.excluded(&outside).await?.into_iter();
-    let mut answers: Vec<AnswerBody> = Vec::with_capacity(count);
+    let mut found = Found::default();
     for (index, (ask, scores)) in asks.into_iter().zip(&own).enumerate() {
         let in_scope = in_scope.get(index).copied();
-        answers.push(match in_scope {
+        match in_scope {
             Some(in_scope) if !in_scope.in_scope => {
                 let matched = excluded.next().flatten();
                 let contact = session.contact.as_deref().unwrap_or_default();
-                out_of_scope(ask.name, in_scope, matched.as_ref(), (contact, session.is_calibrated()))
+                found.outside(out_of_scope(ask.name, in_scope, matched.as_ref(), (contact, session.is_calibrated())));
             }
             in_scope => {
                 let judgment = session.judge(scores)?;
                 let how = (session.is_calibrated(), session.abstain_below);
-                answered(ask, &judgment, scores, how, (in_scope, session.contact.as_deref()))
+                let named = name_of(&ask.kind, &judgment);
+                let answer = answered(ask, &judgment, scores, how, (in_scope, session.contact.as_deref()));
+                found.answered(answer, &judgment, named);
             }
-        });
+        }
     }
     let (temperature, abstain_below) = (session.temperature.map(Temperature::value), session.abstain_below);
+    let asked_of = session.model.clone();
     let (usage, computed_tokens) = session.end();
-    let baton = DecisionExtra { cue: extra, computed_tokens, temperature, abstain_below };
+    let asked = Asked { principal: &principal, model: &asked_of, intent: &intent, stated, request, seed: extra.seed() };
+    let (answers, decision) = file(&state, asked, &usage, found).await?;
+    let baton = DecisionExtra { cue: extra, computed_tokens, temperature, abstain_below, decision };
     Ok(Json(DecisionBody { model, answers, usage, baton }))
 }
 

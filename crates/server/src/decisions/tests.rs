@@ -95,7 +95,30 @@ fn inputs_that_cannot_be_read_are_refused_by_name() {
         r#"{"a":"#.repeat(32),
         "}".repeat(32)
     );
-    expect![[r#""#]].assert_eq(&refusals(&[
+    expect![[r"
+        input [missing_required_parameter] you must provide `input`
+        input [invalid_value] `input` is empty; give at least one message
+        input [invalid_value] `input` must be a string or an array of messages, not an integer
+        input[0] [invalid_value] `input[0]` must be an object, not a string
+        input[0].role [missing_required_parameter] you must provide `input[0].role`
+        input[0].role [invalid_value] `tool` is no role; use system, developer, user or assistant
+        input[0].content [missing_required_parameter] you must provide `input[0].content`
+        input[0].name [unknown_parameter] unrecognized request argument supplied: input[0].name
+        input[0].phase [unknown_parameter] unrecognized request argument supplied: input[0].phase
+        input[0].phase [invalid_value] `input[0].phase` must be commentary or final_answer
+        input[0].content[0].type [unsupported_parameter] images are not supported; this model reads text only
+        input[0].content[0].type [invalid_value] only parts of type input_text are taken here
+        input[0].content[0].type [invalid_value] only parts of type input_text and input_json are taken here
+        input[0].content[0].text [missing_required_parameter] you must provide `input[0].content[0].text`
+        input[0].content[0].data [invalid_value] `input[0].content[0].data` must be an object or an array of objects, not an array
+        input[0].content[0].prompt_cache_breakpoint.mode [missing_required_parameter] you must provide `input[0].content[0].prompt_cache_breakpoint.mode`
+        input[0].content[0].data [invalid_value] `input[0].content[0].data` takes 32 levels, 10000 values and 262144 bytes at most
+        input[0].type [unsupported_parameter] items of type `item_reference` are not supported
+        input[0].call_id [missing_required_parameter] you must provide `input[0].call_id`
+        input[0].call_id [invalid_value] no call before this has the same `call_id`
+        input[1].call_id [invalid_value] no call before this has the same `call_id`
+        input[1].call_id [invalid_value] two calls have this `call_id`; give each its own
+    "]].assert_eq(&refusals(&[
         r#""input": null"#,
         r#""input": []"#,
         r#""input": 7"#,
@@ -129,7 +152,25 @@ fn questions_that_cannot_be_asked_are_refused_by_name() {
     let wide = format!(r#"{{"type": "choice", "instructions": "x", "choices": [{}]}}"#, options.join(","));
     assert_eq!(read(&many(400, predicate)).err(), None);
     assert_eq!(read(&many(16, &wide)).err(), None);
-    expect![[r#""#]].assert_eq(&refusals(&[
+    expect![[r"
+        questions [missing_required_parameter] you must provide `questions`
+        questions [invalid_value] `questions` takes 1 to 400 questions, not 0
+        questions [invalid_value] `questions` takes 1 to 400 questions, not 401
+        questions [invalid_value] the questions allow 4335 answers in all, and 4096 at most; ask in parts
+        questions[0].type [missing_required_parameter] you must provide `questions[0].type`
+        questions[0].type [invalid_value] `essay` is no type of question; use predicate, choice or score
+        questions[0].instructions [missing_required_parameter] you must provide `questions[0].instructions`
+        questions[0].instructions [invalid_value] the instructions are empty; say what is asked
+        questions[0].choices [unknown_parameter] unrecognized request argument supplied: questions[0].choices
+        questions[0].name [invalid_value] `questions[0].name` must be a string, not an integer
+        questions[0].choices [missing_required_parameter] you must provide `questions[0].choices`
+        questions[0].choices [invalid_value] a question needs 2 to 255 choices, not 1
+        questions[0].choices[1].value [invalid_value] `questions[0].choices[1].value` must be a string or a boolean, not an integer
+        questions[0].choices [invalid_value] answers 0 and 1 are the same; every allowed answer must differ from the others
+        questions[0].choices[1].value [missing_required_parameter] you must provide `questions[0].choices[1].value`
+        questions[0].levels[1].value [unknown_parameter] unrecognized request argument supplied: questions[0].levels[1].value
+        questions[0].instructions[0].type [unsupported_parameter] images are not supported; this model reads text only
+    "]].assert_eq(&refusals(&[
         r#""questions": null"#,
         r#""questions": []"#,
         &many(401, predicate),
@@ -152,7 +193,18 @@ fn questions_that_cannot_be_asked_are_refused_by_name() {
 
 #[test]
 fn fields_that_would_change_the_answer_are_refused() {
-    expect![[r#""#]].assert_eq(&refusals(&[
+    expect![[r"
+        model [missing_required_parameter] you must provide `model`
+        temperature [unknown_parameter] unrecognized request argument supplied: temperature
+        stream [unknown_parameter] unrecognized request argument supplied: stream
+        tools [unsupported_parameter] `tools`: tools are not supported; describe in the messages what you need
+        surprise [unknown_parameter] unrecognized request argument supplied: surprise
+        prompt_cache_options.mode [invalid_value] `prompt_cache_options.mode` must be implicit or explicit
+        prompt_cache_options.ttl [invalid_value] `prompt_cache_options.ttl` must be 30m
+        prompt_cache_key [invalid_value] `prompt_cache_key` must be a string, not an integer
+        metadata [invalid_value] `metadata` holds strings only, not an integer
+    "]]
+    .assert_eq(&refusals(&[
         r#""model": null"#,
         r#""temperature": 0.5"#,
         r#""stream": true"#,

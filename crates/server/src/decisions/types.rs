@@ -6,6 +6,7 @@ use baton_text::ChatMessage;
 use serde::{Serialize, Serializer};
 
 use crate::cue::BatonExtra;
+use crate::judging::{Filed, Stated};
 
 /// A body whose every field has been read and checked.
 #[derive(Debug)]
@@ -16,6 +17,8 @@ pub(crate) struct DecisionRequest {
     /// Never empty.
     pub(crate) questions: Vec<Ask>,
     pub(crate) intent: Intent,
+    /// What the caller states about the decision.
+    pub(crate) stated: Stated,
 }
 
 /// One question.
@@ -133,6 +136,9 @@ pub(crate) struct DecisionExtra {
     pub(crate) temperature: Option<f64>,
     /// A twin whose most probable answer is less probable than this does not answer.
     pub(crate) abstain_below: f64,
+    /// What became of the decision; absent without a twin, and where nothing was decided.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) decision: Option<Filed>,
 }
 
 /// What Baton says about one answer.

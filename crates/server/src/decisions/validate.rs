@@ -9,6 +9,7 @@ use super::types::{Ask, DecisionRequest, Kind};
 use crate::cue::{refuse_the_rest, take_intent, take_model};
 use crate::error::ApiError;
 use crate::json::{Fields, wrong_type};
+use crate::judging::Stated;
 
 /// Most questions about one input, as in OpenAI's API.
 const MAX_QUESTIONS: usize = 400;
@@ -27,9 +28,10 @@ impl DecisionRequest {
         let input = take_input(&mut fields)?;
         let questions = take_questions(&mut fields)?;
         let intent = take_intent(&mut fields)?;
+        let stated = Stated::take(&mut fields)?;
         check_cache_options(&mut fields)?;
         refuse_the_rest(fields)?;
-        Ok(Self { model, input, questions, intent })
+        Ok(Self { model, input, questions, intent, stated })
     }
 }
 

@@ -12,7 +12,7 @@ use super::auth::require_key;
 use super::observe::{observe, panicked};
 use crate::error::ApiError;
 use crate::state::AppState;
-use crate::{chat, completions, cues, decisions, models, operations};
+use crate::{chat, completions, cues, decisions, judging, models, operations};
 
 pub(crate) fn router(state: Arc<AppState>) -> Router {
     Router::new()
@@ -21,7 +21,11 @@ pub(crate) fn router(state: Arc<AppState>) -> Router {
         .route("/v1/chat/completions", post(chat::create))
         .route("/v1/completions", post(completions::create))
         .route("/v1/cues", post(cues::create))
-        .route("/v1/decisions", post(decisions::create))
+        .route("/v1/decisions", post(decisions::create).get(judging::list))
+        .route("/v1/decisions/{id}", get(judging::retrieve))
+        .route("/v1/decisions/{id}/{deed}", post(judging::act))
+        .route("/v1/rules", get(judging::rules))
+        .route("/v1/spaces", get(judging::spaces))
         .route("/health", get(operations::health))
         .route("/ready", get(operations::ready))
         .route("/metrics", get(operations::metrics))

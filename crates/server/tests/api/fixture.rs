@@ -1,20 +1,24 @@
 //! A server on a free port: a tokenizer in which every byte is a token, two twins, one of which is calibrated, a stopped clock, an engine that
 //! answers by a script.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
-use baton_authority::{Cleared, InstallationSecret, KEY_RANDOM_BYTES, KeyRing, Mandate};
-use baton_contract::{Digest, TokenId};
+use baton_authority::{Cleared, InstallationSecret, KEY_RANDOM_BYTES, KeyRing, Mandate, Roles};
+use baton_contract::{Digest, Role, TokenId};
 use baton_engine::EngineHandle;
 use baton_judge::Temperature;
+use baton_ledger::{Ledger, Options, Secret, Signer};
 use baton_pack::Pack;
+use baton_rules::RuleSet;
 use baton_server::{Keys, ModelCard, Server, ServerConfig, Services};
 use baton_testkit::{Control, Script, engine_with, limits};
 use baton_text::{ChatTemplate, SpecialTokens, Tokenizer, TokenizerSpec};
 use serde_json::{Value, json};
+use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -41,6 +45,9 @@ pub(crate) struct Fixture {
     pub(crate) keys: Keys,
     shutdown: Option<oneshot::Sender<()>>,
     task: JoinHandle<()>,
+    /// Has the ledger.
+    pub(crate) folder: TempDir,
+    pub(crate) ledger: Ledger,
 }
 
 /// Answers every prompt with `text` and then ends.
@@ -69,7 +76,7 @@ pub(crate) async fn serve(script: Script) -> Fixture {
 
 /// A server with these twins in place of the usual ones.
 pub(crate) async fn serve_twins(script: Script, twins: &[&str]) -> Fixture {
-    start(script, ServerConfig::default(), limits(), twins).await
+    start(tempfile::tempdir().unwrap(), script, ServerConfig::default(), limits(), twins).await
 }
 
 pub(crate) async fn serve_with(
@@ -77,12 +84,23 @@ pub(crate) async fn serve_with(
     config: ServerConfig,
     change: impl FnOnce(&mut baton_scheduler::SchedulerConfig),
 ) -> Fixture {
+    serve_on(tempfile::tempdir().unwrap(), script, config, change).await
+}
+
+/// A server whose ledger lies in `folder`, as an earlier one may have left it.
+pub(crate) async fn serve_on(
+    folder: TempDir,
+    script: Script,
+    config: ServerConfig,
+    change: impl FnOnce(&mut baton_scheduler::SchedulerConfig),
+) -> Fixture {
     let mut scheduler = limits();
     change(&mut scheduler);
-    start(script, config, scheduler, &["ux", "security"]).await
+    start(folder, script, config, scheduler, &["ux", "security"]).await
 }
 
 async fn start(
+    folder: TempDir,
     script: Script,
     config: ServerConfig,
     scheduler: baton_scheduler::SchedulerConfig,
@@ -93,12 +111,16 @@ async fn start(
     let template = ChatTemplate::compile(TEMPLATE, &tokenizer).unwrap();
     let (ring, ada, bob) = ring();
     let keys = Keys::new(ring);
+    let ledger = ledger(folder.path());
     let services = Services {
         engine: engine.clone(),
         template,
         tokenizer,
         model: ModelCard { id: BASE.to_owned(), digest: Digest::of(b"weights") },
         twins: twins.iter().map(|twin| pack(twin)).collect(),
+        on_trial: BTreeSet::new(),
+        rules: RuleSet::shipped().unwrap(),
+        ledger: ledger.clone(),
         keys: keys.clone(),
         clock: Arc::new(|| NOW),
         calibrations: BTreeMap::from([(pack("security").digest(), Temperature::new(2.0).unwrap())]),
@@ -111,8 +133,29 @@ async fn start(
         // Dropping the sender is a shutdown too.
         let _ = stopped.await;
     }));
-    Fixture { address, engine, control, ada, bob, keys, shutdown: Some(shutdown), task }
+    Fixture { address, engine, control, ada, bob, keys, shutdown: Some(shutdown), task, folder, ledger }
 }
+
+/// The keys of the ring beside Ada's and Bob's own, by the byte they are made of.
+pub(crate) fn key_of(byte: u8) -> String {
+    let mut ring = KeyRing::new(InstallationSecret::new([1; 32]));
+    let created = jiff::Timestamp::UNIX_EPOCH;
+    let key = ring.issue(&[byte; KEY_RANDOM_BYTES], "any".parse().unwrap(), Mandate::default(), created).unwrap();
+    key.text.to_string()
+}
+
+/// Ada's key that is an expert's too.
+pub(crate) const ADA_EXPERT: u8 = 4;
+/// An expert for `ux`.
+pub(crate) const EVE: u8 = 5;
+/// An expert for `security`.
+pub(crate) const FAY: u8 = 6;
+/// An auditor.
+pub(crate) const MIA: u8 = 7;
+/// An architect.
+pub(crate) const REX: u8 = 8;
+/// A conductor whose mandate covers the process `copy` only.
+pub(crate) const NAT: u8 = 9;
 
 impl Fixture {
     /// Replaces all keys by one of this mandate, and says it.
@@ -133,9 +176,10 @@ impl Fixture {
         self.shutdown.take();
     }
 
-    /// Waits for the end of the server.
-    pub(crate) async fn over(self) {
+    /// Waits for the end of the server. Returns the folder of its ledger, which is closed.
+    pub(crate) async fn over(self) -> TempDir {
         self.task.await.unwrap();
+        self.folder
     }
 
     pub(crate) async fn get(&self, path: &str) -> Reply {
@@ -221,6 +265,20 @@ fn tokenizer() -> Tokenizer {
     .unwrap()
 }
 
+/// A ledger in a folder. Its random bytes are none, but differ from draw to draw.
+pub(crate) fn ledger(folder: &Path) -> Ledger {
+    let drawn = AtomicU64::new(0);
+    let random = Arc::new(move |bytes: &mut [u8]| {
+        let time = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_err(std::io::Error::other)?;
+        let draw = format!("{} {}", drawn.fetch_add(1, Ordering::Relaxed), time.as_nanos());
+        let digest = Digest::of(draw.as_bytes());
+        bytes.iter_mut().zip(digest.as_bytes().iter().cycle()).for_each(|(byte, other)| *byte = *other);
+        Ok(())
+    });
+    let path = folder.join("ledger.db");
+    Ledger::open(Options { path, secret: Secret::new(&[7; 32]), signer: Signer::from_seed(&[9; 32]), random }).unwrap()
+}
+
 fn pack(id: &str) -> Pack {
     let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/packs").join(id);
     Pack::load(&dir).unwrap()
@@ -236,5 +294,17 @@ fn ring() -> (KeyRing, String, String) {
         key.text.to_string()
     };
     let (ada, bob) = (issue(1, "ada", Mandate::default()), issue(2, "bob", bobs));
+    let roles = |role, twins| Mandate { roles: Roles::new([role], twins).unwrap(), ..Mandate::default() };
+    let of = |twin: &str| Cleared::Only(vec![twin.parse().unwrap()]);
+    let none = || Cleared::Only(Vec::new());
+    // Ada is an expert too, under another key.
+    let both = Roles::new([Role::Conductor, Role::Expert], Cleared::All).unwrap();
+    issue(4, "ada", Mandate { roles: both, ..Mandate::default() });
+    issue(5, "eve", roles(Role::Expert, of("ux")));
+    issue(6, "fay", roles(Role::Expert, of("security")));
+    issue(7, "mia", roles(Role::Auditor, none()));
+    issue(8, "rex", roles(Role::Architect, none()));
+    let narrow = Mandate { processes: Cleared::Only(vec!["copy".to_owned()]), ..Mandate::default() };
+    issue(9, "nat", narrow);
     (ring, ada, bob)
 }

@@ -27,7 +27,8 @@ async fn triage(script: Script) -> Fixture {
 
 fn cue(fields: Value) -> Value {
     let mut body = chat_body(json!({"model": "triage", "seed": 7}));
-    body.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
+    let Value::Object(fields) = fields else { panic!("fields are an object") };
+    body.as_object_mut().unwrap().extend(fields);
     body
 }
 
@@ -53,16 +54,65 @@ async fn counted(server: &Fixture) -> String {
 async fn an_answer_that_meets_the_spec_is_passed_on() {
     let server = triage(says(GOOD)).await;
     let reply = server.post(CHAT, &cue(json!({}))).await;
-    expect![[""]].assert_eq(&masked(reply.json()));
-    expect![[""]].assert_eq(&counted(&server).await);
+    expect![[r#"
+        {
+          "id": "chatcmpl-ID",
+          "object": "chat.completion",
+          "created": 1767312000,
+          "model": "triage",
+          "choices": [
+            {
+              "index": 0,
+              "message": {
+                "role": "assistant",
+                "content": "{\"severity\": \"high\", \"page\": true}",
+                "refusal": null
+              },
+              "logprobs": null,
+              "finish_reason": "stop"
+            }
+          ],
+          "usage": {
+            "prompt_tokens": 612,
+            "completion_tokens": 35,
+            "total_tokens": 647,
+            "prompt_tokens_details": {
+              "cached_tokens": 0
+            }
+          },
+          "system_fingerprint": "fp_673bb737907a",
+          "baton": {
+            "seed": 7,
+            "twin": {
+              "id": "triage",
+              "pack_version": "0.1.0",
+              "pack_digest": "blake3:db60607d6c9672bef3ab842f4ecaccae249ac22581eba31f977d96046ffd3780",
+              "stale": false,
+              "why_missing": true
+            },
+            "answers": [
+              {
+                "index": 0,
+                "seed": 7,
+                "temperature": 1.0,
+                "retried": false
+              }
+            ]
+          }
+        }"#]]
+    .assert_eq(&masked(reply.json()));
+    expect![[r#"baton_checked_answers_total{twin="triage",outcome="kept"} 1"#]].assert_eq(&counted(&server).await);
 }
 
 #[tokio::test]
 async fn broken_work_is_asked_for_once_more_with_another_seed() {
     let server = triage(by_seed(BAD, GOOD)).await;
     let reply = server.post(CHAT, &cue(json!({"n": 2}))).await.json();
-    expect![[""]].assert_eq(&told(&reply));
-    expect![[""]].assert_eq(&counted(&server).await);
+    expect![[r#"["{\"severity\": \"high\", \"page\": true}","{\"severity\": \"high\", \"page\": true}"] 104 [{"index":0,"seed":6552626868079353,"temperature":1.0,"retried":true},{"index":1,"seed":7191089600892374487,"temperature":1.0,"retried":false}]"#]].assert_eq(&told(&reply));
+    expect![[r#"
+        baton_checked_answers_total{twin="triage",outcome="kept"} 1
+        baton_checked_answers_total{twin="triage",outcome="kept_after_retry"} 1"#]]
+    .assert_eq(&counted(&server).await);
     // With the seed that is reported the same answer comes at once.
     let seed = &reply["baton"]["answers"][0]["seed"];
     let again = server.post(CHAT, &cue(json!({"seed": seed}))).await.json();
@@ -74,7 +124,7 @@ async fn broken_work_is_asked_for_once_more_with_another_seed() {
 async fn a_second_attempt_at_temperature_0_is_drawn_at_another() {
     let server = triage(by_seed(BAD, GOOD)).await;
     let reply = server.post(CHAT, &cue(json!({"temperature": 0}))).await.json();
-    expect![[""]].assert_eq(&told(&reply));
+    expect![[r#"["{\"severity\": \"high\", \"page\": true}"] 69 [{"index":0,"seed":6552626868079353,"temperature":0.5,"retried":true}]"#]].assert_eq(&told(&reply));
 }
 
 #[tokio::test]
@@ -82,7 +132,7 @@ async fn broken_work_is_never_passed_on() {
     let server = triage(says(BAD)).await;
     let reply = server.post(CHAT, &cue(json!({}))).await;
     assert_eq!((reply.status, reply.header("x-should-retry")), (500, Some("false")));
-    expect![[""]].assert_eq(&reply.body);
+    expect![[r#"{"error":{"message":"the twin `triage` gave broken work twice, which is not passed on: not met: has \"high\" at `/severity`","type":"server_error","param":null,"code":"broken_work"}}"#]].assert_eq(&reply.body);
     let reply = server.post(CHAT, &cue(json!({"stream": true}))).await;
     assert_eq!(reply.status, 200);
     assert!(!reply.body.contains("low") && !reply.body.contains("page"), "{}", reply.body);
@@ -90,8 +140,8 @@ async fn broken_work_is_never_passed_on() {
     assert_eq!(last["error"]["code"], "broken_work");
     // One that is cut is broken too.
     let reply = server.post(CHAT, &cue(json!({"max_tokens": 12}))).await;
-    expect![[""]].assert_eq(&reply.body);
-    expect![[""]].assert_eq(&counted(&server).await);
+    expect![[r#"{"error":{"message":"the twin `triage` gave broken work twice, which is not passed on: the answer was cut before it was complete","type":"server_error","param":null,"code":"broken_work"}}"#]].assert_eq(&reply.body);
+    expect![[r#"baton_checked_answers_total{twin="triage",outcome="broken"} 3"#]].assert_eq(&counted(&server).await);
     server.quiet().await;
 }
 
@@ -113,7 +163,7 @@ async fn a_stream_carries_only_what_was_checked() {
         }
     }
     assert_eq!((text.as_str(), pieces), (GOOD, GOOD.len()));
-    expect![[""]].assert_eq(&told);
+    expect![[r#""stop" [{"index":0,"seed":6552626868079353,"temperature":1.0,"retried":true}]"#]].assert_eq(&told);
     let usage = &reply.events()[reply.events().len() - 2];
     let usage: Value = serde_json::from_str(usage).unwrap();
     assert_eq!(usage["usage"]["completion_tokens"], BAD.len() + GOOD.len() + 2, "both attempts");
@@ -133,7 +183,13 @@ async fn what_a_spec_leaves_no_room_for_is_refused() {
         let reply = server.post(CHAT, &cue(fields)).await;
         writeln!(all, "{} {}", reply.status, reply.body).unwrap();
     }
-    expect![[""]].assert_eq(&all);
+    expect![[r#"
+        400 {"error":{"message":"`stop`: an answer by a schema ends where it is complete; leave `stop` out","type":"invalid_request_error","param":"stop","code":"invalid_value"}}
+        400 {"error":{"message":"`stop_token_ids`: an answer by a schema ends where it is complete; leave `stop_token_ids` out","type":"invalid_request_error","param":"stop_token_ids","code":"invalid_value"}}
+        400 {"error":{"message":"`ignore_eos`: an answer by a schema ends where it is complete; leave `ignore_eos` out","type":"invalid_request_error","param":"ignore_eos","code":"invalid_value"}}
+        400 {"error":{"message":"`min_tokens`: an answer by a schema ends where it is complete; leave `min_tokens` out","type":"invalid_request_error","param":"min_tokens","code":"invalid_value"}}
+        400 {"error":{"message":"the twin `triage` answers by its own spec; leave `response_format` out","type":"invalid_request_error","param":"response_format","code":"invalid_value"}}
+    "#]].assert_eq(&all);
     // A bias works on what the spec allows.
     let biased = server.post(CHAT, &cue(json!({"logit_bias": {"65": 100}, "response_format": {"type": "text"}}))).await;
     assert_eq!(biased.status, 200);
@@ -164,7 +220,15 @@ async fn a_callers_schema_shapes_the_answer() {
     // What is cut says so, as OpenAI's does.
     let cut = server.chat(json!({"response_format": schema(true), "max_tokens": 3})).await.json();
     writeln!(told, "{} {}", cut["choices"][0]["message"]["content"], cut["choices"][0]["finish_reason"]).unwrap();
-    expect![[""]].assert_eq(&told);
+    expect![[r#"
+        "{\"ok\":false}" "stop"
+        "{\"ok\":false}" "stop"
+        "!!!!!!!!!!!!!!!!!!!!" "stop"
+        "{\"a\": [1]}"
+        "{\"ok\":false}"
+        "{\"o" "length"
+    "#]]
+    .assert_eq(&told);
 }
 
 #[tokio::test]
@@ -198,7 +262,20 @@ async fn formats_that_cannot_be_honoured_are_refused_by_name() {
         let error = &reply.json()["error"];
         writeln!(all, "{} {} {}", reply.status, error["param"], error["message"].as_str().unwrap()).unwrap();
     }
-    expect![[""]].assert_eq(&all);
+    expect![[r#"
+        400 "response_format" `response_format` must be an object, not a string
+        400 "response_format.type" you must provide `response_format.type`
+        400 "response_format.type" a response format is of type `text`, `json_object` or `json_schema`
+        400 "response_format.more" unrecognized request argument supplied: response_format.more
+        400 "response_format.json_schema" you must provide `response_format.json_schema`
+        400 "response_format.json_schema.name" you must provide `response_format.json_schema.name`
+        400 "response_format.json_schema.name" the name has 1 to 64 letters, digits, `_` or `-`
+        400 "response_format.json_schema.strict" `response_format.json_schema.strict` must be a boolean, not a string
+        400 "response_format" the schema of `response_format` is not one to answer in: a schema is a JSON object
+        400 "response_format" the schema of `response_format` is not one to answer in: at `/properties/a/not`: `not` cannot be honoured while an answer is drawn; say what is allowed, not what is not
+        400 "response_format" the schema of `response_format` is not one to answer in: no answer can meet the schema: minLength (3) is greater than maxLength (2)
+        400 "response_format" the schema of `response_format` is not one to answer in: at `/pattern`: the pattern cannot be honoured: Compiled regex exceeds size limit of 262144 bytes.
+    "#]].assert_eq(&all);
 }
 
 #[tokio::test]
@@ -211,7 +288,9 @@ async fn cued_with_others_a_twin_still_keeps_to_its_spec() {
         .iter()
         .map(|answer| format!("{} {} {}", answer["status"], answer["content"], answer["baton"]["answers"]))
         .collect();
-    expect![[""]].assert_eq(&told.join("\n"));
+    expect![[r#"
+        "complete" "{\"severity\": \"high\", \"page\": true}" [{"index":0,"seed":6552626868079353,"temperature":1.0,"retried":true}]
+        "complete" "{\"severity\": \"low\", \"page\": true}" null"#]].assert_eq(&told.join("\n"));
     let broken = serve_twins(says(BAD), &["triage"]).await;
     let reply = broken.post("/v1/cues", &json!({"twins": ["triage"], "what": "The shop is down."})).await.json();
     let answer = &reply["answers"][0];

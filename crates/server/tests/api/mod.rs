@@ -8,4 +8,5 @@ mod decisions;
 mod errors;
 mod fixture;
 mod form;
+mod judging;
 mod operations;

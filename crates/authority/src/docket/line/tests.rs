@@ -42,11 +42,13 @@ fn firings(docket: &mut Docket, rows: &[(&str, usize, usize, i64)]) {
     }
 }
 
+/// A conductor, how often they overrode the default, how often it fired for them, and when.
+type Firing<'a> = (&'a str, usize, usize, i64);
+
 #[test]
 fn a_default_is_let_go_when_it_is_overridden_again_and_again() {
     let expected = ["let go of the default `no-why`: overridden 15 of 20 times, by 3 conductors; the true \
                      share is above 53 %"];
-    type Firing<'a> = (&'a str, usize, usize, i64);
     let rows: &[(&[Firing<'_>], &[&str])] = &[
         (&[("ann", 5, 7, NOW), ("bob", 5, 7, NOW - 1), ("cid", 5, 6, NOW - 90)], &expected),
         // 14 of 20: the lower bound is 0.48.

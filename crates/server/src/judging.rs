@@ -1,0 +1,21 @@
+//! What becomes of a decision once the twin has judged: its tier, its record, and who has to look at it.
+//!
+//! [`settle`] finds the checking that a decision needs, writes it to the ledger and says whether the answer goes out. The
+//! routes are what people do afterwards: approve or refuse what is held, review what was assumed, withdraw, correct.
+//! Nothing counts before the ledger has it.
+
+mod ask;
+mod desk;
+mod refused;
+mod routes;
+mod settle;
+mod spaces;
+mod status;
+mod tables;
+
+pub(crate) use ask::Stated;
+pub(crate) use desk::Desk;
+pub(crate) use routes::{act, list, retrieve};
+pub(crate) use settle::{Filed, Matter, settle};
+pub(crate) use spaces::hand_over;
+pub(crate) use tables::{rules, spaces};

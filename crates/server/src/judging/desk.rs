@@ -1,0 +1,85 @@
+//! What decisions are judged by, and where they are kept.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use baton_authority::{DecisionSpace, Standards};
+use baton_contract::{Digest, TwinId};
+use baton_ledger::Ledger;
+use baton_pack::Date;
+use baton_register::{Cue, Register};
+use baton_rules::RuleSet;
+use tokio::sync::watch;
+
+use crate::error::ApiError;
+
+/// What decisions are judged by, and where they are kept.
+pub(crate) struct Desk {
+    register: Arc<Register>,
+    pub(crate) rules: RuleSet,
+    pub(crate) spaces: Vec<DecisionSpace>,
+    /// Twins whose cases have not passed on the model that is loaded.
+    pub(crate) on_trial: BTreeSet<TwinId>,
+    /// Counts what has happened to decisions.
+    changed: watch::Receiver<u64>,
+}
+
+impl Desk {
+    /// Rebuilds the docket from the ledger.
+    ///
+    /// # Errors
+    /// The ledger cannot be read, or its rows do not make a docket.
+    pub(crate) fn open(
+        ledger: Ledger,
+        rules: RuleSet,
+        spaces: Vec<DecisionSpace>,
+        on_trial: BTreeSet<TwinId>,
+    ) -> Result<Self, baton_register::Error> {
+        let (tell, changed) = watch::channel(0);
+        let register = Register::open(ledger, move |_| tell.send_modify(|count| *count += 1))?;
+        Ok(Self { register: Arc::new(register), rules, spaces, on_trial, changed })
+    }
+
+    /// Docket and ledger, for a short look.
+    pub(crate) fn register(&self) -> &Register {
+        &self.register
+    }
+
+    /// Works on docket and ledger on a thread that may block. The work is done even if nobody waits for it any more: what
+    /// is in the ledger must count.
+    ///
+    /// # Errors
+    /// What `work` says.
+    pub(crate) async fn run<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Register) -> Result<T, baton_register::Error> + Send + 'static,
+    ) -> Result<T, ApiError> {
+        let register = Arc::clone(&self.register);
+        let done = tokio::task::spawn_blocking(move || work(&register)).await;
+        Ok(done.map_err(|_| ApiError::internal("the record could not be kept"))??)
+    }
+
+    /// Records an answer that nothing depends on. What cannot be recorded is logged: nobody is to wait for it.
+    pub(crate) async fn note(&self, cue: Cue) {
+        let noted = self.run(move |register| register.append(cue.entry()?)).await;
+        if noted.is_err() {
+            tracing::error!("an answer was given that the ledger does not have");
+        }
+    }
+
+    /// Tells of changes from now on.
+    pub(crate) fn changes(&self) -> watch::Receiver<u64> {
+        let mut changes = self.changed.clone();
+        changes.mark_unchanged();
+        changes
+    }
+
+    pub(crate) fn standards(&self, today: Date) -> Standards<'_> {
+        Standards { rules: &self.rules, spaces: &self.spaces, today }
+    }
+
+    /// The digest of the rules that stand on decisions of `twin`.
+    pub(crate) fn rules_for(&self, twin: &TwinId) -> Digest {
+        self.rules.digest_for(Some(twin))
+    }
+}
