@@ -21,6 +21,9 @@ mod attention;
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
+#[cfg(feature = "cuda")]
+mod cuda;
+mod cuda_status;
 mod error;
 mod lanes;
 mod layout;
@@ -39,6 +42,7 @@ use std::sync::Arc;
 
 pub use activation::Activation;
 pub use attention::{AttentionParams, PARTITION};
+pub use cuda_status::{CudaDevice, CudaMissing, CudaStatus, CudaVersion};
 pub use error::KernelError;
 pub use layout::{BLOCK, Heads, Layout, SpanLayout};
 pub use packed::PackedMatrix;
@@ -53,6 +57,14 @@ use threads::Pool;
 /// are laid out otherwise; what was kept under the old number is then computed again. It does not depend on the
 /// machine: all instruction sets give the same bits.
 pub const REVISION: u32 = 1;
+
+/// Whether this build and this machine can compute on a GPU, and if not, why. Takes up to a second.
+pub fn cuda_status() -> CudaStatus {
+    #[cfg(feature = "cuda")]
+    return cuda::status();
+    #[cfg(not(feature = "cuda"))]
+    CudaStatus::NotBuilt
+}
 
 /// The crate's result.
 pub type Result<T, E = KernelError> = std::result::Result<T, E>;

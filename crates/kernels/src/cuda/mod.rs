@@ -1,0 +1,5 @@
+//! Kernels for NVIDIA GPUs.
+
+mod libraries;
+
+pub(crate) use libraries::status;
