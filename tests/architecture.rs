@@ -97,6 +97,25 @@ fn cuda_is_switched_in_one_file() {
 }
 
 #[test]
+fn the_default_build_needs_no_cuda() {
+    let metadata = MetadataCommand::new().manifest_path(root().join("Cargo.toml")).no_deps().exec().unwrap();
+    let mut users = Vec::new();
+    for package in &metadata.packages {
+        let default = package.features.get("default").into_iter().flatten();
+        assert!(
+            !default.into_iter().any(|feature| feature.contains("cuda")),
+            "`{}` has `cuda` by default",
+            package.name
+        );
+        for dependency in package.dependencies.iter().filter(|one| one.name == "cudarc") {
+            assert!(dependency.optional, "`{}` always depends on cudarc", package.name);
+            users.push(package.name.as_str());
+        }
+    }
+    assert_eq!(users, ["baton-kernels"], "the driver is spoken to in one crate");
+}
+
+#[test]
 fn files_stay_readable() {
     for file in production_files() {
         let text = fs::read_to_string(&file).unwrap();

@@ -9,6 +9,7 @@ mod commands;
 mod config;
 mod cue;
 mod description;
+mod device;
 mod house;
 mod judging;
 mod keys;

@@ -19,8 +19,8 @@ use baton_text::{ChatTemplate, SpecialTokens, Tokenizer, TokenizerSpec, pack_pre
 use candle_core::{DType, Device};
 
 use crate::config::{ByteSize, Config};
-use crate::model;
 use crate::progress::Progress;
+use crate::{device, model};
 
 /// Tokens that one step computes at most: enough to keep the products busy, few enough that nobody who is being
 /// answered waits long for somebody else's prompt.
@@ -52,6 +52,7 @@ impl Runtime {
 
     /// The same, and does something that needs the tokenizer only while the weights are read.
     pub(crate) fn load_and<T>(config: &Config, other: impl FnOnce(&Tokenizer) -> Result<T>) -> Result<(Self, T)> {
+        device::check(config)?;
         let found = model::find(config)?;
         let cannot = || format!("cannot use the model {}", found.path.display());
         let file = Arc::new(GgufFile::open(&found.path).with_context(cannot)?);

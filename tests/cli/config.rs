@@ -28,7 +28,7 @@ fn flags_win_over_environment_over_file_over_defaults() {
         "[server]\nlisten = \"127.0.0.1:3\"\n[twins]\nskip_broken = true\n[engine]\nkv_cache_memory = \"3 MiB\"\n";
     let flag = &["--listen", "127.0.0.1:1"][..];
     let env = &[("BATON_LISTEN", "127.0.0.1:2")][..];
-    let cases: [Case<'_>; 12] = [
+    let cases: [Case<'_>; 16] = [
         (listen, None, &[], &[], "127.0.0.1:8000", "default"),
         (listen, Some(file), &[], &[], "127.0.0.1:3", "file"),
         (listen, Some(file), env, &[], "127.0.0.1:2", "environment"),
@@ -39,6 +39,10 @@ fn flags_win_over_environment_over_file_over_defaults() {
         ("twins.skip_broken", Some(file), &[], &["--skip-broken-packs=false"], "false", "flag"),
         ("twins.skip_broken", None, &[], &["--skip-broken-packs"], "true", "flag"),
         ("twins.skip_broken", None, &[("BATON_SKIP_BROKEN_PACKS", "true")], &[], "true", "environment"),
+        ("engine.device", None, &[("BATON_DEVICE", "cpu")], &[], "cpu", "environment"),
+        ("engine.cuda_graphs", None, &[], &["--cuda-graphs", "off"], "off", "flag"),
+        ("engine.gpu_memory_utilization", Some("[engine]\ngpu_memory_utilization = 1\n"), &[], &[], "1", "file"),
+        ("engine.gpu_memory_utilization", None, &[], &["--gpu-memory-utilization", "0.5"], "0.5", "flag"),
         ("engine.kv_cache_memory", Some(file), &[], &[], "3.00 MiB", "file"),
         ("engine.kv_cache_memory", Some(file), &[], &["--kv-cache-memory", "1GiB"], "1.00 GiB", "flag"),
     ];
@@ -70,6 +74,9 @@ fn every_setting_is_shown_with_its_source() {
         twins.rules - default
         twins.skip_broken false default
         engine.threads 3 file
+        engine.device auto default
+        engine.gpu_memory_utilization 0.9 default
+        engine.cuda_graphs on default
         engine.kv_cache_memory 1.00 MiB file
         engine.prefix_store 4.00 GiB default
         engine.max_running 64 default
@@ -129,6 +136,17 @@ fn wrong_settings_are_explained() {
         hint: `baton serve --show-config` lists every key
     "#]]
     .assert_eq(&refused("[engine]\nkv_cache_memory = \"2 parsec\"\n", &[]));
+    expect![[r"
+        exit 2
+        err:
+        error: baton.toml is not a valid configuration: TOML parse error at line 2, column 26
+          |
+        2 | gpu_memory_utilization = 90
+          |                          ^^
+        `90` is not a share; write a number over 0 and up to 1, like 0.9
+        hint: `baton serve --show-config` lists every key
+    "]]
+    .assert_eq(&refused("[engine]\ngpu_memory_utilization = 90\n", &[]));
     expect![[r"
         exit 2
         err:

