@@ -33,7 +33,7 @@ pub use device::Engine;
 pub use error::ExecutorError;
 pub use executor::{Draw, Executor, Restored, Sample};
 pub use handle::EngineHandle;
-pub use sampler::Sampler;
+pub use sampler::{DeviceDraws, Sampler};
 pub use score::{Score, ScoreError};
 pub use status::{Counters, EngineState, EngineStatus, Histogram};
 pub use store::{Damage, PrefixStore, StoreConfig, StoreContent, Take};

@@ -13,6 +13,7 @@
 //! A row costs time in proportion to the vocabulary; the vocabulary is never sorted as a whole unless top-p asks for
 //! nearly all of it.
 
+mod device;
 mod nucleus;
 mod philox;
 
@@ -20,6 +21,8 @@ use baton_contract::{Sampling, TokenId, TokenLogprobs, TokenSet};
 
 use crate::{Draw, ExecutorError, Sample};
 use nucleus::{id, index, more_probable};
+
+pub use device::DeviceDraws;
 
 /// Draws tokens; holds scratch memory only, so that a draw depends on nothing but its arguments.
 #[derive(Debug, Default)]

@@ -1,10 +1,11 @@
 //! The sampler against its definition, written down without any care for speed.
 
 use baton_contract::{Generate, Sampling, SequenceId, StopRules, TokenId};
+use baton_decoder::sample::draw_plain;
 use baton_testkit::request;
 use proptest::prelude::*;
 
-use super::{Sampler, index, more_probable, philox};
+use super::{DeviceDraws, Sampler, index, more_probable, philox};
 use crate::{Allowed, Draw};
 
 fn reference(row: &[f32], draw: &Draw<'_>) -> Option<TokenId> {
@@ -100,5 +101,9 @@ proptest! {
         let draw = Draw { sequence: SequenceId(1), request: &request, output: &output, allowed: allowed.as_ref() };
         let token = Sampler::new().draw(&row, &draw).ok().map(|sample| sample.token);
         prop_assert_eq!(token, reference(&row, &draw));
+        let mut device = DeviceDraws::new(row.len()).unwrap();
+        device.pack(&[draw]);
+        let on_device = draw_plain(&row, device.packed(), 0, f32::exp).ok().map(|drawn| drawn.token);
+        prop_assert_eq!(on_device, token, "the definition of a draw on a device");
     }
 }

@@ -1,0 +1,255 @@
+// Low-rank additions for many adapters in one batch: y += scale * (x A^T) B^T, each row with its own adapter's A and B.
+//
+// Rows are grouped by adapter into units of at most 16, the height of a tensor core's tile, so that an adapter's weights
+// are read once for 16 rows. Every row takes the same way whether its unit is full or not, and sums run in an order that
+// the widths alone fix: a row's result does not depend on its neighbours.
+//
+// Along the inner dimension, lanes take eight (A) or four (B) neighbouring elements at once and call them what the tile's
+// layout asks for. Both operands are permuted alike, so the sums are the same.
+#include <cuda_bf16.h>
+#include <cuda_fp16.h>
+#include <stdint.h>
+
+/// Rows of a unit.
+constexpr uint32_t UNIT = 16;
+constexpr uint32_t LARGEST_RANK = 64;
+constexpr uint32_t RANK_TILES = LARGEST_RANK / 8;
+constexpr uint32_t DOWN_WARPS = 4;
+/// Inputs of one warp and of one block of the first product.
+constexpr uint32_t WARP_INPUTS = 256, BLOCK_INPUTS = DOWN_WARPS * WARP_INPUTS;
+constexpr uint32_t UP_WARPS = 8;
+/// Columns of one warp and of one block of the second product.
+constexpr uint32_t WARP_COLUMNS = 32, BLOCK_COLUMNS = UP_WARPS * WARP_COLUMNS;
+constexpr uint32_t PARTS = 4;
+
+/// As packed by src/lora/routing.rs: this, then units, then the rows of all units.
+struct Header {
+    uint32_t units, rows_at, unused[2];
+};
+
+struct Unit {
+    uint32_t first, rows, adapter, unused;
+};
+
+/// One adapter's matrices for one part of a projection: A [rank, inputs], B [outputs, rank]. Rank 0 adds nothing.
+struct Entry {
+    uint64_t down, up;
+    uint32_t rank;
+    float scale;
+    uint64_t unused;
+};
+
+static_assert(sizeof(Header) == 16 && sizeof(Unit) == 16 && sizeof(Entry) == 32, "as packed on the host");
+
+template <class T>
+struct Pair;
+template <>
+struct Pair<__half> {
+    __device__ static uint32_t of(float a, float b) {
+        const __half2 pair = __floats2half2_rn(a, b);
+        return reinterpret_cast<const uint32_t&>(pair);
+    }
+    __device__ static float2 wide(uint32_t pair) { return __half22float2(reinterpret_cast<const __half2&>(pair)); }
+    __device__ static void multiply(float c[4], const uint32_t a[4], uint32_t b0, uint32_t b1) {
+        asm("mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
+            : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
+            : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
+    }
+};
+template <>
+struct Pair<__nv_bfloat16> {
+    __device__ static uint32_t of(float a, float b) {
+        const __nv_bfloat162 pair = __floats2bfloat162_rn(a, b);
+        return reinterpret_cast<const uint32_t&>(pair);
+    }
+    __device__ static float2 wide(uint32_t pair) { return __bfloat1622float2(reinterpret_cast<const __nv_bfloat162&>(pair)); }
+    __device__ static void multiply(float c[4], const uint32_t a[4], uint32_t b0, uint32_t b1) {
+        asm("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
+            : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
+            : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
+    }
+};
+
+/// The unit of a block and which of its rows two lanes of the tile hold; false if there is no such unit.
+struct Place {
+    const uint32_t* rows;
+    Unit unit;
+    uint32_t group, lane;
+
+    __device__ bool find(const unsigned char* routing, uint32_t index) {
+        const Header& header = *reinterpret_cast<const Header*>(routing);
+        if (index >= header.units) return false;
+        unit = reinterpret_cast<const Unit*>(routing + sizeof(Header))[index];
+        rows = reinterpret_cast<const uint32_t*>(routing + header.rows_at) + unit.first;
+        group = threadIdx.x % 32 / 4;
+        lane = threadIdx.x % 4;
+        return true;
+    }
+};
+
+/// hidden[split, position, part, rank] = x A^T over a block's share of the inputs.
+template <class T>
+__device__ void down(const T* x, const unsigned char* routing, const Entry* table, float* hidden, uint32_t inputs,
+                     uint32_t parts, uint32_t positions, uint32_t rank_stride) {
+    __shared__ float partial[DOWN_WARPS][UNIT][LARGEST_RANK];
+    Place place;
+    const uint32_t split = blockIdx.x / parts, part = blockIdx.x % parts, warp = threadIdx.x / 32;
+    if (!place.find(routing, blockIdx.y)) return;
+    const Entry entry = table[place.unit.adapter * parts + part];
+    if (entry.rank == 0) return;
+    const auto row_of = [&](uint32_t row) -> const T* {
+        return row < place.unit.rows ? x + static_cast<size_t>(place.rows[row]) * inputs : nullptr;
+    };
+    const T* upper = row_of(place.group);
+    const T* lower = row_of(place.group + 8);
+    const T* weights = reinterpret_cast<const T*>(entry.down) + static_cast<size_t>(place.group) * inputs;
+    const uint4 none = make_uint4(0, 0, 0, 0);
+    float sums[RANK_TILES][4] = {};
+    const uint32_t first = split * BLOCK_INPUTS + warp * WARP_INPUTS + place.lane * 8;
+    const uint32_t past = min(inputs, first - place.lane * 8 + WARP_INPUTS);
+#pragma unroll 2
+    for (uint32_t at = first; at - place.lane * 8 < past; at += 32) {
+        const bool inside = at < past;
+        const uint4 a = inside && upper ? *reinterpret_cast<const uint4*>(upper + at) : none;
+        const uint4 b = inside && lower ? *reinterpret_cast<const uint4*>(lower + at) : none;
+        const uint32_t front[4] = {a.x, b.x, a.y, b.y}, back[4] = {a.z, b.z, a.w, b.w};
+#pragma unroll
+        for (uint32_t tile = 0; tile < RANK_TILES; tile++) {
+            if (tile * 8 >= entry.rank) continue;
+            const T* from = weights + static_cast<size_t>(tile) * 8 * inputs + at;
+            const uint4 w = inside ? *reinterpret_cast<const uint4*>(from) : none;
+            Pair<T>::multiply(sums[tile], front, w.x, w.y);
+            Pair<T>::multiply(sums[tile], back, w.z, w.w);
+        }
+    }
+#pragma unroll
+    for (uint32_t tile = 0; tile < RANK_TILES; tile++) {
+        if (tile * 8 >= entry.rank) continue;
+        for (uint32_t i = 0; i < 4; i++) {
+            partial[warp][place.group + i / 2 * 8][tile * 8 + place.lane * 2 + i % 2] = sums[tile][i];
+        }
+    }
+    __syncthreads();
+    const size_t position = static_cast<size_t>(split) * positions + place.unit.first;
+    for (uint32_t i = threadIdx.x; i < place.unit.rows * entry.rank; i += blockDim.x) {
+        const uint32_t row = i / entry.rank, rank = i % entry.rank;
+        float sum = 0.0f;
+        for (uint32_t warp = 0; warp < DOWN_WARPS; warp++) sum += partial[warp][row][rank];
+        hidden[((position + row) * parts + part) * rank_stride + rank] = sum;
+    }
+}
+
+/// Eight neighbouring columns of y, wide.
+template <class T>
+__device__ void add_eight(T* y, const float add[8]) {
+    uint4 words = *reinterpret_cast<const uint4*>(y);
+    uint32_t* pairs = reinterpret_cast<uint32_t*>(&words);
+    for (uint32_t i = 0; i < 4; i++) {
+        const float2 old = Pair<T>::wide(pairs[i]);
+        pairs[i] = Pair<T>::of(old.x + add[2 * i], old.y + add[2 * i + 1]);
+    }
+    *reinterpret_cast<uint4*>(y) = words;
+}
+
+template <>
+__device__ void add_eight<float>(float* y, const float add[8]) {
+    for (uint32_t i = 0; i < 2; i++) {
+        float4 four = reinterpret_cast<float4*>(y)[i];
+        four.x += add[4 * i], four.y += add[4 * i + 1], four.z += add[4 * i + 2], four.w += add[4 * i + 3];
+        reinterpret_cast<float4*>(y)[i] = four;
+    }
+}
+
+/// Where the columns of each part end in a row of y. The last part ends with the row, and all that are not there.
+struct Columns {
+    uint32_t ends[PARTS], parts;
+};
+
+/// y[row, columns of the part] += scale * hidden B^T.
+template <class T, class Y>
+__device__ void up(const float* hidden, const unsigned char* routing, const Entry* table, Y* y, const Columns& columns,
+                   uint32_t splits, uint32_t positions, uint32_t rank_stride) {
+    Place place;
+    const uint32_t parts = columns.parts, warp = threadIdx.x / 32;
+    if (!place.find(routing, blockIdx.y)) return;
+    uint32_t block = blockIdx.x, part = 0, begin = 0, end = columns.ends[0];
+#pragma unroll
+    for (uint32_t next = 1; next < PARTS; next++) {
+        const uint32_t blocks = (end - begin + BLOCK_COLUMNS - 1) / BLOCK_COLUMNS;
+        if (block < blocks || part + 1 == parts) break;
+        block -= blocks;
+        part = next, begin = end, end = columns.ends[next];
+    }
+    const uint32_t first = begin + block * BLOCK_COLUMNS + warp * WARP_COLUMNS;
+    const Entry entry = table[place.unit.adapter * parts + part];
+    if (first >= end || entry.rank == 0) return;
+    const T* weights = reinterpret_cast<const T*>(entry.up);
+    float sums[4][4] = {};
+    for (uint32_t rank = place.lane * 4; rank - place.lane * 4 < entry.rank; rank += 16) {
+        const bool inside = rank < entry.rank;
+        // In two terms, so that rounding to 16 bits costs next to nothing.
+        uint32_t coarse[4], fine[4];
+#pragma unroll
+        for (uint32_t half = 0; half < 2; half++) {
+            const uint32_t row = place.group + half * 8;
+            float4 sum = make_float4(0.0f, 0.0f, 0.0f, 0.0f);
+            for (uint32_t split = 0; inside && row < place.unit.rows && split < splits; split++) {
+                const size_t position = static_cast<size_t>(split) * positions + place.unit.first + row;
+                const float4 term = *reinterpret_cast<const float4*>(hidden + (position * parts + part) * rank_stride + rank);
+                sum.x += term.x, sum.y += term.y, sum.z += term.z, sum.w += term.w;
+            }
+            coarse[half] = Pair<T>::of(sum.x, sum.y);
+            coarse[half + 2] = Pair<T>::of(sum.z, sum.w);
+            const float2 xy = Pair<T>::wide(coarse[half]), zw = Pair<T>::wide(coarse[half + 2]);
+            fine[half] = Pair<T>::of(sum.x - xy.x, sum.y - xy.y);
+            fine[half + 2] = Pair<T>::of(sum.z - zw.x, sum.w - zw.y);
+        }
+#pragma unroll
+        for (uint32_t tile = 0; tile < 4; tile++) {
+            // Columns are dealt to tiles so that each lane ends with eight neighbours.
+            const uint32_t column = first + place.group / 2 * 8 + tile * 2 + place.group % 2;
+            uint2 w = make_uint2(0, 0);
+            if (inside && column < end) {
+                w = *reinterpret_cast<const uint2*>(weights + static_cast<size_t>(column - begin) * entry.rank + rank);
+            }
+            Pair<T>::multiply(sums[tile], coarse, w.x, w.y);
+            Pair<T>::multiply(sums[tile], fine, w.x, w.y);
+        }
+    }
+    const uint32_t column = first + place.lane * 8;
+    if (column >= end) return;
+    for (uint32_t half = 0; half < 2; half++) {
+        const uint32_t row = place.group + half * 8;
+        if (row >= place.unit.rows) return;
+        float add[8];
+#pragma unroll
+        for (uint32_t i = 0; i < 8; i++) add[i] = entry.scale * sums[i / 2][half * 2 + i % 2];
+        add_eight(y + static_cast<size_t>(place.rows[row]) * columns.ends[PARTS - 1] + column, add);
+    }
+}
+
+// Grid [splits * parts, most units], 128 threads. x is [rows, inputs], table [adapters, parts], hidden
+// [splits, positions, parts, rank_stride].
+#define LORA_DOWN(NAME, T)                                                                                             \
+    extern "C" __global__ void __launch_bounds__(DOWN_WARPS * 32)                                                      \
+    lora_down_##NAME(const T* x, const unsigned char* routing, const Entry* table, float* hidden, uint32_t inputs,     \
+                     uint32_t parts, uint32_t positions, uint32_t rank_stride) {                                       \
+        down<T>(x, routing, table, hidden, inputs, parts, positions, rank_stride);                                     \
+    }
+
+// Grid [blocks of 256 columns, those of each part by themselves, most units], 256 threads. y is [rows, all columns].
+#define LORA_UP(NAME, T, Y)                                                                                            \
+    extern "C" __global__ void __launch_bounds__(UP_WARPS * 32)                                                        \
+    lora_up_##NAME(const float* hidden, const unsigned char* routing, const Entry* table, Y* y, uint32_t end0,         \
+                   uint32_t end1, uint32_t end2, uint32_t end3, uint32_t parts, uint32_t splits, uint32_t positions,   \
+                   uint32_t rank_stride) {                                                                             \
+        const Columns columns = {{end0, end1, end2, end3}, parts};                                                     \
+        up<T, Y>(hidden, routing, table, y, columns, splits, positions, rank_stride);                                  \
+    }
+
+LORA_DOWN(f16, __half)
+LORA_DOWN(bf16, __nv_bfloat16)
+LORA_UP(f16, __half, __half)
+LORA_UP(bf16, __nv_bfloat16, __nv_bfloat16)
+LORA_UP(f16_f32, __half, float)
+LORA_UP(bf16_f32, __nv_bfloat16, float)
