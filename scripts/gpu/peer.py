@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Measures transformers on the GPU, on random bf16 weights of real shapes: a peer for `baton bench gpu`.
+"""Measures transformers on the GPU, on random bf16 weights of real shapes: a peer for `baton probe`.
 
 usage: peer.py [--out FILE] [--seconds N] [--models NAME,...] [--sequences N,...] [--device DEVICE]
 
@@ -16,16 +16,22 @@ tokens/s until all have it. FILE is written after every figure, so that what was
 import argparse
 import importlib.metadata
 import json
+import math
 import os
 import statistics
 import sys
 import time
 from functools import partial
 
-PROMPT = 128
-NEW = 64
-# For prompts: so many of so many tokens each.
-PROMPTS, PROMPT_TOKENS = 8, 1024
+# Tokens that every sequence has behind it when it decodes, and that it then gets: as `baton probe` has them.
+PROMPT = 1024
+NEW = 32
+# Prompts that are computed together for their speed.
+PROMPTS = 8
+# Tokens of one block of transformers' cache, and the most that one of its steps computes: its own defaults.
+BLOCK, STEP = 256, 8192
+# What a warm-up takes: it is to load kernels, and nothing is measured.
+WARM = (64, 4)
 
 SHAPES = {
     "llama-3-8b": ("llama", {
@@ -102,15 +108,20 @@ class Model:
 
     def continuous(self, sequences, length, new):
         """When all were submitted, and when each had each of its tokens."""
-        from transformers import GenerationConfig
+        from transformers import ContinuousBatchingConfig, GenerationConfig
         from transformers.generation.continuous_batching.utils import WorkloadHints
 
+        # Room for what comes and no more: by default it takes all memory there is, and computes over what is empty.
+        room = ContinuousBatchingConfig(
+            block_size=BLOCK, num_blocks=(sequences + 1) * (math.ceil((length + new) / BLOCK) + 1), max_batch_tokens=STEP)
         config = GenerationConfig(max_new_tokens=new, do_sample=False, eos_token_id=-1, pad_token_id=0)
         hints = WorkloadHints(max_prompt_length=length, max_generated_length=new, num_requests=sequences)
         implementation = self.model.config._attn_implementation
         try:
-            with self.model.continuous_batching_context_manager(config, timeout=5, workload_hints=hints) as manager:
-                self._round(manager, sequences, length, new)
+            with self.model.continuous_batching_context_manager(
+                config, timeout=5, continuous_batching_config=room, workload_hints=hints
+            ) as manager:
+                self._round(manager, sequences, *WARM)
                 return self._round(manager, sequences, length, new)
         finally:
             self.model.set_attn_implementation(implementation)
@@ -164,23 +175,20 @@ def continuous_decode(model, sequences):
 
 
 def continuous_prompt(model):
-    started, times = model.continuous(PROMPTS, PROMPT_TOKENS, 2)
-    return PROMPTS * PROMPT_TOKENS / (max(times_of[0] for times_of in times) - started)
+    started, times = model.continuous(PROMPTS, PROMPT, 2)
+    return PROMPTS * PROMPT / (max(times_of[0] for times_of in times) - started)
 
 
-def static_decode(model, sequences, **more):
-    def rate():
-        _, times = model.generate(sequences, PROMPT, NEW, **more)
-        return sequences * (len(times) - 1) / (times[-1] - times[0])
-
-    rate()
-    return statistics.median(rate() for _ in range(3))
+def static_decode(model, sequences, warm=WARM, **more):
+    model.generate(sequences, *warm, **more)
+    _, times = model.generate(sequences, PROMPT, NEW, **more)
+    return sequences * (len(times) - 1) / (times[-1] - times[0])
 
 
 def static_prompt(model):
     def rate():
-        started, times = model.generate(PROMPTS, PROMPT_TOKENS, 1)
-        return PROMPTS * PROMPT_TOKENS / (times[-1] - started)
+        started, times = model.generate(PROMPTS, PROMPT, 1)
+        return PROMPTS * PROMPT / (times[-1] - started)
 
     rate()
     return statistics.median(rate() for _ in range(3))
@@ -195,7 +203,8 @@ def measure(report, torch, name, sequences, device):
         report.measure(name, "continuous", "prompt", partial(continuous_prompt, model))
         report.measure(name, "generate", "prompt", partial(static_prompt, model))
         for count in sequences if device != "cpu" else []:
-            run = partial(static_decode, model, count, cache_implementation="static")
+            # A static cache has the size of the whole answer, and with another size all is compiled again.
+            run = partial(static_decode, model, count, warm=(PROMPT, NEW), cache_implementation="static")
             report.measure(name, "compiled", str(count), run)
 
 
@@ -219,7 +228,7 @@ def main():
         "peer": f"transformers {importlib.metadata.version('transformers')}",
         "torch": torch.__version__,
         "device": torch.cuda.get_device_name() if arguments.device == "cuda" else "cpu",
-        "prompt_tokens": PROMPT, "new_tokens": NEW, "prompt": [PROMPTS, PROMPT_TOKENS],
+        "prompt_tokens": PROMPT, "new_tokens": NEW, "prompts": PROMPTS,
     }
     report = Report(arguments.out, head, deadline)
     sequences = [int(count) for count in arguments.sequences.split(",")]
