@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, Result, bail};
 use baton_contract::{ConductorId, Digest, Emission, Generate, Prefix, Sampling, StopRules};
-use baton_decoder::{Architecture, CacheForm, Decoder, GgufFile, PagedCache};
+use baton_decoder::{Architecture, CacheForm, Decoder, GgufFile, KvPages, PagedCache};
 use baton_engine::{
     Clock, DecoderExecutor, Engine, EngineConfig, EngineHandle, Executor, ExecutorError, PrefixStore, SchedulerConfig,
     StoreConfig,
@@ -16,7 +16,7 @@ use baton_kernels::Kernels;
 use baton_pack::Pack;
 use baton_server::ModelCard;
 use baton_text::{ChatTemplate, SpecialTokens, Tokenizer, TokenizerSpec, pack_prefix};
-use candle_core::{DType, Device};
+use candle_core::DType;
 
 use crate::config::{ByteSize, Config};
 use crate::progress::Progress;
@@ -58,7 +58,7 @@ impl Runtime {
         let file = Arc::new(GgufFile::open(&found.path).with_context(cannot)?);
         let architecture = Architecture::from_gguf(&file)?;
         let engine_config = engine_config(config, &architecture)?;
-        let form = CacheForm::new(&architecture, CACHE_TYPE);
+        let form = CacheForm::new(&architecture, CACHE_TYPE, KvPages::ORDER);
         let (threads, blocks, store) = (config.threads, engine_config.scheduler.blocks, store(config));
         // The weights are read on the engine's thread: what they become never leaves it.
         let weights = Arc::clone(&file);
@@ -66,7 +66,7 @@ impl Runtime {
             let failed = |error: baton_decoder::Error| ExecutorError::Load(Box::new(error));
             let load = |told: &mut dyn FnMut(usize, usize)| Decoder::load(&weights, Kernels::new(threads), told);
             let decoder = with_progress(&weights, load).map_err(failed)?;
-            let cache = PagedCache::new(decoder.architecture(), blocks, CACHE_TYPE, &Device::Cpu).map_err(failed)?;
+            let cache = PagedCache::new(decoder.kernels(), decoder.architecture(), blocks, CACHE_TYPE).map_err(failed)?;
             Ok(Box::new(DecoderExecutor::new(decoder, cache).with_store(store)))
         };
         let (engine, text) = thread::scope(|scope| {
@@ -184,7 +184,7 @@ fn store(config: &Config) -> Option<PrefixStore> {
 
 /// Limits that follow from the machine, the model and the configuration.
 fn engine_config(config: &Config, architecture: &Architecture) -> Result<EngineConfig> {
-    let block = PagedCache::bytes_per_block(architecture, CACHE_TYPE);
+    let block = CacheForm::new(architecture, CACHE_TYPE, KvPages::ORDER).block_bytes();
     let blocks = usize::try_from(config.kv_cache_memory.0).unwrap_or(usize::MAX) / block;
     let smallest = architecture.max_context.div_ceil(baton_contract::BLOCK_SIZE);
     if blocks == 0 {

@@ -95,16 +95,18 @@ fn read_text(path: Option<&Path>) -> Result<String> {
 /// What the decoder says to each token but the first of every window.
 fn score(what: &'static str, decoder: &Decoder, cache_type: DType, tokens: &[TokenId]) -> Result<Vec<Scored>> {
     let window = WINDOW.min(decoder.architecture().max_context);
-    let mut cache = PagedCache::new(decoder.architecture(), window.div_ceil(BLOCK), cache_type, &Device::Cpu)?;
+    let mut cache = PagedCache::new(decoder.kernels(), decoder.architecture(), window.div_ceil(BLOCK), cache_type)?;
     let progress = Progress::count(what, tokens.len());
     let mut scored = Vec::with_capacity(tokens.len());
     for window in tokens.chunks(window) {
         for start in (0..window.len()).step_by(TOKEN_BUDGET) {
             let rows = TOKEN_BUDGET.min(window.len() - start);
-            let logits = decoder.forward(&batch(window, start, rows)?, &mut cache)?.to_vec2::<f32>()?;
+            let logits = decoder.forward(&batch(window, start, rows)?, &mut cache)?;
+            let logits = logits.map_or(Ok(Vec::new()), |logits| decoder.read(&logits, rows))?;
             // The window's last token is followed by none.
             let next = &window[start + 1..window.len().min(start + rows + 1)];
-            scored.extend(logits.iter().zip(next).map(|(row, token)| Scored::new(row, *token)));
+            let logits = logits.chunks_exact(decoder.architecture().vocabulary);
+            scored.extend(logits.zip(next).map(|(row, token)| Scored::new(row, *token)));
             progress.advance(rows);
         }
     }

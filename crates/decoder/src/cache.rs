@@ -2,21 +2,26 @@
 
 use std::fmt;
 
-use baton_kernels::{BLOCK, Kernels, KvPages, REVISION};
-use candle_core::{DType, Device, Shape, Tensor};
-use half::vec::HalfBitsVecExt;
-use half::{bf16, f16};
+use baton_kernels::{BLOCK, Backend, Kernels, REVISION};
+use candle_core::DType;
 
 use crate::{Architecture, BatchError, Error};
 
 /// The paged cache of one decoder: for each layer, keys and values of [blocks, [`BLOCK`], kv heads, head dim].
 ///
 /// What lies in a block nobody has written is not to be read; the batch's spans see to that.
-#[derive(Debug)]
-pub struct PagedCache {
-    pub(crate) layers: Vec<KvPages>,
+pub struct PagedCache<B: Backend = Kernels> {
+    pub(crate) layers: Vec<B::Pages>,
+    /// Steps that were recorded over these pages.
+    pub(crate) recorded: B::Recorded,
     blocks: usize,
     form: CacheForm,
+}
+
+impl<B: Backend> fmt::Debug for PagedCache<B> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PagedCache").field("blocks", &self.blocks).field("form", &self.form).finish_non_exhaustive()
+    }
 }
 
 /// What exported blocks look like. Caches of one form can exchange them, if model and tokens are the same.
@@ -32,13 +37,20 @@ pub struct CacheForm {
     pub head_dim: usize,
     /// How keys and values are kept.
     pub dtype: DType,
+    /// The order of elements inside a block, and what else of the device their bits depend on.
+    pub order: &'static str,
 }
 
 impl CacheForm {
-    /// The form of a cache for this model.
-    pub fn new(architecture: &Architecture, dtype: DType) -> Self {
+    /// The form of a cache for this model, whose pages have this order.
+    pub fn new(architecture: &Architecture, dtype: DType, order: &'static str) -> Self {
         let Architecture { layers, heads, .. } = *architecture;
-        Self { layers, kv_heads: heads.kv, head_dim: heads.dim, dtype }
+        Self { layers, kv_heads: heads.kv, head_dim: heads.dim, dtype, order }
+    }
+
+    /// Bytes that one block takes in all layers together.
+    pub fn block_bytes(&self) -> usize {
+        self.layers * self.layer_bytes(1)
     }
 
     /// Bytes of one layer of so many blocks.
@@ -49,28 +61,24 @@ impl CacheForm {
 
 impl fmt::Display for CacheForm {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { layers, kv_heads, head_dim, dtype } = self;
+        let Self { layers, kv_heads, head_dim, dtype, order } = self;
         let dtype = dtype.as_str();
         write!(f, "{layers} layers of {kv_heads} heads of {head_dim} {dtype}, little endian, blocks of {BLOCK}, ")?;
-        write!(f, "{}, revision {REVISION}", KvPages::ORDER)
+        write!(f, "{order}, revision {REVISION}")
     }
 }
 
-impl PagedCache {
-    /// A cache of `blocks` blocks. On the CPU its memory is promised at once, but taken as blocks are first written.
+impl<B: Backend> PagedCache<B> {
+    /// A cache of `blocks` blocks where `kernels` compute. On the CPU its memory is promised at once, but taken as blocks
+    /// are first written.
     ///
     /// # Errors
     /// The device has not enough memory, or the kernels cannot keep keys and values as `dtype`.
-    pub fn new(architecture: &Architecture, blocks: usize, dtype: DType, device: &Device) -> Result<Self, Error> {
-        let shape = Shape::from((blocks, BLOCK, architecture.heads.kv, architecture.heads.dim));
-        let pages = || Ok::<_, Error>(zeros(&shape, dtype, device)?);
-        let layers = (0..architecture.layers).map(|_| Ok(KvPages { key: pages()?, value: pages()? }));
-        Ok(Self { layers: layers.collect::<Result<_, Error>>()?, blocks, form: CacheForm::new(architecture, dtype) })
-    }
-
-    /// Bytes that one block takes in all layers together.
-    pub fn bytes_per_block(architecture: &Architecture, dtype: DType) -> usize {
-        architecture.layers * CacheForm::new(architecture, dtype).layer_bytes(1)
+    pub fn new(kernels: &B, architecture: &Architecture, blocks: usize, dtype: DType) -> Result<Self, Error> {
+        let layers = (0..architecture.layers).map(|_| Ok(kernels.pages(blocks, architecture.heads, dtype)?));
+        let layers = layers.collect::<Result<_, Error>>()?;
+        let form = CacheForm::new(architecture, dtype, kernels.pages_order());
+        Ok(Self { layers, recorded: B::Recorded::default(), blocks, form })
     }
 
     /// What exported blocks look like.
@@ -87,7 +95,7 @@ impl PagedCache {
     ///
     /// # Errors
     /// One of the blocks does not exist.
-    pub fn copy_block(&mut self, kernels: &Kernels, from: u32, to: u32) -> Result<(), Error> {
+    pub fn copy_block(&mut self, kernels: &B, from: u32, to: u32) -> Result<(), Error> {
         for pages in &self.layers {
             kernels.copy_block(pages, from, to)?;
         }
@@ -99,7 +107,7 @@ impl PagedCache {
     ///
     /// # Errors
     /// One of the blocks does not exist.
-    pub fn export(&self, kernels: &Kernels, blocks: &[u32], tokens: usize) -> Result<Vec<u8>, Error> {
+    pub fn export(&self, kernels: &B, blocks: &[u32], tokens: usize) -> Result<Vec<u8>, Error> {
         let layer_bytes = self.form.layer_bytes(blocks.len());
         let mut bytes = vec![0; self.form.layers * layer_bytes];
         for (pages, to) in self.layers.iter().zip(bytes.chunks_exact_mut(layer_bytes.max(1))) {
@@ -114,25 +122,12 @@ impl PagedCache {
     ///
     /// # Errors
     /// There is no such layer or block, or `from` is not as long as one layer of the blocks.
-    pub fn import_layer(&mut self, kernels: &Kernels, layer: usize, blocks: &[u32], from: &[u8]) -> Result<(), Error> {
+    pub fn import_layer(&mut self, kernels: &B, layer: usize, blocks: &[u32], from: &[u8]) -> Result<(), Error> {
         let fits = from.len() == self.form.layer_bytes(blocks.len());
         let pages = self.layers.get(layer).filter(|_| fits).ok_or(BatchError::Cache)?;
         for (block, from) in blocks.iter().zip(from.chunks_exact(self.form.layer_bytes(1))) {
             kernels.import_block(pages, *block, from)?;
         }
         Ok(())
-    }
-}
-
-/// Zeros that the operating system gives out page by page as they are touched.
-///
-/// The library's own zeros write 16-bit values one by one, so a cache of gigabytes would be resident, and the start
-/// would wait for it, before anything is in it.
-fn zeros(shape: &Shape, dtype: DType, device: &Device) -> candle_core::Result<Tensor> {
-    let bits = || vec![0u16; shape.elem_count()];
-    match dtype {
-        DType::F16 if device.is_cpu() => Tensor::from_vec(bits().reinterpret_into::<f16>(), shape, device),
-        DType::BF16 if device.is_cpu() => Tensor::from_vec(bits().reinterpret_into::<bf16>(), shape, device),
-        _ => Tensor::zeros(shape, dtype, device),
     }
 }

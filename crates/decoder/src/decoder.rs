@@ -1,27 +1,33 @@
 //! The decoder: the only forward pass in the code base.
 
-use baton_kernels::{Activation, AttentionParams, Kernels, KvPages, Layout, Rope};
-use candle_core::{DType, Device, Tensor};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use baton_kernels::{Activation, AttentionParams, Backend, Indices, Kernels, LayerHeads, Rope};
 
 use crate::weights::{Keep, LayerWeights, Weights};
 use crate::{Architecture, Batch, BatchError, Error, GgufFile, PagedCache};
 
 /// A model that is ready to run.
-pub struct Decoder {
+pub struct Decoder<B: Backend = Kernels> {
     architecture: Architecture,
-    weights: Weights,
-    rope: Rope,
-    kernels: Kernels,
+    weights: Weights<B>,
+    rope: B::Rope,
+    kernels: B,
+    /// Unlike that of any other decoder of this process, so that nobody takes its recorded work for their own.
+    number: u64,
 }
 
-impl Decoder {
+/// Decoders that were made.
+static MADE: AtomicU64 = AtomicU64::new(0);
+
+impl<B: Backend> Decoder<B> {
     /// Reads the architecture off a file and packs its weights. `progress` is told bytes done and bytes in all.
     ///
     /// The file is not needed afterwards.
     ///
     /// # Errors
     /// The file is not a model, is damaged, or has a part that is not supported, which the error names.
-    pub fn load(source: &GgufFile, kernels: Kernels, progress: &mut dyn FnMut(usize, usize)) -> Result<Self, Error> {
+    pub fn load(source: &GgufFile, kernels: B, progress: &mut dyn FnMut(usize, usize)) -> Result<Self, Error> {
         Self::load_as(Keep::Stored, source, kernels, progress)
     }
 
@@ -34,7 +40,7 @@ impl Decoder {
     /// As [`Self::load`].
     pub fn load_widened(
         source: &GgufFile,
-        kernels: Kernels,
+        kernels: B,
         progress: &mut dyn FnMut(usize, usize),
     ) -> Result<Self, Error> {
         Self::load_as(Keep::Widened, source, kernels, progress)
@@ -43,14 +49,19 @@ impl Decoder {
     fn load_as(
         keep: Keep,
         source: &GgufFile,
-        kernels: Kernels,
+        kernels: B,
         progress: &mut dyn FnMut(usize, usize),
     ) -> Result<Self, Error> {
         let architecture = Architecture::from_gguf(source)?;
-        let weights = Weights::load(&architecture, source, keep, kernels.threads(), progress)?;
+        let weights = Weights::load(&architecture, source, keep, &kernels, progress)?;
+        Self::assemble(architecture, weights, kernels)
+    }
+
+    fn assemble(architecture: Architecture, weights: Weights<B>, kernels: B) -> Result<Self, Error> {
         let frequencies = architecture.rope.inverse_frequencies(weights.rope_divisors.as_deref());
         let rope = Rope::new(&frequencies, architecture.max_context, architecture.rope.style, 1.0);
-        Ok(Self { architecture, weights, rope, kernels })
+        let rope = kernels.rope(rope)?;
+        Ok(Self { architecture, weights, rope, kernels, number: MADE.fetch_add(1, Ordering::Relaxed) })
     }
 
     /// What kind of decoder this is.
@@ -59,96 +70,88 @@ impl Decoder {
     }
 
     /// The kernels it runs on; its cache copies blocks with them.
-    pub fn kernels(&self) -> &Kernels {
+    pub fn kernels(&self) -> &B {
         &self.kernels
     }
 
     /// Runs one batch: writes its keys and values to their slots and returns the logits of its draw rows,
-    /// [draw rows, vocabulary] in f32.
+    /// [draw rows, vocabulary] in f32; a device may add rows behind them, which mean nothing. Absent if there are no draw
+    /// rows.
     ///
-    /// A row's logits have the same bits whatever else is in the batch, and however its context was cut into batches.
+    /// On the CPU, a row's logits have the same bits whatever else is in the batch, and however its context was cut into batches.
     ///
     /// # Errors
     /// The batch is refused before anything is computed if it does not fit itself, the model or the cache.
-    pub fn forward(&self, batch: &Batch, cache: &mut PagedCache) -> Result<Tensor, Error> {
+    pub fn forward(&self, batch: &Batch, cache: &mut PagedCache<B>) -> Result<Option<B::Rows>, Error> {
         batch.check(&self.architecture, cache.blocks())?;
         if cache.layers.len() != self.weights.layers.len() {
             return Err(BatchError::Cache.into());
         }
+        let PagedCache { layers, recorded, .. } = cache;
+        let indices = Indices { tokens: &batch.tokens, layout: &batch.layout, draws: &batch.draw_rows };
+        let placed = self.kernels.place(indices, self.architecture.heads)?;
+        if batch.draw_rows.is_empty() {
+            self.hidden(layers, &placed, false)?;
+            return Ok(None);
+        }
+        let work = || {
+            let drawn = self.hidden(layers, &placed, true)?;
+            let drawn = drawn.ok_or(BatchError::Cache)?;
+            Ok::<_, Error>(self.kernels.logits(&drawn, &self.weights.head)?)
+        };
+        Ok(Some(self.kernels.replay(recorded, self.number, &placed, work)?))
+    }
+
+    /// What the head multiplies, of the draw rows; absent if nobody draws.
+    fn hidden(&self, layers: &[B::Pages], placed: &B::Placed<'_>, draws: bool) -> Result<Option<B::Rows>, Error> {
         let Self { weights, kernels, .. } = self;
         let eps = self.architecture.norm_eps;
-        let selected = Selected::new(batch)?;
-        let mut hidden = kernels.gather_rows(&weights.embedding, &batch.tokens)?;
+        let mut hidden = kernels.embed(&weights.embedding, placed)?;
         let Some(first) = weights.layers.first() else { return Err(BatchError::Cache.into()) };
-        let mut normed = kernels.rms_norm(&hidden, &first.attention_norm, eps)?;
-        for (index, (layer, pages)) in weights.layers.iter().zip(&cache.layers).enumerate() {
-            let mut attended = self.attend(layer, &normed, pages, &batch.layout)?;
+        let mut normed = kernels.norm(&hidden, &first.attention_norm, eps)?;
+        for (index, (layer, pages)) in weights.layers.iter().zip(layers).enumerate() {
+            let mut attended = self.attend(layer, &normed, pages, placed)?;
             let next = weights.layers.get(index + 1);
             if next.is_none() {
                 // Of the last layer, others need keys and values only.
-                if batch.draw_rows.is_empty() {
-                    break;
+                if !draws {
+                    return Ok(None);
                 }
-                (hidden, attended) = (selected.of(hidden)?, selected.of(attended)?);
+                (hidden, attended) = (kernels.drawn(hidden, placed)?, kernels.drawn(attended, placed)?);
             }
             let projected = layer.output.forward(kernels, &attended)?;
-            let (middle, input) = kernels.add_rms_norm(&hidden, &projected, &layer.feed_forward_norm, eps)?;
-            let gated = kernels.gated(&layer.gate_up.forward(kernels, &input)?, Activation::Silu)?;
+            let (middle, input) = kernels.add_norm(hidden, &projected, &layer.feed_forward_norm, eps)?;
+            let gated = kernels.gate(&layer.gate_up.forward(kernels, &input)?, Activation::Silu)?;
             let expanded = layer.down.forward(kernels, &gated)?;
             let norm = next.map_or(&weights.output_norm, |next| &next.attention_norm);
-            (hidden, normed) = kernels.add_rms_norm(&middle, &expanded, norm, eps)?;
+            (hidden, normed) = kernels.add_norm(middle, &expanded, norm, eps)?;
         }
-        if batch.draw_rows.is_empty() {
-            return Ok(Tensor::zeros((0, self.architecture.vocabulary), DType::F32, &Device::Cpu)?);
-        }
-        weights.head.forward(kernels, &normed)
+        Ok(Some(normed))
     }
 
     /// Attention of one layer, without its output projection: `normed` [tokens, hidden] to [tokens, query heads * dim].
-    fn attend(&self, layer: &LayerWeights, normed: &Tensor, pages: &KvPages, layout: &Layout) -> Result<Tensor, Error> {
-        let heads = self.architecture.heads;
-        let mut qkv = layer.qkv.forward(&self.kernels, normed)?;
-        if let Some(norms) = &layer.query_key_norms {
-            qkv = self.norm_heads(&qkv, norms)?;
-        }
-        let query = self.kernels.rope_write(&qkv, heads, &self.rope, pages, layout)?;
-        let params = AttentionParams { scale: self.architecture.attention_scale, softcap: None, window: None };
-        Ok(self.kernels.attend(&query, heads, pages, layout, &params)?)
+    fn attend(
+        &self,
+        layer: &LayerWeights<B>,
+        normed: &B::Rows,
+        pages: &B::Pages,
+        placed: &B::Placed<'_>,
+    ) -> Result<B::Rows, Error> {
+        let Architecture { heads, norm_eps: eps, attention_scale: scale, .. } = self.architecture;
+        let qkv = layer.qkv.forward(&self.kernels, normed)?;
+        let of_layer = LayerHeads { heads, norms: layer.query_key_norms.as_ref(), eps };
+        let query = self.kernels.turn_and_write(&qkv, of_layer, &self.rope, pages, placed)?;
+        let params = AttentionParams { scale, softcap: None, window: None };
+        Ok(self.kernels.attention(&query, heads, pages, placed, &params)?)
     }
 
-    /// Norms every head of queries and keys by itself; `qkv` [tokens, (query + 2 * kv) * dim].
-    fn norm_heads(&self, qkv: &Tensor, [query_norm, key_norm]: &[Tensor; 2]) -> Result<Tensor, Error> {
-        let heads = self.architecture.heads;
-        let tokens = qkv.dim(0)?;
-        let part = |start: usize, count: usize| qkv.narrow(1, start * heads.dim, count * heads.dim);
-        let normed = |part: Tensor, norm: &Tensor| {
-            let rows = part.contiguous()?.reshape(((), heads.dim))?;
-            let rows = self.kernels.rms_norm(&rows, norm, self.architecture.norm_eps)?;
-            Ok::<_, Error>(rows.reshape((tokens, ()))?)
-        };
-        let query = normed(part(0, heads.query)?, query_norm)?;
-        let key = normed(part(heads.query, heads.kv)?, key_norm)?;
-        Ok(Tensor::cat(&[query, key, part(heads.query + heads.kv, heads.kv)?], 1)?)
-    }
-}
-
-/// The draw rows of a batch.
-struct Selected(Option<Tensor>);
-
-impl Selected {
-    fn new(batch: &Batch) -> Result<Self, Error> {
-        let rows = 0..u32::try_from(batch.tokens.len()).unwrap_or(u32::MAX);
-        if batch.draw_rows.iter().copied().eq(rows) {
-            return Ok(Self(None));
-        }
-        Ok(Self(Some(Tensor::new(batch.draw_rows.as_slice(), &Device::Cpu)?)))
-    }
-
-    /// `rows` [tokens, width] to [draw rows, width].
-    fn of(&self, rows: Tensor) -> Result<Tensor, Error> {
-        match &self.0 {
-            Some(index) => Ok(rows.index_select(index, 0)?),
-            None => Ok(rows),
-        }
+    /// Logits as numbers on the host: the first `rows` of them, [rows, vocabulary].
+    ///
+    /// # Errors
+    /// The device failed.
+    pub fn read(&self, logits: &B::Rows, rows: usize) -> Result<Vec<f32>, Error> {
+        let mut values = self.kernels.read(logits)?;
+        values.truncate(rows * self.architecture.vocabulary);
+        Ok(values)
     }
 }

@@ -16,7 +16,7 @@ mod weights;
 
 pub use architecture::{Architecture, RopeSpec};
 pub use batch::Batch;
-pub use baton_kernels::{BLOCK, Heads, Layout, RopeStyle, SpanLayout, sample};
+pub use baton_kernels::{BLOCK, Backend, Heads, Kernels, KvPages, Layout, RopeStyle, SpanLayout, sample};
 pub use cache::{CacheForm, PagedCache};
 pub use decoder::Decoder;
 pub use error::{BatchError, Error};

@@ -2,31 +2,26 @@
 
 use std::sync::Arc;
 
-use baton_kernels::{Kernels, PackedMatrix};
-use candle_core::Tensor;
+use baton_kernels::Backend;
 
 use crate::Error;
 
 /// A linear layer over the rows of a ragged batch.
-pub(crate) trait Linear: Send + Sync {
-    /// `rows` [tokens, in] to [tokens, out]. A row's result depends on that row alone.
-    fn forward(&self, kernels: &Kernels, rows: &Tensor) -> Result<Tensor, Error>;
+pub(crate) trait Linear<B: Backend>: Send + Sync {
+    /// `rows` [tokens, in] to [tokens, out].
+    fn forward(&self, backend: &B, rows: &B::Rows) -> Result<B::Rows, Error>;
 }
 
-/// A packed matrix, with a bias or without.
-pub(crate) struct PackedLinear {
+/// A matrix, with a bias or without.
+pub(crate) struct PlainLinear<B: Backend> {
     /// [out, in]
-    pub(crate) weight: Arc<PackedMatrix>,
+    pub(crate) weight: Arc<B::Matrix>,
     /// [out]
-    pub(crate) bias: Option<Tensor>,
+    pub(crate) bias: Option<B::Vector>,
 }
 
-impl Linear for PackedLinear {
-    fn forward(&self, kernels: &Kernels, rows: &Tensor) -> Result<Tensor, Error> {
-        let product = kernels.matmul(rows, &self.weight)?;
-        match &self.bias {
-            Some(bias) => Ok(product.broadcast_add(bias)?),
-            None => Ok(product),
-        }
+impl<B: Backend> Linear<B> for PlainLinear<B> {
+    fn forward(&self, backend: &B, rows: &B::Rows) -> Result<B::Rows, Error> {
+        Ok(backend.linear(rows, &self.weight, self.bias.as_ref())?)
     }
 }

@@ -5,50 +5,50 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::{self, ScopedJoinHandle};
 
-use baton_kernels::PackedMatrix;
+use baton_kernels::Backend;
+use candle_core::CpuStorage;
 use candle_core::quantized::GgmlDType;
-use candle_core::{CpuStorage, Device, Tensor};
 
 use crate::gguf::{Form, GgufFile};
-use crate::linear::{Linear, PackedLinear};
+use crate::linear::{Linear, PlainLinear};
 use crate::{Architecture, Error};
 
 /// Everything of a model that was learned.
-pub(crate) struct Weights {
+pub(crate) struct Weights<B: Backend> {
     /// [vocabulary, hidden]
-    pub(crate) embedding: Arc<PackedMatrix>,
-    pub(crate) layers: Vec<LayerWeights>,
+    pub(crate) embedding: Arc<B::Matrix>,
+    pub(crate) layers: Vec<LayerWeights<B>>,
     /// [hidden]
-    pub(crate) output_norm: Tensor,
-    /// [hidden] to [vocabulary]
-    pub(crate) head: Box<dyn Linear>,
+    pub(crate) output_norm: B::Vector,
+    /// [vocabulary, hidden]
+    pub(crate) head: Arc<B::Matrix>,
     /// [rotated / 2] Divisors of the rotation's frequencies.
     pub(crate) rope_divisors: Option<Vec<f32>>,
 }
 
 /// One layer's part.
-pub(crate) struct LayerWeights {
+pub(crate) struct LayerWeights<B: Backend> {
     /// [hidden]
-    pub(crate) attention_norm: Tensor,
+    pub(crate) attention_norm: B::Vector,
     /// [hidden] to queries, keys and values, one after the other.
-    pub(crate) qkv: Box<dyn Linear>,
+    pub(crate) qkv: Box<dyn Linear<B>>,
     /// [head dim] each
-    pub(crate) query_key_norms: Option<[Tensor; 2]>,
+    pub(crate) query_key_norms: Option<[B::Vector; 2]>,
     /// [query heads * head dim] to [hidden]
-    pub(crate) output: Box<dyn Linear>,
+    pub(crate) output: Box<dyn Linear<B>>,
     /// [hidden]
-    pub(crate) feed_forward_norm: Tensor,
+    pub(crate) feed_forward_norm: B::Vector,
     /// [hidden] to gate and up, one after the other.
-    pub(crate) gate_up: Box<dyn Linear>,
+    pub(crate) gate_up: Box<dyn Linear<B>>,
     /// [feed-forward] to [hidden]
-    pub(crate) down: Box<dyn Linear>,
+    pub(crate) down: Box<dyn Linear<B>>,
 }
 
 /// Everything outside the layers.
-struct OuterWeights {
-    embedding: Arc<PackedMatrix>,
-    head: Arc<PackedMatrix>,
-    output_norm: Tensor,
+struct OuterWeights<B: Backend> {
+    embedding: Arc<B::Matrix>,
+    head: Arc<B::Matrix>,
+    output_norm: B::Vector,
     rope_divisors: Option<Vec<f32>>,
 }
 
@@ -62,16 +62,22 @@ pub(crate) enum Keep {
 }
 
 /// Takes tensors out of a file, each by its name and with the shape that the architecture gives it.
-#[derive(Clone)]
-struct Source<'a> {
+struct Source<'a, B> {
     file: &'a GgufFile,
+    backend: &'a B,
     keep: Keep,
     /// Told the name of every tensor that was used.
     used: Sender<String>,
 }
 
-impl Weights {
-    /// Reads and packs all tensors on `threads` threads. `progress` is told bytes done and bytes in all.
+impl<B> Clone for Source<'_, B> {
+    fn clone(&self) -> Self {
+        Self { used: self.used.clone(), ..*self }
+    }
+}
+
+impl<B: Backend> Weights<B> {
+    /// Reads and packs all tensors on the backend's threads. `progress` is told bytes done and bytes in all.
     ///
     /// # Errors
     /// A tensor is missing, has another shape than the architecture gives it, is stored in a form that cannot be
@@ -80,11 +86,12 @@ impl Weights {
         architecture: &Architecture,
         file: &GgufFile,
         keep: Keep,
-        threads: usize,
+        backend: &B,
         progress: &mut dyn FnMut(usize, usize),
     ) -> Result<Self, Error> {
         let (used, names) = channel();
-        let source = Source { file, keep, used };
+        let threads = backend.threads();
+        let source = Source { file, backend, keep, used };
         let (outer, mut workers) = thread::scope(|scope| {
             let layers = |worker: usize| {
                 let source = source.clone();
@@ -107,7 +114,6 @@ impl Weights {
         })?;
         let layers = (0..architecture.layers).filter_map(|index| workers[index % threads].next()).collect();
         let OuterWeights { embedding, head, output_norm, rope_divisors } = outer;
-        let head = Box::new(PackedLinear { weight: head, bias: None });
         Ok(Self { embedding, layers, output_norm, head, rope_divisors })
     }
 }
@@ -134,8 +140,8 @@ fn joined<T>(thread: ScopedJoinHandle<'_, T>) -> T {
     thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
 }
 
-impl OuterWeights {
-    fn load(architecture: &Architecture, source: &Source<'_>) -> Result<Self, Error> {
+impl<B: Backend> OuterWeights<B> {
+    fn load(architecture: &Architecture, source: &Source<'_, B>) -> Result<Self, Error> {
         let Architecture { vocabulary, hidden, rope, tied_head, .. } = *architecture;
         let embedding = Arc::new(source.matrix("token_embd.weight", vocabulary, hidden)?);
         let head = if tied_head {
@@ -153,8 +159,8 @@ impl OuterWeights {
     }
 }
 
-impl LayerWeights {
-    fn load(architecture: &Architecture, index: usize, source: &Source<'_>) -> Result<Self, Error> {
+impl<B: Backend> LayerWeights<B> {
+    fn load(architecture: &Architecture, index: usize, source: &Source<'_, B>) -> Result<Self, Error> {
         let Architecture { hidden, feed_forward, heads, .. } = *architecture;
         let (query, kv) = (heads.query * heads.dim, heads.kv * heads.dim);
         let name = |part: &str| format!("blk.{index}.{part}");
@@ -180,7 +186,7 @@ impl LayerWeights {
     }
 }
 
-impl Source<'_> {
+impl<B: Backend> Source<'_, B> {
     /// Form and bytes of the tensor of this name, if it has this shape.
     fn tensor(&self, name: &str, dims: &[usize]) -> Result<(Form, &[u8]), Error> {
         let info = self.file.tensor(name).ok_or_else(|| Error::Missing(format!("tensor `{name}`")))?;
@@ -192,7 +198,7 @@ impl Source<'_> {
     }
 
     /// Matrices of `(name, rows)` over the same `columns`, one after the other, as one product.
-    fn linear(&self, parts: &[(String, usize)], columns: usize, bias: bool) -> Result<Box<dyn Linear>, Error> {
+    fn linear(&self, parts: &[(String, usize)], columns: usize, bias: bool) -> Result<Box<dyn Linear<B>>, Error> {
         let mut matrices = Vec::with_capacity(parts.len());
         let mut biases = Vec::new();
         for (name, rows) in parts {
@@ -201,25 +207,25 @@ impl Source<'_> {
                 biases.extend(self.floats(&format!("{name}.bias"), *rows)?);
             }
         }
-        let weight = Arc::new(PackedMatrix::stack(matrices)?);
-        let bias = if bias { Some(Tensor::new(biases, &Device::Cpu)?) } else { None };
-        Ok(Box::new(PackedLinear { weight, bias }))
+        let weight = Arc::new(self.backend.stack(matrices)?);
+        let bias = if bias { Some(self.backend.vector(&biases)?) } else { None };
+        Ok(Box::new(PlainLinear::<B> { weight, bias }))
     }
 
-    fn matrix(&self, name: &str, rows: usize, columns: usize) -> Result<PackedMatrix, Error> {
+    fn matrix(&self, name: &str, rows: usize, columns: usize) -> Result<B::Matrix, Error> {
         let (form, bytes) = self.tensor(name, &[rows, columns])?;
         let dtype = form.dtype().ok_or_else(|| unsupported(form, name))?;
         let packed = match self.keep {
-            Keep::Stored => PackedMatrix::pack(dtype, rows, columns, bytes),
-            Keep::Widened => PackedMatrix::pack(GgmlDType::F32, rows, columns, &widened(dtype, columns, bytes)?),
+            Keep::Stored => self.backend.pack(dtype, rows, columns, bytes),
+            Keep::Widened => self.backend.pack(GgmlDType::F32, rows, columns, &widened(dtype, columns, bytes)?),
         };
         let packed = packed.map_err(|source| Error::Weights { name: name.to_owned(), source })?;
         self.report(name);
         Ok(packed)
     }
 
-    fn vector(&self, name: &str, len: usize) -> Result<Tensor, Error> {
-        Ok(Tensor::new(self.floats(name, len)?, &Device::Cpu)?)
+    fn vector(&self, name: &str, len: usize) -> Result<B::Vector, Error> {
+        Ok(self.backend.vector(&self.floats(name, len)?)?)
     }
 
     fn floats(&self, name: &str, len: usize) -> Result<Vec<f32>, Error> {

@@ -1,23 +1,23 @@
 //! The executor that runs a real model.
 
 use baton_contract::BLOCK_SIZE;
-use baton_decoder::{Batch, Decoder, PagedCache, SpanLayout};
+use baton_decoder::{Backend, Batch, Decoder, Kernels, PagedCache, SpanLayout};
 use baton_scheduler::{KeptPrefix, Span, StepPlan};
 
 use crate::error::chain;
 use crate::{Draw, Executor, ExecutorError, PrefixStore, Restored, Sample, Sampler};
 
 /// Runs plans on a decoder and its paged cache.
-pub struct DecoderExecutor {
-    decoder: Decoder,
-    cache: PagedCache,
+pub struct DecoderExecutor<B: Backend = Kernels> {
+    decoder: Decoder<B>,
+    cache: PagedCache<B>,
     sampler: Sampler,
     store: Option<PrefixStore>,
 }
 
-impl DecoderExecutor {
+impl<B: Backend> DecoderExecutor<B> {
     /// An executor over `cache`, which belongs to `decoder` and has as many blocks as the scheduler counts on.
-    pub fn new(decoder: Decoder, cache: PagedCache) -> Self {
+    pub fn new(decoder: Decoder<B>, cache: PagedCache<B>) -> Self {
         Self { decoder, cache, sampler: Sampler::new(), store: None }
     }
 
@@ -39,7 +39,7 @@ impl DecoderExecutor {
     }
 }
 
-impl Executor for DecoderExecutor {
+impl<B: Backend> Executor for DecoderExecutor<B> {
     fn restore(&mut self, kept: &KeptPrefix) -> Restored {
         let Self { decoder, cache, store: Some(store), .. } = self else { return Restored::Absent };
         let KeptPrefix { prefix, blocks } = kept;
@@ -67,13 +67,10 @@ impl Executor for DecoderExecutor {
         }
         let logits = self.decoder.forward(&batch(plan), &mut self.cache).map_err(step_error)?;
         plan.stores.iter().for_each(|kept| self.store(kept));
-        if draws.is_empty() {
-            return Ok(Vec::new());
-        }
-        let vocabulary = logits.dim(1).map_err(step_error)?;
+        let Some(logits) = logits else { return Ok(Vec::new()) };
         // [draws * vocabulary]
-        let logits: Vec<f32> = logits.flatten_all().and_then(|logits| logits.to_vec1()).map_err(step_error)?;
-        let rows = logits.chunks_exact(vocabulary);
+        let logits = self.decoder.read(&logits, draws.len()).map_err(step_error)?;
+        let rows = logits.chunks_exact(self.decoder.architecture().vocabulary);
         Ok(rows.zip(draws).map(|(row, draw)| self.sampler.draw(row, draw)).collect())
     }
 }

@@ -74,7 +74,7 @@ pub enum CudaMissing {
         built: String,
     },
     /// The library for matrix products cannot be loaded.
-    #[error("there is no cuBLAS: libcublas.so.13 cannot be loaded")]
+    #[error("there is no cuBLAS: libcublasLt.so.13 cannot be loaded")]
     Cublas,
 }
 
@@ -96,7 +96,7 @@ impl CudaMissing {
             }
             Self::Cublas => {
                 "install CUDA 13's libraries or `pip install 'nvidia-cublas==13.*'`, and put the folder with \
-                 libcublas.so.13 into LD_LIBRARY_PATH; scripts/gpu/libraries finds it"
+                 libcublasLt.so.13 into LD_LIBRARY_PATH; scripts/gpu/libraries finds it"
             }
         }
     }

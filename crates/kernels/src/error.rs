@@ -91,6 +91,22 @@ pub enum KernelError {
     /// A parameter has a value that makes no sense.
     #[error("{0}")]
     Parameter(String),
+    /// The device has not enough memory.
+    #[error("the device has no {wanted} bytes left, only {free}")]
+    Memory {
+        /// Bytes that were asked for.
+        wanted: usize,
+        /// Bytes that are free.
+        free: usize,
+    },
+    /// The device or its libraries failed, or are not there.
+    #[error("{what} failed on the GPU: {reason}")]
+    Cuda {
+        /// What was tried.
+        what: &'static str,
+        /// What came of it.
+        reason: String,
+    },
     /// candle failed.
     #[error(transparent)]
     Candle(#[from] candle_core::Error),

@@ -21,6 +21,8 @@ mod attention;
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
+mod backend;
+mod cpu;
 #[cfg(feature = "cuda")]
 mod cuda;
 mod cuda_status;
@@ -44,6 +46,8 @@ use std::sync::Arc;
 
 pub use activation::Activation;
 pub use attention::{AttentionParams, PARTITION};
+pub use backend::{Backend, Indices, LayerHeads};
+pub use cpu::HostBatch;
 pub use cuda_status::{CudaDevice, CudaMissing, CudaStatus, CudaVersion};
 pub use error::KernelError;
 pub use layout::{BLOCK, Heads, Layout, SpanLayout};

@@ -47,6 +47,21 @@ impl Rope {
         self.positions
     }
 
+    /// Rotated pairs of each head.
+    pub fn pairs(&self) -> usize {
+        self.pairs
+    }
+
+    /// Which two elements are a pair.
+    pub fn style(&self) -> RopeStyle {
+        self.style
+    }
+
+    /// Cosine and sine of each position's pairs, [positions, pairs].
+    pub fn turns(&self) -> impl Iterator<Item = (f32, f32)> {
+        self.cos.iter().copied().zip(self.sin.iter().copied())
+    }
+
     fn check(&self, heads: Heads, layout: &Layout) -> Result<()> {
         if 2 * self.pairs > heads.dim {
             return Err(KernelError::Parameter(format!(

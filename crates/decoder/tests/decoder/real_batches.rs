@@ -65,12 +65,12 @@ impl Machines {
     }
 
     fn forward(&self, threads: usize, batch: &Batch, cache: &mut PagedCache) -> Vec<u64> {
-        let rows = self.0[threads].forward(batch, cache).unwrap().to_vec2::<f32>().unwrap();
+        let rows = self.0[threads].forward(batch, cache).unwrap().unwrap().to_vec2::<f32>().unwrap();
         rows.iter().map(|row| hash(row)).collect()
     }
 
     fn cache(&self, blocks: usize) -> PagedCache {
-        PagedCache::new(self.0[0].architecture(), blocks, DType::F16, &Device::Cpu).unwrap()
+        PagedCache::new(self.0[0].kernels(), self.0[0].architecture(), blocks, DType::F16).unwrap()
     }
 
     /// The whole sequence in one batch on one thread.

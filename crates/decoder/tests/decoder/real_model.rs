@@ -38,7 +38,7 @@ fn cases() -> Vec<(Vec<u32>, Vec<Step>)> {
 
 fn load() -> (Decoder, PagedCache) {
     let decoder = Decoder::load(&real_model(), Kernels::new(2), &mut |_, _| ()).unwrap();
-    let cache = PagedCache::new(decoder.architecture(), 40, DType::F16, &Device::Cpu).unwrap();
+    let cache = PagedCache::new(decoder.kernels(), decoder.architecture(), 40, DType::F16).unwrap();
     (decoder, cache)
 }
 
@@ -63,7 +63,7 @@ fn it_agrees_with_llama_cpp() {
         let mut sequence = Sequence::new(&(0..40).collect::<Vec<_>>());
         let mut batch = batch(&mut [(&mut sequence, &tokens, false)]);
         batch.draw_rows = (prompt.len() as u32 - 1..tokens.len() as u32 - 1).collect();
-        let rows = decoder.forward(&batch, &mut cache).unwrap().to_vec2::<f32>().unwrap();
+        let rows = decoder.forward(&batch, &mut cache).unwrap().unwrap().to_vec2::<f32>().unwrap();
         for (at, (row, top)) in rows.iter().zip(steps).enumerate() {
             let logarithms = logarithms(row);
             if top[0].1 - top[1].1 > CLEAR_LEAD {

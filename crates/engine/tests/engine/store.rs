@@ -9,14 +9,15 @@ use std::thread;
 use std::time::{Duration, SystemTime};
 
 use baton_contract::Prefix;
-use baton_decoder::CacheForm;
+use baton_decoder::{CacheForm, KvPages};
 use baton_engine::{PrefixStore, StoreConfig, StoreContent};
 use baton_testkit::prefix;
 use candle_core::DType;
 use expect_test::expect;
 use tempfile::TempDir;
 
-const FORM: CacheForm = CacheForm { layers: 2, kv_heads: 1, head_dim: 2, dtype: DType::F16 };
+const FORM: CacheForm =
+    CacheForm { layers: 2, kv_heads: 1, head_dim: 2, dtype: DType::F16, order: KvPages::ORDER };
 /// A file of one block: header, two layers, checksum.
 const FILE_BYTES: u64 = 76 + 2 * 256 + 32;
 

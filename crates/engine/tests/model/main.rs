@@ -33,7 +33,7 @@ fn engine_in(folder: Option<&Path>, scheduler: SchedulerConfig) -> EngineHandle 
     let vocabulary = decoder.architecture().vocabulary;
     let config = EngineConfig { scheduler, vocabulary, clock: Clock::system() };
     let start = move || {
-        let cache = PagedCache::new(decoder.architecture(), scheduler.blocks, DType::F16, &Device::Cpu).unwrap();
+        let cache = PagedCache::new(decoder.kernels(), decoder.architecture(), scheduler.blocks, DType::F16).unwrap();
         Ok(Box::new(DecoderExecutor::new(decoder, cache).with_store(store)) as _)
     };
     Engine::start(config, start).unwrap()

@@ -32,7 +32,7 @@ pub struct AttentionParams {
 }
 
 impl AttentionParams {
-    fn check(&self) -> Result<()> {
+    pub(crate) fn check(&self) -> Result<()> {
         if self.window == Some(0) {
             return Err(KernelError::Parameter("an attention window of 0 positions sees nothing".into()));
         }

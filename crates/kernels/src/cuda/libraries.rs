@@ -1,6 +1,6 @@
 //! What is there to run on: libraries, driver, devices. Nothing here fails; what is missing is said.
 
-use cudarc::cublas;
+use cudarc::cublaslt;
 use cudarc::driver::sys::CUdevice_attribute;
 use cudarc::driver::{self, DriverError, result};
 
@@ -26,7 +26,7 @@ struct Driver {
 /// Looks at this machine. Loads libraries and starts the driver, which takes up to a second, but uses no device.
 pub(crate) fn status() -> CudaStatus {
     // SAFETY: both are NVIDIA's own libraries, whose initialisers may run in any process at any time.
-    let (driver, cublas) = unsafe { (driver::sys::is_culib_present(), cublas::sys::is_culib_present()) };
+    let (driver, cublas) = unsafe { (driver::sys::is_culib_present(), cublaslt::sys::is_culib_present()) };
     let driver = driver.then(|| ask().map_err(name));
     judge(Found { driver, cublas }, ARCHITECTURES)
 }
@@ -137,7 +137,7 @@ mod tests {
 
     #[test]
     fn what_is_missing_is_said_in_the_order_to_get_it() {
-        let no_cublas = "there is no cuBLAS: libcublas.so.13 cannot be loaded";
+        let no_cublas = "there is no cuBLAS: libcublasLt.so.13 cannot be loaded";
         assert_eq!(said(None, false), ["there is no NVIDIA driver: libcuda.so.1 cannot be loaded", no_cublas]);
         assert_eq!(said(Some(Ok(driver((13, 0), Some((9, 0))))), false), [no_cublas]);
         assert_eq!(said(Some(Ok(driver((13, 0), None))), true), ["the NVIDIA driver sees no GPU"]);

@@ -44,7 +44,7 @@ pub(crate) fn batch(work: &mut [(&mut Sequence, &[u32], bool)]) -> Batch {
 /// The logits after the last token of one sequence's next tokens.
 pub(crate) fn step(decoder: &Decoder, cache: &mut PagedCache, sequence: &mut Sequence, tokens: &[u32]) -> Vec<f32> {
     let batch = batch(&mut [(sequence, tokens, true)]);
-    decoder.forward(&batch, cache).unwrap().to_vec2().unwrap().remove(0)
+    decoder.forward(&batch, cache).unwrap().unwrap().to_vec2().unwrap().remove(0)
 }
 
 /// The bits of floats: two results are the same only if these are.

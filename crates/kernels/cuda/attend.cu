@@ -1,0 +1,421 @@
+// Attention over a paged cache, as tensor core products with an online softmax (Dao, FlashAttention-2, 2023).
+//
+// The work is a list of units. A unit is a set of rows that all look at the same run of keys: the one row of a sequence
+// that decodes, some rows of a chunk of a prompt, or the rows of many sequences that share a pack (cascade attention).
+// The query heads of one key head, for all rows of the unit, are the rows of one product. Rows whose keys are spread over
+// several units leave partial results, which `merge` folds in the order of the keys: no sum depends on which block of
+// threads was first.
+#include "common.cuh"
+
+namespace {
+
+constexpr int TILE = 64;    // keys at a time
+constexpr int WIDE = 64;    // rows of queries in a unit, at most
+constexpr int THREADS = 128;
+constexpr int STAGES = 2;
+
+struct Attend {
+    const void *query;      // [rows, heads, D]
+    const void *key;        // [blocks, kv heads, BLOCK, D]
+    const void *value;      // [blocks, kv heads, BLOCK, D]
+    void *out;              // [rows, heads, D]
+    float *values;          // [partial rows, heads, D]
+    float2 *tops;           // [partial rows, heads] largest score (base 2), sum of exponentials
+    const uint32_t *place;
+    uint32_t heads, kv_heads;
+    float scale, softcap;   // softcap 0: none
+    uint32_t window;        // 0: none
+    uint32_t dim;
+};
+
+// As units.rs writes it.
+struct Unit {
+    uint32_t entries_at, rows, blocks_at, first_key, end_key, unused[3];
+};
+
+constexpr float LOG2E = 1.4426950408889634f;
+
+__device__ __forceinline__ uint32_t shared_address(const void *p) {
+    return static_cast<uint32_t>(__cvta_generic_to_shared(p));
+}
+
+// Copies 16 bytes, or writes as many zeros.
+__device__ __forceinline__ void copy16(void *to, const void *from, bool wanted) {
+    const int bytes = wanted ? 16 : 0;
+    asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;\n" ::"r"(shared_address(to)), "l"(from), "r"(bytes));
+}
+__device__ __forceinline__ void copies_commit() { asm volatile("cp.async.commit_group;\n" ::); }
+template <int LEFT> __device__ __forceinline__ void copies_wait() {
+    asm volatile("cp.async.wait_group %0;\n" ::"n"(LEFT));
+}
+
+__device__ __forceinline__ void load4(uint32_t (&r)[4], const void *p) {
+    asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0,%1,%2,%3}, [%4];\n"
+                 : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3])
+                 : "r"(shared_address(p)));
+}
+__device__ __forceinline__ void load4_transposed(uint32_t (&r)[4], const void *p) {
+    asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0,%1,%2,%3}, [%4];\n"
+                 : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3])
+                 : "r"(shared_address(p)));
+}
+
+template <typename T> __device__ __forceinline__ void multiply(float (&c)[4], const uint32_t (&a)[4], uint32_t b0, uint32_t b1);
+template <>
+__device__ __forceinline__ void multiply<__half>(float (&c)[4], const uint32_t (&a)[4], uint32_t b0, uint32_t b1) {
+    asm volatile("mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};\n"
+                 : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
+                 : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
+}
+template <>
+__device__ __forceinline__ void multiply<__nv_bfloat16>(float (&c)[4], const uint32_t (&a)[4], uint32_t b0, uint32_t b1) {
+    asm volatile("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};\n"
+                 : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
+                 : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
+}
+
+template <typename T> __device__ __forceinline__ uint32_t pack(float a, float b) {
+    const typename Pair<T>::Type two = Pair<T>::narrow(a, b);
+    return *reinterpret_cast<const uint32_t *>(&two);
+}
+
+// One block's view of one unit and one key head.
+template <typename T, int D> struct Task {
+    static constexpr int CHUNKS = D / 8;
+    // A row in shared memory is a multiple of eight chunks, whose order is turned by the row, so that neither whole rows
+    // nor columns of chunks meet in the same banks.
+    static constexpr int STRIDE = (D + 63) / 64 * 64;
+
+    const Attend &call;
+    const Unit unit;
+    const uint32_t *place;
+    uint32_t kv_head, group;
+    T *query, *key, *value;
+
+    __device__ Task(const Attend &call, const Unit &unit, uint32_t kv_head, uint8_t *shared)
+        : call(call), unit(unit), place(call.place), kv_head(kv_head), group(call.heads / call.kv_heads) {
+        query = reinterpret_cast<T *>(shared);
+        key = query + WIDE * STRIDE;
+        value = key + STAGES * TILE * STRIDE;
+    }
+
+    __device__ __forceinline__ static T *chunk(T *rows, int row, int chunk) {
+        return rows + row * STRIDE + ((chunk ^ (row & 7)) * 8);
+    }
+
+    __device__ __forceinline__ uint32_t rows() const { return unit.rows * group; }
+    // Row and partial row of the unit's row `m / group`.
+    __device__ __forceinline__ uint2 entry(uint32_t m) const {
+        return reinterpret_cast<const uint2 *>(place + place[ENTRIES_AT])[unit.entries_at + m / group];
+    }
+    __device__ __forceinline__ uint32_t head(uint32_t m) const { return kv_head * group + m % group; }
+    // Keys up to and with this position are seen by row `m`.
+    __device__ __forceinline__ uint32_t position(uint32_t m) const {
+        return m < rows() ? place[place[POSITIONS_AT] + entry(m).x] : 0;
+    }
+
+    __device__ void load_query() {
+        const T *from = static_cast<const T *>(call.query);
+        for (int i = threadIdx.x; i < WIDE * CHUNKS; i += THREADS) {
+            const uint32_t m = i / CHUNKS, c = i % CHUNKS;
+            const bool wanted = m < rows();
+            const size_t row = wanted ? entry(m).x : 0;
+            copy16(chunk(query, m, c), from + (row * call.heads + head(m)) * D + c * 8, wanted);
+        }
+    }
+
+    __device__ __forceinline__ int tiles() const { return (unit.end_key - unit.first_key + TILE - 1) / TILE; }
+
+    // Keys from `end_key` on become zeros: what lies there may be another sequence's, and not even a number.
+    __device__ void load_tile(int tile) {
+        const uint32_t *blocks = place + place[BLOCKS_AT] + unit.blocks_at;
+        const T *keys = static_cast<const T *>(call.key), *values = static_cast<const T *>(call.value);
+        T *to_key = key + (tile % STAGES) * TILE * STRIDE, *to_value = value + (tile % STAGES) * TILE * STRIDE;
+#pragma unroll 4
+        for (int i = threadIdx.x; i < TILE * CHUNKS; i += THREADS) {
+            const int row = i / CHUNKS, c = i % CHUNKS;
+            const uint32_t position = unit.first_key + tile * TILE + row;
+            const bool wanted = position < unit.end_key;
+            const size_t block = wanted ? blocks[position / BLOCK] : 0;
+            const size_t at = ((block * call.kv_heads + kv_head) * BLOCK + position % BLOCK) * D + c * 8;
+            copy16(chunk(to_key, row, c), keys + at, wanted);
+            copy16(chunk(to_value, row, c), values + at, wanted);
+        }
+    }
+
+    __device__ __forceinline__ float score(float product) const {
+        if (call.softcap == 0.0f) return product * (call.scale * LOG2E);
+        return tanhf(product * call.scale / call.softcap) * (call.softcap * LOG2E);
+    }
+
+    __device__ __forceinline__ bool sees(uint32_t position, uint32_t key) const {
+        return key <= position && key < unit.end_key && (call.window == 0 || key + call.window > position);
+    }
+
+    __device__ __forceinline__ void store(uint32_t m, int d, float2 sums, float top, float total) const {
+        const uint2 at = entry(m);
+        if (at.y == NONE) {
+            const float scale = total > 0.0f ? 1.0f / total : 0.0f;
+            T *out = static_cast<T *>(call.out) + ((size_t)at.x * call.heads + head(m)) * D + d;
+            *reinterpret_cast<typename Pair<T>::Type *>(out) = Pair<T>::narrow(sums.x * scale, sums.y * scale);
+        } else {
+            const size_t slot = (size_t)at.y * call.heads + head(m);
+            *reinterpret_cast<float2 *>(call.values + slot * D + d) = sums;
+            if (d == 0) call.tops[slot] = make_float2(top, total);
+        }
+    }
+
+    // `KEYS` keys of each tile for 16 rows of queries, by one warp; the first of these keys is `key0` of the tile.
+    template <int KEYS> struct Warp {
+        uint32_t q[D / 16][4];
+        float out[D / 8][4];
+        float top[2], total[2];
+        uint32_t position[2];
+
+        __device__ __forceinline__ void begin(Task &task, int row0) {
+            const int lane = threadIdx.x % 32;
+#pragma unroll
+            for (int k = 0; k < D / 16; k++) load4(q[k], chunk(task.query, row0 + lane % 16, 2 * k + lane / 16));
+#pragma unroll
+            for (int n = 0; n < D / 8; n++)
+#pragma unroll
+                for (int i = 0; i < 4; i++) out[n][i] = 0.0f;
+#pragma unroll
+            for (int half = 0; half < 2; half++) {
+                top[half] = -INFINITY;
+                total[half] = 0.0f;
+                position[half] = task.position(row0 + lane / 4 + 8 * half);
+            }
+        }
+
+        __device__ __forceinline__ void take(Task &task, int tile, int key0) {
+            const int lane = threadIdx.x % 32, quarter = lane / 8, eighth = lane % 8;
+            T *keys = task.key + (tile % STAGES) * TILE * STRIDE, *values = task.value + (tile % STAGES) * TILE * STRIDE;
+            float s[KEYS / 8][4];
+#pragma unroll
+            for (int n = 0; n < KEYS / 8; n++)
+#pragma unroll
+                for (int i = 0; i < 4; i++) s[n][i] = 0.0f;
+#pragma unroll
+            for (int k = 0; k < D / 16; k++) {
+#pragma unroll
+                for (int n = 0; n < KEYS / 16; n++) {
+                    uint32_t b[4];
+                    load4(b, chunk(keys, key0 + n * 16 + (quarter / 2) * 8 + eighth, 2 * k + quarter % 2));
+                    multiply<T>(s[2 * n], q[k], b[0], b[1]);
+                    multiply<T>(s[2 * n + 1], q[k], b[2], b[3]);
+                }
+            }
+            const uint32_t first = task.unit.first_key + tile * TILE + key0 + 2 * (lane % 4);
+            float next[2] = {top[0], top[1]};
+#pragma unroll
+            for (int n = 0; n < KEYS / 8; n++) {
+#pragma unroll
+                for (int i = 0; i < 4; i++) {
+                    const bool seen = task.sees(position[i / 2], first + n * 8 + i % 2);
+                    s[n][i] = seen ? task.score(s[n][i]) : -INFINITY;
+                    next[i / 2] = fmaxf(next[i / 2], s[n][i]);
+                }
+            }
+            float base[2];
+#pragma unroll
+            for (int half = 0; half < 2; half++) {
+                next[half] = fmaxf(next[half], __shfl_xor_sync(0xffffffffu, next[half], 1));
+                next[half] = fmaxf(next[half], __shfl_xor_sync(0xffffffffu, next[half], 2));
+                // A row that has seen nothing yet has no largest score to count from.
+                base[half] = next[half] == -INFINITY ? 0.0f : next[half];
+                const float fade = exp2f(top[half] - base[half]);
+                top[half] = next[half];
+                total[half] *= fade;
+#pragma unroll
+                for (int n = 0; n < D / 8; n++) {
+                    out[n][2 * half] *= fade;
+                    out[n][2 * half + 1] *= fade;
+                }
+            }
+#pragma unroll
+            for (int n = 0; n < KEYS / 8; n++) {
+#pragma unroll
+                for (int i = 0; i < 4; i++) {
+                    s[n][i] = exp2f(s[n][i] - base[i / 2]);
+                    total[i / 2] += s[n][i];
+                }
+            }
+#pragma unroll
+            for (int k = 0; k < KEYS / 16; k++) {
+                const uint32_t p[4] = {pack<T>(s[2 * k][0], s[2 * k][1]), pack<T>(s[2 * k][2], s[2 * k][3]),
+                                       pack<T>(s[2 * k + 1][0], s[2 * k + 1][1]), pack<T>(s[2 * k + 1][2], s[2 * k + 1][3])};
+#pragma unroll
+                for (int n = 0; n < D / 16; n++) {
+                    uint32_t b[4];
+                    load4_transposed(b, chunk(values, key0 + k * 16 + (quarter % 2) * 8 + eighth, 2 * n + quarter / 2));
+                    multiply<T>(out[2 * n], p, b[0], b[1]);
+                    multiply<T>(out[2 * n + 1], p, b[2], b[3]);
+                }
+            }
+        }
+
+        // The sums of exponentials so far are those of a quarter of the keys each.
+        __device__ __forceinline__ void end() {
+#pragma unroll
+            for (int half = 0; half < 2; half++) {
+                total[half] += __shfl_xor_sync(0xffffffffu, total[half], 1);
+                total[half] += __shfl_xor_sync(0xffffffffu, total[half], 2);
+            }
+        }
+    };
+
+    // Goes through all tiles, the next being loaded while `take` computes.
+    template <typename F> __device__ __forceinline__ void each_tile(F take) {
+        for (int tile = 0; tile < tiles(); tile++) {
+            if (tile + 1 < tiles()) {
+                load_tile(tile + 1);
+                copies_commit();
+                copies_wait<1>();
+            } else {
+                copies_wait<0>();
+            }
+            __syncthreads();
+            take(tile);
+            __syncthreads();
+        }
+    }
+
+    // Many rows: every warp has 16 of them and goes through all keys.
+    __device__ void wide() {
+        load_query();
+        load_tile(0);
+        copies_commit();
+        const int warp = threadIdx.x / 32, lane = threadIdx.x % 32;
+        const bool busy = warp * 16 < rows();
+        Warp<TILE> state;
+        uint32_t last = 0;
+        each_tile([&](int tile) {
+            if (!busy) return;
+            if (tile == 0) {
+                state.begin(*this, warp * 16);
+                last = __reduce_max_sync(0xffffffffu, max(state.position[0], state.position[1]));
+            }
+            if (unit.first_key + tile * TILE <= last) state.take(*this, tile, 0);
+        });
+        if (!busy) return;
+        state.end();
+#pragma unroll
+        for (int half = 0; half < 2; half++) {
+            const uint32_t m = warp * 16 + lane / 4 + 8 * half;
+            if (m >= rows()) continue;
+#pragma unroll
+            for (int n = 0; n < D / 8; n++) {
+                const float2 sums = make_float2(state.out[n][2 * half], state.out[n][2 * half + 1]);
+                store(m, n * 8 + 2 * (lane % 4), sums, state.top[half], state.total[half]);
+            }
+        }
+    }
+
+    // At most 16 rows: every warp has all of them and a quarter of each tile's keys.
+    __device__ void narrow() {
+        load_query();
+        load_tile(0);
+        copies_commit();
+        const int warp = threadIdx.x / 32, lane = threadIdx.x % 32;
+        Warp<TILE / 4> state;
+        each_tile([&](int tile) {
+            if (tile == 0) state.begin(*this, 0);
+            state.take(*this, tile, warp * (TILE / 4));
+        });
+        state.end();
+        float *sums = reinterpret_cast<float *>(key); // [4 warps, 16, D]
+        float2 *tops = reinterpret_cast<float2 *>(query); // [4 warps, 16]
+#pragma unroll
+        for (int half = 0; half < 2; half++) {
+            const int m = lane / 4 + 8 * half;
+            if (lane % 4 == 0) tops[warp * 16 + m] = make_float2(state.top[half], state.total[half]);
+#pragma unroll
+            for (int n = 0; n < D / 8; n++) {
+                const float2 two = make_float2(state.out[n][2 * half], state.out[n][2 * half + 1]);
+                *reinterpret_cast<float2 *>(sums + (warp * 16 + m) * D + n * 8 + 2 * (lane % 4)) = two;
+            }
+        }
+        __syncthreads();
+        for (int i = threadIdx.x; i < rows() * (D / 2); i += THREADS) {
+            const int m = i / (D / 2), d = i % (D / 2) * 2;
+            float top = -INFINITY, total = 0.0f;
+            float2 all = make_float2(0.0f, 0.0f);
+#pragma unroll
+            for (int w = 0; w < 4; w++) top = fmaxf(top, tops[w * 16 + m].x);
+            const float base = top == -INFINITY ? 0.0f : top;
+#pragma unroll
+            for (int w = 0; w < 4; w++) {
+                const float2 one = tops[w * 16 + m];
+                const float2 part = *reinterpret_cast<const float2 *>(sums + (w * 16 + m) * D + d);
+                const float weight = exp2f(one.x - base);
+                total += one.y * weight;
+                all.x += part.x * weight;
+                all.y += part.y * weight;
+            }
+            store(m, d, all, top, total);
+        }
+    }
+};
+
+template <typename T, int D> __device__ __forceinline__ void attend(const Attend &call) {
+    extern __shared__ __align__(128) uint8_t shared[];
+    const uint32_t *place = call.place;
+    const Unit *units = reinterpret_cast<const Unit *>(place + place[UNITS_AT]);
+    const uint32_t tasks = place[UNITS] * call.kv_heads;
+    for (uint32_t t = blockIdx.x; t < tasks; t += gridDim.x) {
+        Task<T, D> task(call, units[t / call.kv_heads], t % call.kv_heads, shared);
+        if (task.rows() <= 16) {
+            task.narrow();
+        } else {
+            task.wide();
+        }
+        // The next task's loads overwrite what this one's last reads may still need.
+        __syncthreads();
+    }
+}
+
+// A row and its partial rows, in the order of their keys; as units.rs writes it.
+struct Merge {
+    uint32_t row, first, count, unused;
+};
+
+// One block for each row that has partial results and each head; a thread for every two elements.
+template <typename T> __device__ __forceinline__ void merge(const Attend &call) {
+    const uint32_t *place = call.place;
+    if (blockIdx.x >= place[MERGES]) return;
+    const Merge one = reinterpret_cast<const Merge *>(place + place[MERGES_AT])[blockIdx.x];
+    const uint32_t head = blockIdx.y, d = threadIdx.x * 2;
+    const float2 *tops = call.tops + (size_t)one.first * call.heads + head;
+    float top = -INFINITY;
+    for (uint32_t i = 0; i < one.count; i++) top = fmaxf(top, tops[(size_t)i * call.heads].x);
+    const float base = top == -INFINITY ? 0.0f : top;
+    float total = 0.0f;
+    float2 all = make_float2(0.0f, 0.0f);
+    for (uint32_t i = 0; i < one.count; i++) {
+        const float2 part_top = tops[(size_t)i * call.heads];
+        const float weight = exp2f(part_top.x - base);
+        const size_t slot = ((size_t)(one.first + i) * call.heads + head) * call.dim + d;
+        const float2 part = *reinterpret_cast<const float2 *>(call.values + slot);
+        total += part_top.y * weight;
+        all.x += part.x * weight;
+        all.y += part.y * weight;
+    }
+    const float scale = total > 0.0f ? 1.0f / total : 0.0f;
+    T *out = static_cast<T *>(call.out) + ((size_t)one.row * call.heads + head) * call.dim + d;
+    *reinterpret_cast<typename Pair<T>::Type *>(out) = Pair<T>::narrow(all.x * scale, all.y * scale);
+}
+
+} // namespace
+
+#define ATTEND(NAME, T, D)                                                                                             \
+    extern "C" __global__ void __launch_bounds__(THREADS, 2) attend_##D##_##NAME(const __grid_constant__ Attend call) { \
+        attend<T, D>(call);                                                                                            \
+    }
+#define MAKE(NAME, T)                                                                                                  \
+    ATTEND(NAME, T, 64)                                                                                                \
+    ATTEND(NAME, T, 80)                                                                                                \
+    ATTEND(NAME, T, 96)                                                                                                \
+    ATTEND(NAME, T, 128)                                                                                               \
+    extern "C" __global__ void merge_##NAME(const __grid_constant__ Attend call) { merge<T>(call); }
+FOR_BOTH(MAKE)

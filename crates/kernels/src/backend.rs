@@ -1,0 +1,188 @@
+//! What a forward pass is computed with.
+
+use candle_core::DType;
+use candle_core::quantized::GgmlDType;
+
+use crate::{Activation, AttentionParams, Heads, KernelError, Layout, Result, Rope};
+
+/// The indices of a batch as its owner gives them.
+#[derive(Clone, Copy, Debug)]
+pub struct Indices<'a> {
+    /// [tokens] Rows of the embedding.
+    pub tokens: &'a [u32],
+    /// Where the tokens belong.
+    pub layout: &'a Layout,
+    /// [draws] Rows whose logits are wanted.
+    pub draws: &'a [u32],
+}
+
+/// The heads of a layer, and what they go through before they are rotated.
+#[derive(Clone, Copy, Debug)]
+pub struct LayerHeads<'a, V> {
+    /// Their numbers and their size.
+    pub heads: Heads,
+    /// Weights of the norms of query and key heads, [head dim] each, where the model has them.
+    pub norms: Option<&'a [V; 2]>,
+    /// Added to the mean square of a head.
+    pub eps: f32,
+}
+
+/// What a forward pass is computed with: the CPU's kernels, or a device's.
+///
+/// All calls of one batch come from one thread. A batch's indices are placed first; what is computed refers to them.
+pub trait Backend: Send + Sync + Sized + 'static {
+    /// Activations of a batch, [rows, width].
+    type Rows: Clone;
+    /// Weights [outputs, inputs].
+    type Matrix: Send + Sync;
+    /// f32 weights of a norm, or a bias.
+    type Vector: Send + Sync;
+    /// The rotation of all positions.
+    type Rope;
+    /// Keys and values of one layer.
+    type Pages;
+    /// A batch whose indices are where the kernels can read them.
+    type Placed<'a>;
+    /// Work that was recorded to be done again.
+    type Recorded: Default;
+
+    /// The order of elements inside a block of pages, and what else of the device its bits depend on, as part of the
+    /// name of whatever was copied out of one.
+    fn pages_order(&self) -> &'static str;
+    /// Threads that may prepare weights at once.
+    fn threads(&self) -> usize;
+    /// The type in which keys and values are kept; `asked` is what the CPU would take.
+    fn pages_dtype(&self, asked: DType) -> DType;
+
+    /// A matrix of `rows` outputs and `cols` inputs from the bytes of a GGUF tensor.
+    ///
+    /// # Errors
+    /// The bytes do not fill the shape, or the form is not supported.
+    fn pack(&self, form: GgmlDType, rows: usize, cols: usize, bytes: &[u8]) -> Result<Self::Matrix>;
+    /// One matrix whose outputs are those of `parts`, one after the other.
+    ///
+    /// # Errors
+    /// Their inputs differ in number, or there are no parts.
+    fn stack(&self, parts: Vec<Self::Matrix>) -> Result<Self::Matrix>;
+    /// A vector of these values.
+    ///
+    /// # Errors
+    /// The device has not enough memory.
+    fn vector(&self, values: &[f32]) -> Result<Self::Vector>;
+    /// The tables of a rotation where the kernels can read them.
+    ///
+    /// # Errors
+    /// The device has not enough memory.
+    fn rope(&self, rope: Rope) -> Result<Self::Rope>;
+
+    /// Pages of so many blocks, all zeros.
+    ///
+    /// # Errors
+    /// There is not enough memory, or no kernel for these heads or this type.
+    fn pages(&self, blocks: usize, heads: Heads, dtype: DType) -> Result<Self::Pages>;
+    /// Copies one block of keys and values onto another.
+    ///
+    /// # Errors
+    /// A block does not exist.
+    fn copy_block(&self, pages: &Self::Pages, from: u32, to: u32) -> Result<()>;
+    /// Copies a block out as bytes: keys, then values. For positions from `tokens` on, zeros are written.
+    ///
+    /// # Errors
+    /// The block does not exist, or `to` has not its size.
+    fn export_block(&self, pages: &Self::Pages, block: u32, tokens: usize, to: &mut [u8]) -> Result<()>;
+    /// Copies a block in that was copied out of pages of the same kind.
+    ///
+    /// # Errors
+    /// The block does not exist, or `from` has not its size.
+    fn import_block(&self, pages: &Self::Pages, block: u32, from: &[u8]) -> Result<()>;
+
+    /// Checks a batch and brings its indices to where the kernels read them.
+    ///
+    /// # Errors
+    /// The layout does not describe the tokens, or a draw row does not exist.
+    fn place<'a>(&self, indices: Indices<'a>, heads: Heads) -> Result<Self::Placed<'a>>;
+    /// The rows of the embedding for the batch's tokens.
+    ///
+    /// # Errors
+    /// A token does not exist.
+    fn embed(&self, table: &Self::Matrix, placed: &Self::Placed<'_>) -> Result<Self::Rows>;
+    /// The root-mean-square norm of each row.
+    ///
+    /// # Errors
+    /// Shapes or types do not fit.
+    fn norm(&self, x: &Self::Rows, weight: &Self::Vector, eps: f32) -> Result<Self::Rows>;
+    /// `residual + x`, and its norm.
+    ///
+    /// # Errors
+    /// Shapes or types do not fit.
+    fn add_norm(
+        &self,
+        residual: Self::Rows,
+        x: &Self::Rows,
+        weight: &Self::Vector,
+        eps: f32,
+    ) -> Result<(Self::Rows, Self::Rows)>;
+    /// `x` [rows, inputs] times the weights' transpose, plus the bias: [rows, outputs].
+    ///
+    /// # Errors
+    /// Shapes or types do not fit.
+    fn linear(&self, x: &Self::Rows, weight: &Self::Matrix, bias: Option<&Self::Vector>) -> Result<Self::Rows>;
+    /// As [`Self::linear`], in f32 [rows, vocabulary].
+    ///
+    /// # Errors
+    /// Shapes or types do not fit.
+    fn logits(&self, x: &Self::Rows, head: &Self::Matrix) -> Result<Self::Rows>;
+    /// Norms heads if the model does, turns queries and keys of `qkv` [rows, (query + 2 * kv) * dim], writes keys and
+    /// values to their slots and gives the queries [rows, query * dim].
+    ///
+    /// # Errors
+    /// Shapes, types, slots or positions do not fit.
+    fn turn_and_write(
+        &self,
+        qkv: &Self::Rows,
+        layer: LayerHeads<'_, Self::Vector>,
+        rope: &Self::Rope,
+        pages: &Self::Pages,
+        placed: &Self::Placed<'_>,
+    ) -> Result<Self::Rows>;
+    /// What each row's query finds in its sequence up to its own position, [rows, query heads * dim].
+    ///
+    /// # Errors
+    /// Shapes or types do not fit.
+    fn attention(
+        &self,
+        query: &Self::Rows,
+        heads: Heads,
+        pages: &Self::Pages,
+        placed: &Self::Placed<'_>,
+        params: &AttentionParams,
+    ) -> Result<Self::Rows>;
+    /// `activation(gate) * up` of rows of gates and ups.
+    ///
+    /// # Errors
+    /// The width is odd, or the type does not fit.
+    fn gate(&self, gate_up: &Self::Rows, activation: Activation) -> Result<Self::Rows>;
+    /// The rows that the batch draws from.
+    ///
+    /// # Errors
+    /// These are not the batch's rows.
+    fn drawn(&self, rows: Self::Rows, placed: &Self::Placed<'_>) -> Result<Self::Rows>;
+
+    /// Does `work`, or what was recorded of it when it was last done for a batch of the same kind. `whose` tells apart what must not
+    /// be taken for each other.
+    ///
+    /// # Errors
+    /// The work's own.
+    fn replay<E: From<KernelError>>(
+        &self,
+        recorded: &mut Self::Recorded,
+        whose: u64,
+        placed: &Self::Placed<'_>,
+        work: impl FnMut() -> Result<Self::Rows, E>,
+    ) -> Result<Self::Rows, E>;
+    /// f32 rows as numbers on the host, [rows * width].
+    ///
+    /// # Errors
+    /// The rows are not f32, or the device failed.
+    fn read(&self, rows: &Self::Rows) -> Result<Vec<f32>>;
+}

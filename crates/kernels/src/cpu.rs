@@ -1,0 +1,193 @@
+//! The CPU's kernels as the backend of a forward pass.
+
+use candle_core::quantized::GgmlDType;
+use candle_core::{DType, Device, Shape, Tensor};
+use half::vec::HalfBitsVecExt;
+use half::{bf16, f16};
+
+use crate::backend::{Backend, Indices, LayerHeads};
+use crate::{
+    Activation, AttentionParams, BLOCK, Heads, KernelError, Kernels, KvPages, Layout, PackedMatrix, Result, Rope,
+};
+
+/// A batch on the CPU, where its indices already are.
+#[derive(Debug)]
+pub struct HostBatch<'a> {
+    tokens: &'a [u32],
+    layout: &'a Layout,
+    /// Absent if all rows are drawn from, in their order.
+    draws: Option<Tensor>,
+}
+
+impl Backend for Kernels {
+    type Rows = Tensor;
+    type Matrix = PackedMatrix;
+    type Vector = Tensor;
+    type Rope = Rope;
+    type Pages = KvPages;
+    type Placed<'a> = HostBatch<'a>;
+    type Recorded = ();
+
+    fn pages_order(&self) -> &'static str {
+        KvPages::ORDER
+    }
+
+    fn threads(&self) -> usize {
+        Self::threads(self)
+    }
+
+    fn pages_dtype(&self, asked: DType) -> DType {
+        asked
+    }
+
+    fn pack(&self, form: GgmlDType, rows: usize, cols: usize, bytes: &[u8]) -> Result<PackedMatrix> {
+        PackedMatrix::pack(form, rows, cols, bytes)
+    }
+
+    fn stack(&self, parts: Vec<PackedMatrix>) -> Result<PackedMatrix> {
+        PackedMatrix::stack(parts)
+    }
+
+    fn vector(&self, values: &[f32]) -> Result<Tensor> {
+        Ok(Tensor::new(values, &Device::Cpu)?)
+    }
+
+    fn rope(&self, rope: Rope) -> Result<Rope> {
+        Ok(rope)
+    }
+
+    /// The memory is promised at once, but taken as blocks are first written.
+    fn pages(&self, blocks: usize, heads: Heads, dtype: DType) -> Result<KvPages> {
+        let shape = Shape::from((blocks, BLOCK, heads.kv, heads.dim));
+        Ok(KvPages { key: zeros(&shape, dtype)?, value: zeros(&shape, dtype)? })
+    }
+
+    fn copy_block(&self, pages: &KvPages, from: u32, to: u32) -> Result<()> {
+        Self::copy_block(self, pages, from, to)
+    }
+
+    fn export_block(&self, pages: &KvPages, block: u32, tokens: usize, to: &mut [u8]) -> Result<()> {
+        Self::export_block(self, pages, block, tokens, to)
+    }
+
+    fn import_block(&self, pages: &KvPages, block: u32, from: &[u8]) -> Result<()> {
+        Self::import_block(self, pages, block, from)
+    }
+
+    fn place<'a>(&self, indices: Indices<'a>, _heads: Heads) -> Result<HostBatch<'a>> {
+        let Indices { tokens, layout, draws } = indices;
+        let rows = 0..u32::try_from(tokens.len()).unwrap_or(u32::MAX);
+        if let Some(row) = draws.iter().find(|row| !rows.contains(row)) {
+            return Err(KernelError::Range { what: "draw row", index: *row as usize, count: tokens.len() });
+        }
+        let all = draws.iter().copied().eq(rows);
+        let draws = if all { None } else { Some(Tensor::new(draws, &Device::Cpu)?) };
+        Ok(HostBatch { tokens, layout, draws })
+    }
+
+    fn embed(&self, table: &PackedMatrix, placed: &HostBatch<'_>) -> Result<Tensor> {
+        self.gather_rows(table, placed.tokens)
+    }
+
+    fn norm(&self, x: &Tensor, weight: &Tensor, eps: f32) -> Result<Tensor> {
+        self.rms_norm(x, weight, eps)
+    }
+
+    fn add_norm(&self, residual: Tensor, x: &Tensor, weight: &Tensor, eps: f32) -> Result<(Tensor, Tensor)> {
+        self.add_rms_norm(&residual, x, weight, eps)
+    }
+
+    fn linear(&self, x: &Tensor, weight: &PackedMatrix, bias: Option<&Tensor>) -> Result<Tensor> {
+        let product = self.matmul(x, weight)?;
+        match bias {
+            Some(bias) => Ok(product.broadcast_add(bias)?),
+            None => Ok(product),
+        }
+    }
+
+    fn logits(&self, x: &Tensor, head: &PackedMatrix) -> Result<Tensor> {
+        self.matmul(x, head)
+    }
+
+    fn turn_and_write(
+        &self,
+        qkv: &Tensor,
+        layer: LayerHeads<'_, Tensor>,
+        rope: &Rope,
+        pages: &KvPages,
+        placed: &HostBatch<'_>,
+    ) -> Result<Tensor> {
+        let normed = layer.norms.map(|norms| self.norm_heads(qkv, &layer, norms)).transpose()?;
+        self.rope_write(normed.as_ref().unwrap_or(qkv), layer.heads, rope, pages, placed.layout)
+    }
+
+    fn attention(
+        &self,
+        query: &Tensor,
+        heads: Heads,
+        pages: &KvPages,
+        placed: &HostBatch<'_>,
+        params: &AttentionParams,
+    ) -> Result<Tensor> {
+        self.attend(query, heads, pages, placed.layout, params)
+    }
+
+    fn gate(&self, gate_up: &Tensor, activation: Activation) -> Result<Tensor> {
+        self.gated(gate_up, activation)
+    }
+
+    fn drawn(&self, rows: Tensor, placed: &HostBatch<'_>) -> Result<Tensor> {
+        match &placed.draws {
+            Some(index) => Ok(rows.index_select(index, 0)?),
+            None => Ok(rows),
+        }
+    }
+
+    fn replay<E: From<KernelError>>(
+        &self,
+        (): &mut (),
+        _whose: u64,
+        _placed: &HostBatch<'_>,
+        mut work: impl FnMut() -> Result<Tensor, E>,
+    ) -> Result<Tensor, E> {
+        work()
+    }
+
+    fn read(&self, rows: &Tensor) -> Result<Vec<f32>> {
+        Ok(rows.flatten_all()?.to_vec1()?)
+    }
+}
+
+impl Kernels {
+    /// Norms every head of queries and keys by itself; `qkv` [tokens, (query + 2 * kv) * dim].
+    fn norm_heads(
+        &self,
+        qkv: &Tensor,
+        layer: &LayerHeads<'_, Tensor>,
+        [query_norm, key_norm]: &[Tensor; 2],
+    ) -> Result<Tensor> {
+        let heads = layer.heads;
+        let tokens = qkv.dim(0)?;
+        let part = |start: usize, count: usize| qkv.narrow(1, start * heads.dim, count * heads.dim);
+        let normed = |part: Tensor, norm: &Tensor| {
+            let rows = part.contiguous()?.reshape(((), heads.dim))?;
+            Ok::<_, KernelError>(self.rms_norm(&rows, norm, layer.eps)?.reshape((tokens, ()))?)
+        };
+        let query = normed(part(0, heads.query)?, query_norm)?;
+        let key = normed(part(heads.query, heads.kv)?, key_norm)?;
+        Ok(Tensor::cat(&[query, key, part(heads.query + heads.kv, heads.kv)?], 1)?)
+    }
+}
+
+/// Zeros that the operating system gives out page by page as they are touched.
+///
+/// The library's own zeros write 16-bit values one by one, so a cache of gigabytes would be resident, and the start
+/// would wait for it, before anything is in it.
+fn zeros(shape: &Shape, dtype: DType) -> candle_core::Result<Tensor> {
+    let bits = || vec![0u16; shape.elem_count()];
+    match dtype {
+        DType::F16 => Tensor::from_vec(bits().reinterpret_into::<f16>(), shape, &Device::Cpu),
+        DType::BF16 => Tensor::from_vec(bits().reinterpret_into::<bf16>(), shape, &Device::Cpu),
+        _ => Tensor::zeros(shape, dtype, &Device::Cpu),
+    }
+}

@@ -1,0 +1,210 @@
+//! A GPU as the backend of a forward pass.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use candle_core::DType;
+use candle_core::quantized::GgmlDType;
+use cudarc::driver::{CudaGraph, sys};
+
+use crate::backend::{Backend, Indices, LayerHeads};
+use crate::cuda::attend::{DevicePages, DeviceRope};
+use crate::cuda::device::failed;
+use crate::cuda::memory::Buffer;
+use crate::cuda::rows::{DeviceRows, DeviceVector};
+use crate::cuda::{DeviceMatrix, Gpu, Placed};
+use crate::{Activation, AttentionParams, Heads, KernelError, Result, Rope};
+
+/// Recorded steps, by whose they are and by their number of rows.
+#[derive(Default)]
+pub struct Recorded {
+    steps: HashMap<(u64, usize), Step>,
+}
+
+impl std::fmt::Debug for Recorded {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_set().entries(self.steps.keys()).finish()
+    }
+}
+
+struct Step {
+    graph: CudaGraph,
+    /// What it writes; kept, so that its memory stays its own.
+    out: DeviceRows,
+}
+
+// SAFETY: a graph is launched by whoever has the only reference to it; nothing of it is bound to a thread.
+unsafe impl Send for Step {}
+
+impl Backend for Gpu {
+    type Rows = DeviceRows;
+    type Matrix = DeviceMatrix;
+    type Vector = DeviceVector;
+    type Rope = DeviceRope;
+    type Pages = DevicePages;
+    type Placed<'a> = Placed;
+    type Recorded = Recorded;
+
+    fn pages_order(&self) -> &'static str {
+        // Products differ in their last bits from one generation of devices to the next.
+        match self.device.info.capability.0 {
+            8 => "keys and values [kv heads, block, head dim], CUDA 8",
+            9 => "keys and values [kv heads, block, head dim], CUDA 9",
+            10 => "keys and values [kv heads, block, head dim], CUDA 10",
+            _ => "keys and values [kv heads, block, head dim], CUDA",
+        }
+    }
+
+    fn threads(&self) -> usize {
+        self.threads
+    }
+
+    fn pages_dtype(&self, _asked: DType) -> DType {
+        self.dtype
+    }
+
+    fn pack(&self, form: GgmlDType, rows: usize, cols: usize, bytes: &[u8]) -> Result<DeviceMatrix> {
+        self.pack_matrix(form, rows, cols, bytes)
+    }
+
+    fn stack(&self, parts: Vec<DeviceMatrix>) -> Result<DeviceMatrix> {
+        self.stack_matrices(parts)
+    }
+
+    fn vector(&self, values: &[f32]) -> Result<DeviceVector> {
+        let bytes: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+        Ok(Arc::new(Buffer::from_bytes(&self.device.context, &bytes)?))
+    }
+
+    fn rope(&self, rope: Rope) -> Result<DeviceRope> {
+        self.upload_rope(&rope)
+    }
+
+    fn pages(&self, blocks: usize, heads: Heads, dtype: DType) -> Result<DevicePages> {
+        Self::check_heads(heads)?;
+        if dtype != self.dtype {
+            return Err(KernelError::DType { what: "pages", found: dtype, expected: "the device's own type" });
+        }
+        let bytes = blocks * crate::BLOCK * heads.kv * heads.dim * dtype.size_in_bytes();
+        let pages = || Buffer::zeros(&self.device.context, bytes);
+        Ok(DevicePages { key: pages()?, value: pages()?, heads, blocks })
+    }
+
+    fn copy_block(&self, pages: &DevicePages, from: u32, to: u32) -> Result<()> {
+        self.copy_pages(pages, from, to)
+    }
+
+    fn export_block(&self, pages: &DevicePages, block: u32, tokens: usize, to: &mut [u8]) -> Result<()> {
+        self.export_pages(pages, block, tokens, to)
+    }
+
+    fn import_block(&self, pages: &DevicePages, block: u32, from: &[u8]) -> Result<()> {
+        self.import_pages(pages, block, from)
+    }
+
+    fn place<'a>(&self, indices: Indices<'a>, heads: Heads) -> Result<Placed> {
+        self.place_batch(indices.tokens, indices.layout, indices.draws, heads)
+    }
+
+    fn embed(&self, table: &DeviceMatrix, placed: &Placed) -> Result<DeviceRows> {
+        if placed.last_token >= table.outputs {
+            let (index, count) = (placed.last_token, table.outputs);
+            return Err(KernelError::Range { what: "token", index, count });
+        }
+        self.embed_rows(table, placed)
+    }
+
+    fn norm(&self, x: &DeviceRows, weight: &DeviceVector, eps: f32) -> Result<DeviceRows> {
+        self.norm_rows(x, None, weight, eps)
+    }
+
+    fn add_norm(
+        &self,
+        residual: DeviceRows,
+        x: &DeviceRows,
+        weight: &DeviceVector,
+        eps: f32,
+    ) -> Result<(DeviceRows, DeviceRows)> {
+        let normed = self.norm_rows(&residual, Some(x), weight, eps)?;
+        Ok((residual, normed))
+    }
+
+    fn linear(&self, x: &DeviceRows, weight: &DeviceMatrix, bias: Option<&DeviceVector>) -> Result<DeviceRows> {
+        let product = self.product(x, weight, false)?;
+        if let Some(bias) = bias {
+            self.bias_rows(&product, bias)?;
+        }
+        Ok(product)
+    }
+
+    fn logits(&self, x: &DeviceRows, head: &DeviceMatrix) -> Result<DeviceRows> {
+        self.product(x, head, true)
+    }
+
+    fn turn_and_write(
+        &self,
+        qkv: &DeviceRows,
+        layer: LayerHeads<'_, DeviceVector>,
+        rope: &DeviceRope,
+        pages: &DevicePages,
+        placed: &Placed,
+    ) -> Result<DeviceRows> {
+        pages.check(layer.heads)?;
+        self.rope_write_rows(qkv, layer.norms.map(|norms| (norms, layer.eps)), rope, pages, placed)
+    }
+
+    fn attention(
+        &self,
+        query: &DeviceRows,
+        heads: Heads,
+        pages: &DevicePages,
+        placed: &Placed,
+        params: &AttentionParams,
+    ) -> Result<DeviceRows> {
+        pages.check(heads)?;
+        self.attend_rows(query, pages, placed, params)
+    }
+
+    fn gate(&self, gate_up: &DeviceRows, activation: Activation) -> Result<DeviceRows> {
+        self.gate_rows(gate_up, activation)
+    }
+
+    fn drawn(&self, rows: DeviceRows, placed: &Placed) -> Result<DeviceRows> {
+        self.drawn_rows(rows, placed)
+    }
+
+    /// The first batch of its size is computed as it comes, which loads kernels and finds memory; then the same work is
+    /// recorded as a graph, and later batches of that size start the graph alone.
+    fn replay<E: From<KernelError>>(
+        &self,
+        recorded: &mut Recorded,
+        whose: u64,
+        placed: &Placed,
+        mut work: impl FnMut() -> Result<DeviceRows, E>,
+    ) -> Result<DeviceRows, E> {
+        if !placed.replayable {
+            return work();
+        }
+        if let Some(step) = recorded.steps.get(&(whose, placed.rows)) {
+            step.graph.launch().map_err(failed("starting a recorded step"))?;
+            return Ok(step.out.clone());
+        }
+        let computed = work()?;
+        let stream = &self.device.stream;
+        let mode = sys::CUstreamCaptureMode::CU_STREAM_CAPTURE_MODE_RELAXED;
+        stream.begin_capture(mode).map_err(failed("recording a step"))?;
+        let out = work();
+        // Recording has to end, whatever came of the work.
+        let graph = stream.end_capture(sys::CUgraphInstantiate_flags(0)).map_err(failed("ending a record"));
+        let (out, graph) = (out?, graph?);
+        if let Some(graph) = graph {
+            graph.upload().map_err(failed("preparing a recorded step"))?;
+            recorded.steps.insert((whose, placed.rows), Step { graph, out });
+        }
+        Ok(computed)
+    }
+
+    fn read(&self, rows: &DeviceRows) -> Result<Vec<f32>> {
+        self.download(rows)
+    }
+}

@@ -1,0 +1,196 @@
+//! Rows of numbers on the device, and what is done to each of them by itself.
+
+use std::sync::Arc;
+
+use candle_core::DType;
+
+use crate::cuda::Gpu;
+use crate::cuda::device::{Shape, failed};
+use crate::cuda::memory::Scratch;
+use crate::cuda::place::Placed;
+use crate::{Activation, KernelError, Result};
+
+/// Activations of a batch, [rows, width]. They live until the last clone is dropped.
+#[derive(Clone, Debug)]
+pub struct DeviceRows {
+    memory: Arc<Scratch>,
+    pub(crate) rows: usize,
+    pub(crate) width: usize,
+    pub(crate) dtype: DType,
+}
+
+impl DeviceRows {
+    pub(crate) fn pointer(&self) -> u64 {
+        self.memory.pointer()
+    }
+
+    fn bytes(&self) -> usize {
+        self.rows * self.width * self.dtype.size_in_bytes()
+    }
+
+    /// The same rows, if they are of this type and width.
+    pub(crate) fn expect(&self, dtype: DType, width: usize, what: &'static str) -> Result<&Self> {
+        if self.dtype != dtype {
+            return Err(KernelError::DType { what, found: self.dtype, expected: "the device's own type" });
+        }
+        if self.width != width {
+            let expected = format!("[rows, {width}]");
+            return Err(KernelError::Shape { what, found: vec![self.rows, self.width], expected });
+        }
+        Ok(self)
+    }
+}
+
+/// A list of numbers on the device, f32.
+pub type DeviceVector = Arc<crate::cuda::memory::Buffer>;
+
+impl Gpu {
+    /// New rows, whatever they hold.
+    pub(crate) fn rows(&self, rows: usize, width: usize, dtype: DType) -> Result<DeviceRows> {
+        let memory = Arc::new(self.device.scratch(rows * width * dtype.size_in_bytes())?);
+        Ok(DeviceRows { memory, rows, width, dtype })
+    }
+
+    /// The name that fits the type of the activations.
+    pub(crate) fn named(&self, [f16, bf16]: [&'static str; 2]) -> &'static str {
+        if self.dtype == DType::F16 { f16 } else { bf16 }
+    }
+
+    /// The embedding's rows for the batch's tokens, f32 [rows, width].
+    pub(crate) fn embed_rows(&self, table: &super::DeviceMatrix, placed: &Placed) -> Result<DeviceRows> {
+        let out = self.rows(placed.rows, table.inputs, DType::F32)?;
+        let arguments: [&dyn super::device::Argument; 4] =
+            [&table.pointer(), &out.pointer(), &placed.pointer, &word(table.inputs)];
+        let shape = Shape { grid: (placed.rows, 1), block: threads(table.inputs / 8), shared: 0 };
+        // SAFETY: tokens were checked against the table, and `out` has a row for each of them.
+        unsafe { self.device.launch(self.named(["embed_f16", "embed_bf16"]), shape, &arguments) }?;
+        Ok(out)
+    }
+
+    /// `residual += x`, in place, and its norm.
+    pub(crate) fn norm_rows(
+        &self,
+        residual: &DeviceRows,
+        x: Option<&DeviceRows>,
+        weight: &DeviceVector,
+        eps: f32,
+    ) -> Result<DeviceRows> {
+        let width = residual.width;
+        residual.expect(DType::F32, width, "residual")?;
+        vector_of(weight, width, "norm weight")?;
+        if let Some(x) = x {
+            x.expect(self.dtype, width, "x")?;
+            same_rows(x, residual)?;
+        }
+        // Each thread keeps up to 8 vectors of 4 numbers.
+        let block = threads(width / 4).max((width / 4).div_ceil(8).next_multiple_of(32));
+        if !width.is_multiple_of(8) || block > 1024 {
+            return Err(KernelError::Parameter(format!("rows of {width} numbers cannot be normed on the device")));
+        }
+        let out = self.rows(residual.rows, width, self.dtype)?;
+        let add = x.map_or(0, DeviceRows::pointer);
+        let arguments: [&dyn super::device::Argument; 6] =
+            [&residual.pointer(), &add, &weight.pointer(), &out.pointer(), &word(width), &eps];
+        let shape = Shape { grid: (residual.rows, 1), block, shared: 0 };
+        let name = self.named(["add_rms_norm_f16", "add_rms_norm_bf16"]);
+        // SAFETY: all have been checked to be of these rows and this width.
+        unsafe { self.device.launch(name, shape, &arguments) }?;
+        Ok(out)
+    }
+
+    /// `activation(gate) * up`.
+    pub(crate) fn gate_rows(&self, gate_up: &DeviceRows, activation: Activation) -> Result<DeviceRows> {
+        let width = gate_up.width / 2;
+        gate_up.expect(self.dtype, 2 * width, "gate_up")?;
+        if !width.is_multiple_of(8) {
+            return Err(KernelError::Parameter(format!("{width} gates are not a multiple of 8")));
+        }
+        let out = self.rows(gate_up.rows, width, self.dtype)?;
+        let kind = match activation {
+            Activation::Silu => 0u32,
+            Activation::GeluTanh => 1,
+            Activation::Gelu => 2,
+        };
+        let shape = Shape { grid: ((width / 8).div_ceil(128), gate_up.rows), block: 128, shared: 0 };
+        let arguments: [&dyn super::device::Argument; 4] = [&gate_up.pointer(), &out.pointer(), &word(width), &kind];
+        // SAFETY: the widths fit each other.
+        unsafe { self.device.launch(self.named(["gated_f16", "gated_bf16"]), shape, &arguments) }?;
+        Ok(out)
+    }
+
+    /// `x += bias`, in place.
+    pub(crate) fn bias_rows(&self, x: &DeviceRows, bias: &DeviceVector) -> Result<()> {
+        x.expect(self.dtype, x.width, "x")?;
+        vector_of(bias, x.width, "bias")?;
+        if !x.width.is_multiple_of(2) {
+            return Err(KernelError::Parameter(format!("{} outputs with a bias are not an even number", x.width)));
+        }
+        let shape = Shape { grid: ((x.width / 2).div_ceil(256), x.rows), block: 256, shared: 0 };
+        let arguments: [&dyn super::device::Argument; 3] = [&x.pointer(), &bias.pointer(), &word(x.width)];
+        // SAFETY: the bias is as wide as the rows.
+        unsafe { self.device.launch(self.named(["add_bias_f16", "add_bias_bf16"]), shape, &arguments) }
+    }
+
+    /// The rows that the batch draws from.
+    pub(crate) fn drawn_rows(&self, rows: DeviceRows, placed: &Placed) -> Result<DeviceRows> {
+        let Some(count) = placed.draws else { return Ok(rows) };
+        if rows.rows != placed.rows {
+            let expected = format!("[{}, width]", placed.rows);
+            return Err(KernelError::Shape { what: "rows", found: vec![rows.rows, rows.width], expected });
+        }
+        let bytes = rows.width * rows.dtype.size_in_bytes();
+        if !bytes.is_multiple_of(16) {
+            return Err(KernelError::Parameter(format!("rows of {bytes} bytes are not a multiple of 16")));
+        }
+        let out = self.rows(count, rows.width, rows.dtype)?;
+        let shape = Shape { grid: (count, 1), block: threads(bytes / 16), shared: 0 };
+        let arguments: [&dyn super::device::Argument; 4] =
+            [&rows.pointer(), &out.pointer(), &placed.pointer, &word(bytes / 16)];
+        // SAFETY: draw rows were checked to be rows of the batch.
+        unsafe { self.device.launch("select_rows", shape, &arguments) }?;
+        Ok(out)
+    }
+
+    /// The numbers of f32 rows, on the host. Waits for the device.
+    pub(crate) fn download(&self, rows: &DeviceRows) -> Result<Vec<f32>> {
+        rows.expect(DType::F32, rows.width, "rows")?;
+        let mut values = vec![0f32; rows.rows * rows.width];
+        debug_assert_eq!(size_of_val(values.as_slice()), rows.bytes());
+        self.device.context.bind_to_thread().map_err(failed("using the device"))?;
+        // SAFETY: there is as much memory on both sides, and the copy is over before the function returns.
+        unsafe {
+            cudarc::driver::result::memcpy_dtoh_async(&mut values, rows.pointer(), self.device.stream.cu_stream())
+        }
+        .map_err(failed("copying from the device"))?;
+        self.device.synchronise()?;
+        Ok(values)
+    }
+}
+
+/// A vector that is as long as it must be.
+pub(crate) fn vector_of(vector: &DeviceVector, len: usize, what: &'static str) -> Result<()> {
+    let found = vector.bytes() / size_of::<f32>();
+    if found == len {
+        return Ok(());
+    }
+    Err(KernelError::Shape { what, found: vec![found], expected: format!("[{len}]") })
+}
+
+fn same_rows(a: &DeviceRows, b: &DeviceRows) -> Result<()> {
+    if a.rows == b.rows {
+        return Ok(());
+    }
+    let expected = format!("[{}, {}]", b.rows, b.width);
+    Err(KernelError::Shape { what: "x", found: vec![a.rows, a.width], expected })
+}
+
+/// Threads for so many pieces of work.
+fn threads(pieces: usize) -> usize {
+    pieces.next_multiple_of(32).clamp(32, 256)
+}
+
+/// A width as the kernels take it; widths are far below 2³².
+#[expect(clippy::cast_possible_truncation, reason = "see above")]
+pub(crate) fn word(width: usize) -> u32 {
+    width as u32
+}

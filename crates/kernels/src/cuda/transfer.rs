@@ -1,0 +1,142 @@
+//! Weights on their way to the device, and blocks of the cache on their way out and back.
+
+use std::sync::Arc;
+
+use candle_core::quantized::GgmlDType;
+use candle_core::{CpuStorage, DType};
+use cudarc::driver::result;
+use half::{bf16, f16};
+
+use crate::cuda::attend::DevicePages;
+use crate::cuda::device::failed;
+use crate::cuda::memory::Buffer;
+use crate::cuda::{DeviceMatrix, Gpu, check_inputs};
+use crate::{BLOCK, KernelError, Result};
+
+impl Gpu {
+    /// A matrix from a GGUF tensor's bytes, in the device's own type.
+    pub(crate) fn pack_matrix(&self, form: GgmlDType, rows: usize, cols: usize, bytes: &[u8]) -> Result<DeviceMatrix> {
+        let block = form.block_size();
+        if cols == 0 || !cols.is_multiple_of(block) {
+            return Err(KernelError::WeightColumns { form, cols, block });
+        }
+        let row_bytes = cols / block * form.type_size();
+        let expected = row_bytes.checked_mul(rows).unwrap_or(usize::MAX);
+        if bytes.len() != expected {
+            return Err(KernelError::WeightBytes { form, rows, cols, expected, found: bytes.len() });
+        }
+        let own = if self.dtype == DType::F16 { GgmlDType::F16 } else { GgmlDType::BF16 };
+        if form == own {
+            return self.upload_matrix(rows, cols, bytes);
+        }
+        if matches!(form, GgmlDType::Q8_1 | GgmlDType::Q8K) {
+            return Err(KernelError::WeightForm { form });
+        }
+        let mut narrow = Vec::with_capacity(rows * cols * 2);
+        for row in bytes.chunks_exact(row_bytes) {
+            // A copy, because the library needs its blocks aligned.
+            let CpuStorage::F32(values) = form.from_data(row.to_vec().into()).dequantize(cols)? else {
+                return Err(KernelError::WeightForm { form });
+            };
+            if self.dtype == DType::F16 {
+                let largest = f16::MAX.to_f32();
+                narrow.extend(values.into_iter().flat_map(|x| f16::from_f32(x.clamp(-largest, largest)).to_le_bytes()));
+            } else {
+                narrow.extend(values.into_iter().flat_map(|x| bf16::from_f32(x).to_le_bytes()));
+            }
+        }
+        self.upload_matrix(rows, cols, &narrow)
+    }
+
+    /// One matrix of several, one after the other.
+    pub(crate) fn stack_matrices(&self, mut parts: Vec<DeviceMatrix>) -> Result<DeviceMatrix> {
+        let inputs = parts.first().map_or(0, |part| part.inputs);
+        if parts.is_empty() || parts.iter().any(|part| part.inputs != inputs) {
+            return Err(KernelError::Stack { found: parts.iter().map(|part| part.inputs).collect() });
+        }
+        check_inputs(inputs)?;
+        if parts.len() == 1 {
+            return Ok(parts.remove(0));
+        }
+        let memory = Buffer::new(&self.device.context, parts.iter().map(|part| part.memory.bytes()).sum())?;
+        let mut at = memory.pointer();
+        for part in &parts {
+            // SAFETY: the new memory has room for all parts.
+            let copied = unsafe { result::memcpy_dtod_sync(at, part.pointer(), part.memory.bytes()) };
+            copied.map_err(failed("copying on the device"))?;
+            at += part.memory.bytes() as u64;
+        }
+        let outputs = parts.iter().map(|part| part.outputs).sum();
+        Ok(DeviceMatrix { memory: Arc::new(memory), outputs, inputs })
+    }
+
+    /// Copies one block of keys and values onto another.
+    pub(crate) fn copy_pages(&self, pages: &DevicePages, from: u32, to: u32) -> Result<()> {
+        let bytes = pages.block_bytes();
+        let (from, to) = (pages.offset(from)?, pages.offset(to)?);
+        self.device.context.bind_to_thread().map_err(failed("using the device"))?;
+        for pages in [&pages.key, &pages.value] {
+            // SAFETY: both blocks are within the pages.
+            let copied = unsafe {
+                let (to, from) = (pages.pointer() + to, pages.pointer() + from);
+                result::memcpy_dtod_async(to, from, bytes, self.device.stream.cu_stream())
+            };
+            copied.map_err(failed("copying a block"))?;
+        }
+        Ok(())
+    }
+
+    /// Copies a block out: keys, then values, zeros for positions from `tokens` on.
+    pub(crate) fn export_pages(&self, pages: &DevicePages, block: u32, tokens: usize, to: &mut [u8]) -> Result<()> {
+        let offset = pages.exchanged(block, to.len())?;
+        // Work that writes the block may still be under way.
+        self.device.synchronise()?;
+        let (keys, values) = to.split_at_mut(to.len() / 2);
+        for (to, pages) in [(&mut *keys, &pages.key), (&mut *values, &pages.value)] {
+            // SAFETY: the block is within the pages, and as long as `to`.
+            unsafe { result::memcpy_dtoh_sync(to, pages.pointer() + offset) }.map_err(failed("copying a block"))?;
+        }
+        let row = pages.heads.dim * DType::F16.size_in_bytes();
+        for to in [keys, values] {
+            for (index, row) in to.chunks_exact_mut(row).enumerate() {
+                if index % BLOCK >= tokens {
+                    row.fill(0);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Copies a block in.
+    pub(crate) fn import_pages(&self, pages: &DevicePages, block: u32, from: &[u8]) -> Result<()> {
+        let offset = pages.exchanged(block, from.len())?;
+        self.device.synchronise()?;
+        let (keys, values) = from.split_at(from.len() / 2);
+        for (from, pages) in [(keys, &pages.key), (values, &pages.value)] {
+            // SAFETY: as above.
+            unsafe { result::memcpy_htod_sync(pages.pointer() + offset, from) }.map_err(failed("copying a block"))?;
+        }
+        Ok(())
+    }
+}
+
+impl DevicePages {
+    /// Where a block begins, in bytes.
+    fn offset(&self, block: u32) -> Result<u64> {
+        let index = block as usize;
+        if index >= self.blocks {
+            return Err(KernelError::Range { what: "block", index, count: self.blocks });
+        }
+        Ok((index * self.block_bytes()) as u64)
+    }
+
+    /// As above, for a block that is exchanged with so many bytes.
+    fn exchanged(&self, block: u32, bytes: usize) -> Result<u64> {
+        let expected = 2 * self.block_bytes();
+        if bytes != expected {
+            let expected = format!("[{expected}] bytes");
+            return Err(KernelError::Shape { what: "exported block", found: vec![bytes], expected });
+        }
+        self.offset(block)
+    }
+}
