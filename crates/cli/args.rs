@@ -2,9 +2,10 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::bench::Part;
+use crate::probe::KnownShape;
 use crate::config::{
     DataSettings, EngineSettings, HubSettings, LogSettings, ModelSettings, ServerSettings, Settings, TwinSettings,
 };
@@ -68,6 +69,9 @@ pub(crate) enum Command {
     /// Measure how fast a model is on this machine, and which share of the machine it uses
     #[command(after_help = BENCH_HELP)]
     Bench(BenchArgs),
+    /// Measure a device with random models of real shapes
+    #[command(after_help = PROBE_HELP)]
+    Probe(ProbeArgs),
     /// Measure what rounding costs: the model as served against the same weights in f32
     #[command(after_help = PERPLEXITY_HELP)]
     Perplexity(PerplexityArgs),
@@ -585,6 +589,42 @@ pub(crate) struct BenchArgs {
     pub(crate) engine: EngineSettings,
 }
 
+const PROBE_HELP: &str = "\
+Examples:
+  baton probe --device cuda
+  baton probe --device cpu --shapes smollm2-135m --sequences 1,4
+
+No model file is needed: the weights are random. Shares are of what the device was measured to do at
+best in the same run: copies within its memory, and one large product.";
+
+/// What computes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ProbeDevice {
+    /// This machine's processors.
+    Cpu,
+    /// Its first NVIDIA GPU.
+    Cuda,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct ProbeArgs {
+    /// What computes
+    #[arg(long, value_enum, default_value_t = ProbeDevice::Cuda)]
+    pub(crate) device: ProbeDevice,
+    /// Shapes of models
+    #[arg(long, value_name = "SHAPE,…", value_enum, value_delimiter = ',', default_value = "llama-3-8b,qwen3-0.6b")]
+    pub(crate) shapes: Vec<KnownShape>,
+    /// How many sequences decode at once, one figure each
+    #[arg(long, value_name = "N,…", value_delimiter = ',', default_value = "1,8,32,128,256")]
+    pub(crate) sequences: Vec<usize>,
+    /// Threads, on the CPU
+    #[arg(long, value_name = "N", default_value_t = 2)]
+    pub(crate) threads: usize,
+    /// Write all figures as JSON
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: Option<PathBuf>,
+}
+
 const PERPLEXITY_HELP: &str = "\
 Examples:
   baton perplexity
@@ -645,7 +685,7 @@ impl Cli {
                 | LedgerCommand::Prove { data, .. }
                 | LedgerCommand::Erase { data, .. },
             ) => Settings { data: data.clone(), ..Settings::default() },
-            Command::Rules(_) => Settings::default(),
+            Command::Rules(_) | Command::Probe(_) => Settings::default(),
         };
         Settings { log, ..settings }
     }

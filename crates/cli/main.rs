@@ -19,6 +19,7 @@ mod mandate;
 mod model;
 mod output;
 mod packs;
+mod probe;
 mod progress;
 mod rules;
 mod session;
@@ -78,6 +79,7 @@ fn run(command: Command, config: &Config) -> Result<Outcome> {
         Command::Ledger(command) => commands::ledger::run(command, config),
         Command::Doctor(_) => commands::doctor::run(config),
         Command::Bench(args) => commands::bench::run(&args, config),
+        Command::Probe(args) => commands::probe::run(&args),
         Command::Perplexity(args) => commands::perplexity::run(&args, config),
     }
 }

@@ -66,7 +66,8 @@ impl Runtime {
             let failed = |error: baton_decoder::Error| ExecutorError::Load(Box::new(error));
             let load = |told: &mut dyn FnMut(usize, usize)| Decoder::load(&weights, Kernels::new(threads), told);
             let decoder = with_progress(&weights, load).map_err(failed)?;
-            let cache = PagedCache::new(decoder.kernels(), decoder.architecture(), blocks, CACHE_TYPE).map_err(failed)?;
+            let cache =
+                PagedCache::new(decoder.kernels(), decoder.architecture(), blocks, CACHE_TYPE).map_err(failed)?;
             Ok(Box::new(DecoderExecutor::new(decoder, cache).with_store(store)))
         };
         let (engine, text) = thread::scope(|scope| {

@@ -8,6 +8,7 @@ pub(crate) mod doctor;
 pub(crate) mod key;
 pub(crate) mod ledger;
 pub(crate) mod perplexity;
+pub(crate) mod probe;
 pub(crate) mod pull;
 pub(crate) mod rules;
 pub(crate) mod serve;

@@ -38,12 +38,18 @@ impl<B: Backend> Decoder<B> {
     ///
     /// # Errors
     /// As [`Self::load`].
-    pub fn load_widened(
-        source: &GgufFile,
-        kernels: B,
-        progress: &mut dyn FnMut(usize, usize),
-    ) -> Result<Self, Error> {
+    pub fn load_widened(source: &GgufFile, kernels: B, progress: &mut dyn FnMut(usize, usize)) -> Result<Self, Error> {
         Self::load_as(Keep::Widened, source, kernels, progress)
+    }
+
+    /// A model of random weights, for measurements and for comparing one backend with another. It has neither biases
+    /// nor divisors of frequencies, whatever `architecture` says.
+    ///
+    /// # Errors
+    /// There is not enough memory.
+    pub fn random(architecture: Architecture, seed: u32, kernels: B) -> Result<Self, Error> {
+        let weights = Weights::random(&architecture, seed, &kernels)?;
+        Self::assemble(architecture, weights, kernels)
     }
 
     fn load_as(

@@ -77,6 +77,41 @@ impl<B> Clone for Source<'_, B> {
 }
 
 impl<B: Backend> Weights<B> {
+    /// Weights that mean nothing, of the architecture's shapes: norms that change nothing, no biases, and random matrices.
+    ///
+    /// # Errors
+    /// There is not enough memory.
+    pub(crate) fn random(architecture: &Architecture, seed: u32, backend: &B) -> Result<Self, Error> {
+        let Architecture { vocabulary, hidden, feed_forward, heads, .. } = *architecture;
+        let (query, kv) = (heads.query * heads.dim, heads.kv * heads.dim);
+        let mut seeds = seed.wrapping_mul(1 << 16)..;
+        let mut matrix = |rows, columns| -> Result<Arc<B::Matrix>, Error> {
+            Ok(Arc::new(backend.random(rows, columns, seeds.next().unwrap_or(seed))?))
+        };
+        let ones = |len: usize| backend.vector(&vec![1.0; len]);
+        let embedding = matrix(vocabulary, hidden)?;
+        let head = if architecture.tied_head { Arc::clone(&embedding) } else { matrix(vocabulary, hidden)? };
+        let mut linear = |rows, columns| -> Result<Box<dyn Linear<B>>, Error> {
+            Ok(Box::new(PlainLinear { weight: matrix(rows, columns)?, bias: None }))
+        };
+        let mut layer = |_| -> Result<_, Error> {
+            Ok(LayerWeights {
+                attention_norm: ones(hidden)?,
+                qkv: linear(query + 2 * kv, hidden)?,
+                query_key_norms: match architecture.query_key_norm {
+                    true => Some([ones(heads.dim)?, ones(heads.dim)?]),
+                    false => None,
+                },
+                output: linear(hidden, query)?,
+                feed_forward_norm: ones(hidden)?,
+                gate_up: linear(2 * feed_forward, hidden)?,
+                down: linear(hidden, feed_forward)?,
+            })
+        };
+        let layers = (0..architecture.layers).map(&mut layer).collect::<Result<_, _>>()?;
+        Ok(Self { embedding, layers, output_norm: ones(hidden)?, head, rope_divisors: None })
+    }
+
     /// Reads and packs all tensors on the backend's threads. `progress` is told bytes done and bytes in all.
     ///
     /// # Errors

@@ -93,6 +93,20 @@ template <typename T> __device__ __forceinline__ void add_bias(T *x, const float
     row[i] = Pair<T>::narrow(one.x + add.x, one.y + add.y);
 }
 
+// `random_weight` of backend.rs.
+template <typename T>
+__device__ __forceinline__ void random(T *out, uint32_t count, uint32_t inputs, uint32_t seed) {
+    const float scale = sqrtf(3.0f / inputs);
+    for (uint32_t i = blockIdx.x * blockDim.x + threadIdx.x; i < count; i += gridDim.x * blockDim.x) {
+        uint32_t x = i + seed * 0x9E3779B9u;
+        x = (x ^ (x >> 17)) * 0xED5AD4BBu;
+        x = (x ^ (x >> 11)) * 0xAC4C1B51u;
+        x = (x ^ (x >> 15)) * 0x31848BABu;
+        x ^= x >> 14;
+        out[i] = narrow<T>((static_cast<float>(x >> 8) / 8388608.0f - 1.0f) * scale);
+    }
+}
+
 } // namespace
 
 // Rows of 16 bytes at a time, whatever they hold: those that a batch draws from, in its order.
@@ -111,6 +125,9 @@ extern "C" __global__ void select_rows(const uint4 *from, uint4 *to, const uint3
     }                                                                                                                  \
     extern "C" __global__ void gated_##NAME(const T *gate_up, T *out, uint32_t width, uint32_t kind) {                 \
         gated<T>(gate_up, out, width, kind);                                                                           \
+    }                                                                                                                  \
+    extern "C" __global__ void random_##NAME(T *out, uint32_t count, uint32_t inputs, uint32_t seed) {                 \
+        random<T>(out, count, inputs, seed);                                                                           \
     }                                                                                                                  \
     extern "C" __global__ void add_bias_##NAME(T *x, const float *bias, uint32_t width) { add_bias<T>(x, bias, width); }
 FOR_BOTH(MAKE)

@@ -27,6 +27,18 @@ pub struct LayerHeads<'a, V> {
     pub eps: f32,
 }
 
+/// Weight number `index` of a matrix with `cols` inputs: uniform, with the variance 1 / `cols`, so that activations keep
+/// their size. A hash of seed and index (Wellons' triple32), so that it can be made anywhere and in any order.
+#[expect(clippy::cast_precision_loss, reason = "24 bits are kept")]
+pub fn random_weight(seed: u32, index: u32, cols: usize) -> f32 {
+    let mut x = index.wrapping_add(seed.wrapping_mul(0x9E37_79B9));
+    x = (x ^ (x >> 17)).wrapping_mul(0xED5A_D4BB);
+    x = (x ^ (x >> 11)).wrapping_mul(0xAC4C_1B51);
+    x = (x ^ (x >> 15)).wrapping_mul(0x3184_8BAB);
+    x ^= x >> 14;
+    ((x >> 8) as f32 / 8_388_608.0 - 1.0) * (3.0 / cols as f32).sqrt()
+}
+
 /// What a forward pass is computed with: the CPU's kernels, or a device's.
 ///
 /// All calls of one batch come from one thread. A batch's indices are placed first; what is computed refers to them.
@@ -59,6 +71,12 @@ pub trait Backend: Send + Sync + Sized + 'static {
     /// # Errors
     /// The bytes do not fill the shape, or the form is not supported.
     fn pack(&self, form: GgmlDType, rows: usize, cols: usize, bytes: &[u8]) -> Result<Self::Matrix>;
+    /// A matrix of random weights, for measurements: [`random_weight`] of `seed`, rounded to a 16-bit type. Devices of
+    /// one type give the same values.
+    ///
+    /// # Errors
+    /// There is not enough memory.
+    fn random(&self, rows: usize, cols: usize, seed: u32) -> Result<Self::Matrix>;
     /// One matrix whose outputs are those of `parts`, one after the other.
     ///
     /// # Errors
@@ -74,6 +92,25 @@ pub trait Backend: Send + Sync + Sized + 'static {
     /// # Errors
     /// The device has not enough memory.
     fn rope(&self, rope: Rope) -> Result<Self::Rope>;
+
+    /// Bytes of memory that are free on a device; absent on the CPU.
+    ///
+    /// # Errors
+    /// The device does not answer.
+    fn free_memory(&self) -> Result<Option<usize>>;
+    /// Bytes that a device reads and writes a second when it copies large memory; absent on the CPU, which
+    /// [`crate::peak`] measures.
+    ///
+    /// # Errors
+    /// There is not enough memory, or the device failed.
+    fn copy_speed(&self) -> Result<Option<f64>>;
+    /// What computes, for people.
+    fn describe(&self) -> String;
+    /// Waits until everything that was started is done.
+    ///
+    /// # Errors
+    /// Something that was started has failed.
+    fn wait(&self) -> Result<()>;
 
     /// Pages of so many blocks, all zeros.
     ///
@@ -180,9 +217,9 @@ pub trait Backend: Send + Sync + Sized + 'static {
         placed: &Self::Placed<'_>,
         work: impl FnMut() -> Result<Self::Rows, E>,
     ) -> Result<Self::Rows, E>;
-    /// f32 rows as numbers on the host, [rows * width].
+    /// Rows as numbers on the host, [rows * width]. Waits for the device.
     ///
     /// # Errors
-    /// The rows are not f32, or the device failed.
+    /// The device failed.
     fn read(&self, rows: &Self::Rows) -> Result<Vec<f32>>;
 }

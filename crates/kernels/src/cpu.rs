@@ -5,7 +5,7 @@ use candle_core::{DType, Device, Shape, Tensor};
 use half::vec::HalfBitsVecExt;
 use half::{bf16, f16};
 
-use crate::backend::{Backend, Indices, LayerHeads};
+use crate::backend::{Backend, Indices, LayerHeads, random_weight};
 use crate::{
     Activation, AttentionParams, BLOCK, Heads, KernelError, Kernels, KvPages, Layout, PackedMatrix, Result, Rope,
 };
@@ -42,6 +42,30 @@ impl Backend for Kernels {
 
     fn pack(&self, form: GgmlDType, rows: usize, cols: usize, bytes: &[u8]) -> Result<PackedMatrix> {
         PackedMatrix::pack(form, rows, cols, bytes)
+    }
+
+    fn random(&self, rows: usize, cols: usize, seed: u32) -> Result<PackedMatrix> {
+        let count = u32::try_from(rows * cols)
+            .map_err(|_| KernelError::Parameter(format!("{rows} x {cols} random weights are too many")))?;
+        let weight = |index| f16::from_f32(random_weight(seed, index, cols)).to_le_bytes();
+        let bytes: Vec<u8> = (0..count).flat_map(weight).collect();
+        PackedMatrix::pack(GgmlDType::F16, rows, cols, &bytes)
+    }
+
+    fn free_memory(&self) -> Result<Option<usize>> {
+        Ok(None)
+    }
+
+    fn copy_speed(&self) -> Result<Option<f64>> {
+        Ok(None)
+    }
+
+    fn describe(&self) -> String {
+        format!("CPU ({:?}, {} threads)", self.isa(), Self::threads(self))
+    }
+
+    fn wait(&self) -> Result<()> {
+        Ok(())
     }
 
     fn stack(&self, parts: Vec<PackedMatrix>) -> Result<PackedMatrix> {

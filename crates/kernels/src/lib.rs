@@ -24,9 +24,10 @@ mod avx512;
 mod backend;
 mod cpu;
 #[cfg(feature = "cuda")]
-mod cuda;
+pub mod cuda;
 mod cuda_status;
 mod error;
+mod gpu;
 mod lanes;
 mod layout;
 pub mod lora;
@@ -46,10 +47,11 @@ use std::sync::Arc;
 
 pub use activation::Activation;
 pub use attention::{AttentionParams, PARTITION};
-pub use backend::{Backend, Indices, LayerHeads};
+pub use backend::{Backend, Indices, LayerHeads, random_weight};
 pub use cpu::HostBatch;
 pub use cuda_status::{CudaDevice, CudaMissing, CudaStatus, CudaVersion};
 pub use error::KernelError;
+pub use gpu::{GpuConfig, UseBackend};
 pub use layout::{BLOCK, Heads, Layout, SpanLayout};
 pub use packed::PackedMatrix;
 pub use pages::KvPages;
@@ -70,6 +72,20 @@ pub fn cuda_status() -> CudaStatus {
     return cuda::status();
     #[cfg(not(feature = "cuda"))]
     CudaStatus::NotBuilt
+}
+
+/// Opens a GPU and does something with it.
+///
+/// # Errors
+/// The build has no kernels for GPUs, a library or the device is missing, or the device cannot run these kernels.
+pub fn with_gpu<U: UseBackend>(config: &GpuConfig, what: U) -> Result<U::Output> {
+    #[cfg(feature = "cuda")]
+    return Ok(what.with(cuda::Gpu::open(config)?));
+    #[cfg(not(feature = "cuda"))]
+    {
+        _ = (config, what);
+        Err(KernelError::Cuda { what: "opening the device", reason: "this build has no kernels for GPUs".into() })
+    }
 }
 
 /// The crate's result.

@@ -16,8 +16,7 @@ use candle_core::DType;
 use expect_test::expect;
 use tempfile::TempDir;
 
-const FORM: CacheForm =
-    CacheForm { layers: 2, kv_heads: 1, head_dim: 2, dtype: DType::F16, order: KvPages::ORDER };
+const FORM: CacheForm = CacheForm { layers: 2, kv_heads: 1, head_dim: 2, dtype: DType::F16, order: KvPages::ORDER };
 /// A file of one block: header, two layers, checksum.
 const FILE_BYTES: u64 = 76 + 2 * 256 + 32;
 

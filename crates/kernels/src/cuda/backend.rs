@@ -1,7 +1,6 @@
 //! A GPU as the backend of a forward pass.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 
 use candle_core::DType;
 use candle_core::quantized::GgmlDType;
@@ -12,7 +11,7 @@ use crate::cuda::attend::{DevicePages, DeviceRope};
 use crate::cuda::device::failed;
 use crate::cuda::memory::Buffer;
 use crate::cuda::rows::{DeviceRows, DeviceVector};
-use crate::cuda::{DeviceMatrix, Gpu, Placed};
+use crate::cuda::{DeviceInfo, DeviceMatrix, Gpu, Placed};
 use crate::{Activation, AttentionParams, Heads, KernelError, Result, Rope};
 
 /// Recorded steps, by whose they are and by their number of rows.
@@ -67,13 +66,33 @@ impl Backend for Gpu {
         self.pack_matrix(form, rows, cols, bytes)
     }
 
+    fn random(&self, rows: usize, cols: usize, seed: u32) -> Result<DeviceMatrix> {
+        self.random_matrix(rows, cols, seed)
+    }
+
+    fn free_memory(&self) -> Result<Option<usize>> {
+        Ok(Some(self.memory()?.0))
+    }
+
+    fn copy_speed(&self) -> Result<Option<f64>> {
+        self.measure_copies().map(Some)
+    }
+
+    fn describe(&self) -> String {
+        let DeviceInfo { name, capability: (major, minor), processors, .. } = self.info();
+        format!("{name} (compute capability {major}.{minor}, {processors} multiprocessors)")
+    }
+
+    fn wait(&self) -> Result<()> {
+        self.synchronise()
+    }
+
     fn stack(&self, parts: Vec<DeviceMatrix>) -> Result<DeviceMatrix> {
         self.stack_matrices(parts)
     }
 
     fn vector(&self, values: &[f32]) -> Result<DeviceVector> {
-        let bytes: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
-        Ok(Arc::new(Buffer::from_bytes(&self.device.context, &bytes)?))
+        self.upload_vector(values)
     }
 
     fn rope(&self, rope: Rope) -> Result<DeviceRope> {
@@ -102,7 +121,7 @@ impl Backend for Gpu {
         self.import_pages(pages, block, from)
     }
 
-    fn place<'a>(&self, indices: Indices<'a>, heads: Heads) -> Result<Placed> {
+    fn place(&self, indices: Indices<'_>, heads: Heads) -> Result<Placed> {
         self.place_batch(indices.tokens, indices.layout, indices.draws, heads)
     }
 

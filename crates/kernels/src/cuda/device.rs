@@ -4,11 +4,13 @@ use std::collections::HashMap;
 use std::ffi::c_void;
 use std::sync::{Arc, PoisonError, RwLock};
 
-use cudarc::driver::{CudaContext, CudaFunction, CudaModule, CudaStream, DriverError, result, sys};
+use cudarc::driver::sys::CUdevice_attribute::CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT as PROCESSORS;
+use cudarc::driver::sys::CUfunction_attribute_enum::CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES as SHARED;
+use cudarc::driver::{CudaContext, CudaFunction, CudaModule, CudaStream, DriverError, result};
 use cudarc::nvrtc::Ptx;
 
-use crate::cuda::memory::{Arena, Scratch};
 use crate::cuda::libraries::status;
+use crate::cuda::memory::{Arena, Scratch};
 use crate::{CudaStatus, KernelError, Result};
 
 /// The kernels as build.rs has compiled them: machine code for several devices each.
@@ -94,7 +96,6 @@ impl Device {
         unsafe { context.disable_event_tracking() };
         let stream = context.new_stream().map_err(failed("making a stream"))?;
         let attribute = |attribute| context.attribute(attribute).map_err(failed("asking the device"));
-        use sys::CUdevice_attribute::CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT as PROCESSORS;
         let info = DeviceInfo {
             name: context.name().map_err(failed("asking the device"))?,
             capability: context.compute_capability().map_err(failed("asking the device"))?,
@@ -130,12 +131,7 @@ impl Device {
     ///
     /// # Errors
     /// There is no such kernel, or the device does not take it.
-    pub(crate) unsafe fn launch(
-        &self,
-        name: &'static str,
-        shape: Shape,
-        arguments: &[&dyn Argument],
-    ) -> Result<()> {
+    pub(crate) unsafe fn launch(&self, name: &'static str, shape: Shape, arguments: &[&dyn Argument]) -> Result<()> {
         let Shape { grid: (columns, rows), block, shared } = shape;
         if columns == 0 || rows == 0 {
             return Ok(());
@@ -163,7 +159,6 @@ impl Device {
 
     /// Lets a kernel use more shared memory than every device has.
     pub(crate) fn allow_shared(&self, name: &'static str, bytes: usize) -> Result<()> {
-        use sys::CUfunction_attribute_enum::CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES as SHARED;
         let bytes = i32::try_from(bytes).unwrap_or(i32::MAX);
         self.function(name)?.set_attribute(SHARED, bytes).map_err(failed("giving a kernel its shared memory"))
     }

@@ -23,8 +23,8 @@ use std::sync::Arc;
 use candle_core::DType;
 use candle_core::quantized::GgmlDType;
 
-use crate::{KernelError, Result};
-use device::Device;
+use crate::{GpuConfig, KernelError, Result};
+use device::{Argument, Device, Shape};
 use memory::Buffer;
 use place::Upload;
 use product::Blas;
@@ -35,21 +35,6 @@ pub use device::DeviceInfo;
 pub(crate) use libraries::status;
 pub use place::Placed;
 pub use rows::{DeviceRows, DeviceVector};
-
-/// How a device is used.
-#[derive(Clone, Copy, Debug)]
-pub struct GpuConfig {
-    /// Which device, counted from 0.
-    pub ordinal: usize,
-    /// The type of weights, activations, keys and values: F16 or BF16.
-    pub dtype: DType,
-    /// Whether rows that share a prefix attend to it together.
-    pub cascade: bool,
-    /// Whether steps that only decode are recorded once and then replayed as a whole.
-    pub graphs: bool,
-    /// Threads of the host that prepare weights.
-    pub threads: usize,
-}
 
 /// A GPU that computes forward passes.
 #[derive(Debug)]
@@ -116,6 +101,19 @@ impl Gpu {
         self.device.synchronise()
     }
 
+    /// Random weights, made on the device.
+    pub(crate) fn random_matrix(&self, outputs: usize, inputs: usize, seed: u32) -> Result<DeviceMatrix> {
+        check_inputs(inputs)?;
+        let count = u32::try_from(outputs * inputs)
+            .map_err(|_| KernelError::Parameter(format!("{outputs} x {inputs} random weights are too many")))?;
+        let memory = Buffer::new(&self.device.context, outputs * inputs * self.dtype.size_in_bytes())?;
+        let shape = Shape { grid: (8 * self.device.info.processors, 1), block: 256, shared: 0 };
+        let arguments: [&dyn Argument; 4] = [&memory.pointer(), &count, &rows::word(inputs), &seed];
+        // SAFETY: the memory has room for so many weights.
+        unsafe { self.device.launch(self.named(["random_f16", "random_bf16"]), shape, &arguments) }?;
+        Ok(DeviceMatrix { memory: Arc::new(memory), outputs, inputs })
+    }
+
     /// Weights from numbers of the device's own type, little endian.
     pub(crate) fn upload_matrix(&self, outputs: usize, inputs: usize, bytes: &[u8]) -> Result<DeviceMatrix> {
         check_inputs(inputs)?;
@@ -134,5 +132,7 @@ fn check_inputs(inputs: usize) -> Result<()> {
     if inputs > 0 && inputs.is_multiple_of(8) {
         return Ok(());
     }
-    Err(KernelError::Parameter(format!("matrices of {inputs} columns cannot be used on the device, only multiples of 8")))
+    Err(KernelError::Parameter(format!(
+        "matrices of {inputs} columns cannot be used on the device, only multiples of 8"
+    )))
 }

@@ -107,14 +107,14 @@ impl Gpu {
     /// Brings a batch's indices to the device.
     pub(crate) fn place_batch(&self, tokens: &[u32], layout: &Layout, draws: &[u32], heads: Heads) -> Result<Placed> {
         let rows = tokens.len();
-        let named = layout.spans.iter().flat_map(|span| span.blocks.iter().copied());
-        let slots = layout.slots.iter().map(|slot| slot / BLOCK as u32);
-        let blocks = named.chain(slots).max().map_or(0, |block| block as usize + 1);
+        let named = layout.spans.iter().flat_map(|span| span.blocks.iter().map(|block| *block as usize));
+        let slots = layout.slots.iter().map(|slot| *slot as usize / BLOCK);
+        let blocks = named.chain(slots).max().map_or(0, |block| block + 1);
         layout.check(rows, blocks)?;
         if let Some(&index) = draws.iter().find(|row| **row as usize >= rows) {
             return Err(KernelError::Range { what: "draw row", index: index as usize, count: rows });
         }
-        let all = draws.iter().copied().eq((0..rows).map(|row| row as u32));
+        let all = draws.iter().map(|row| *row as usize).eq(0..rows);
         let single = all && layout.spans.iter().all(|span| span.rows == 1) && rows <= BUCKETS;
         let replayable = single && self.replays;
         let padded = if replayable { bucket(rows) } else { rows };
@@ -128,11 +128,11 @@ impl Gpu {
             cascade: self.cascade,
         };
         let packed = Words::pack(&Given { tokens, layout, draws, padded }, &aim)?;
-        if packed.words.len() > ROOM {
-            let text = format!("a batch of {} index words is too large for the device", packed.words.len());
+        if packed.all.len() > ROOM {
+            let text = format!("a batch of {} index words is too large for the device", packed.all.len());
             return Err(KernelError::Parameter(text));
         }
-        self.upload.send(&self.device, &packed.words)?;
+        self.upload.send(&self.device, &packed.all)?;
         let last_position = layout.positions.iter().max().map_or(0, |position| *position as usize);
         Ok(Placed {
             pointer: self.upload.device.pointer(),
@@ -162,7 +162,7 @@ fn bucket(rows: usize) -> usize {
 
 /// What a batch is, on its way to the device.
 pub(crate) struct Words {
-    pub(crate) words: Vec<u32>,
+    pub(crate) all: Vec<u32>,
     /// Partial rows of attention.
     pub(crate) partials: usize,
     /// Rows whose partial results are merged.
@@ -242,12 +242,13 @@ impl Words {
         for (to, value) in words.iter_mut().zip(header) {
             *to = word(value)?;
         }
-        Ok(Self { words, partials: units.partials, merges: units.merges.len(), units: units.all.len() })
+        Ok(Self { all: words, partials: units.partials, merges: units.merges.len(), units: units.all.len() })
     }
 }
 
 fn word(number: usize) -> Result<u32> {
-    u32::try_from(number).map_err(|_| KernelError::Parameter(format!("{number} is too large for a batch on the device")))
+    u32::try_from(number)
+        .map_err(|_| KernelError::Parameter(format!("{number} is too large for a batch on the device")))
 }
 
 #[cfg(test)]
@@ -273,8 +274,8 @@ mod tests {
         let aim = Aim { group: 1, kv_heads: 1, tasks: 1, partials: 8, cascade: true };
         let packed = Words::pack(&given, &aim).unwrap();
         let [tokens, positions, slots, draws, units, count, entries, blocks, _, merges] =
-            *packed.words.first_chunk().unwrap();
-        let at = |start: u32, len: usize| &packed.words[start as usize..][..len];
+            *packed.all.first_chunk().unwrap();
+        let at = |start: u32, len: usize| &packed.all[start as usize..][..len];
         assert_eq!(at(tokens, 4), [5, 6, 7, 0]);
         assert_eq!(at(positions, 4), [38, 39, 2, 0]);
         assert_eq!(at(slots, 4), [294, 295, 130, NONE]);

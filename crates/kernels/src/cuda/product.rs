@@ -172,7 +172,7 @@ impl Gpu {
                 planned.y,
                 at(out.pointer()),
                 planned.y,
-                &planned.algorithm,
+                &raw const planned.algorithm,
                 at(self.blas.workspace.pointer()),
                 WORKSPACE,
                 self.device.stream.cu_stream().cast(),

@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use candle_core::DType;
+use half::{bf16, f16};
 
 use crate::cuda::Gpu;
 use crate::cuda::device::{Shape, failed};
-use crate::cuda::memory::Scratch;
+use crate::cuda::memory::{Buffer, Scratch};
 use crate::cuda::place::Placed;
 use crate::{Activation, KernelError, Result};
 
@@ -41,10 +42,23 @@ impl DeviceRows {
     }
 }
 
-/// A list of numbers on the device, f32.
-pub type DeviceVector = Arc<crate::cuda::memory::Buffer>;
+/// A list of f32 on the device.
+#[derive(Debug)]
+pub struct DeviceVector(Buffer);
+
+impl DeviceVector {
+    pub(crate) fn pointer(&self) -> u64 {
+        self.0.pointer()
+    }
+}
 
 impl Gpu {
+    /// A vector of these values.
+    pub(crate) fn upload_vector(&self, values: &[f32]) -> Result<DeviceVector> {
+        let bytes: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+        Ok(DeviceVector(Buffer::from_bytes(&self.device.context, &bytes)?))
+    }
+
     /// New rows, whatever they hold.
     pub(crate) fn rows(&self, rows: usize, width: usize, dtype: DType) -> Result<DeviceRows> {
         let memory = Arc::new(self.device.scratch(rows * width * dtype.size_in_bytes())?);
@@ -151,25 +165,27 @@ impl Gpu {
         Ok(out)
     }
 
-    /// The numbers of f32 rows, on the host. Waits for the device.
+    /// The numbers of rows, on the host as f32. Waits for the device.
     pub(crate) fn download(&self, rows: &DeviceRows) -> Result<Vec<f32>> {
-        rows.expect(DType::F32, rows.width, "rows")?;
-        let mut values = vec![0f32; rows.rows * rows.width];
-        debug_assert_eq!(size_of_val(values.as_slice()), rows.bytes());
+        let mut bytes = vec![0u8; rows.bytes()];
         self.device.context.bind_to_thread().map_err(failed("using the device"))?;
         // SAFETY: there is as much memory on both sides, and the copy is over before the function returns.
         unsafe {
-            cudarc::driver::result::memcpy_dtoh_async(&mut values, rows.pointer(), self.device.stream.cu_stream())
+            cudarc::driver::result::memcpy_dtoh_async(&mut bytes, rows.pointer(), self.device.stream.cu_stream())
         }
         .map_err(failed("copying from the device"))?;
         self.device.synchronise()?;
-        Ok(values)
+        Ok(match rows.dtype {
+            DType::F16 => bytes.as_chunks().0.iter().map(|bytes| f16::from_le_bytes(*bytes).to_f32()).collect(),
+            DType::BF16 => bytes.as_chunks().0.iter().map(|bytes| bf16::from_le_bytes(*bytes).to_f32()).collect(),
+            _ => bytes.as_chunks().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect(),
+        })
     }
 }
 
 /// A vector that is as long as it must be.
 pub(crate) fn vector_of(vector: &DeviceVector, len: usize, what: &'static str) -> Result<()> {
-    let found = vector.bytes() / size_of::<f32>();
+    let found = vector.0.bytes() / size_of::<f32>();
     if found == len {
         return Ok(());
     }

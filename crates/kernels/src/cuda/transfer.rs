@@ -5,6 +5,7 @@ use std::sync::Arc;
 use candle_core::quantized::GgmlDType;
 use candle_core::{CpuStorage, DType};
 use cudarc::driver::result;
+use cudarc::driver::sys::CUevent_flags;
 use half::{bf16, f16};
 
 use crate::cuda::attend::DevicePages;
@@ -21,7 +22,7 @@ impl Gpu {
             return Err(KernelError::WeightColumns { form, cols, block });
         }
         let row_bytes = cols / block * form.type_size();
-        let expected = row_bytes.checked_mul(rows).unwrap_or(usize::MAX);
+        let expected = row_bytes.saturating_mul(rows);
         if bytes.len() != expected {
             return Err(KernelError::WeightBytes { form, rows, cols, expected, found: bytes.len() });
         }
@@ -68,6 +69,30 @@ impl Gpu {
         }
         let outputs = parts.iter().map(|part| part.outputs).sum();
         Ok(DeviceMatrix { memory: Arc::new(memory), outputs, inputs })
+    }
+
+    /// Bytes read and written a second while large memory is copied.
+    pub(crate) fn measure_copies(&self) -> Result<f64> {
+        const BYTES: usize = 2 << 30;
+        const TIMES: u16 = 8;
+        let context = &self.device.context;
+        let (from, to) = (Buffer::zeros(context, BYTES)?, Buffer::zeros(context, BYTES)?);
+        let stream = &self.device.stream;
+        let timed = Some(CUevent_flags::CU_EVENT_DEFAULT);
+        let copy = || {
+            // SAFETY: both have so many bytes.
+            unsafe { result::memcpy_dtod_async(to.pointer(), from.pointer(), BYTES, stream.cu_stream()) }
+        };
+        copy().map_err(failed("copying on the device"))?;
+        let start = stream.record_event(timed).map_err(failed("recording an event"))?;
+        for _ in 0..TIMES {
+            copy().map_err(failed("copying on the device"))?;
+        }
+        let end = stream.record_event(timed).map_err(failed("recording an event"))?;
+        self.device.synchronise()?;
+        let milliseconds = start.elapsed_ms(&end).map_err(failed("reading an event"))?;
+        #[expect(clippy::cast_precision_loss, reason = "a power of two")]
+        Ok(f64::from(TIMES) * 2.0 * BYTES as f64 / (f64::from(milliseconds) / 1000.0))
     }
 
     /// Copies one block of keys and values onto another.

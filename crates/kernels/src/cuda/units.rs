@@ -151,7 +151,9 @@ fn pieces(layout: &Layout, aim: &Aim, cascade: bool) -> Vec<Piece> {
             for spans in spans.chunks(per_unit) {
                 let rows = spans.iter().map(|span| layout.spans[*span].first_row).collect();
                 pieces.push(Piece { rows, span: spans[0], keys: 0..shared });
-                spans.iter().for_each(|span| own_from[*span] = shared);
+                for span in spans {
+                    own_from[*span] = shared;
+                }
             }
         }
     }
@@ -218,9 +220,8 @@ mod tests {
             assert!(entries.len() * aim.group <= WIDE.max(aim.group), "{} rows in a unit", entries.len());
             assert_eq!(unit.keys.start % BLOCK, 0);
             for entry in entries {
-                let span = layout.spans.iter().find(|span| {
-                    (span.first_row..span.first_row + span.rows).contains(&entry.row)
-                });
+                let span =
+                    layout.spans.iter().find(|span| (span.first_row..span.first_row + span.rows).contains(&entry.row));
                 let used = unit.keys.end.div_ceil(BLOCK).min(span.unwrap().context.div_ceil(BLOCK));
                 let at = unit.keys.start / BLOCK;
                 assert_eq!(span.unwrap().blocks[at..used], layout.spans[unit.span].blocks[at..used]);

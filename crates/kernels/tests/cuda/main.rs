@@ -3,6 +3,7 @@
 //! Without a GPU the tests that need one say so and pass, so that the rest of this build is tested anywhere. With
 //! `BATON_NEEDS_GPU` in the environment they fail instead: `scripts/gpu/check` must not take silence for a proof.
 
+mod stages;
 mod status;
 
 use baton_kernels::{CudaStatus, cuda_status};

@@ -1,0 +1,45 @@
+//! `baton probe`: what a device does with models of real shapes, whose weights are random.
+
+use std::fs;
+
+use anyhow::{Context, Result};
+use baton_decoder::{GpuConfig, Kernels, UseBackend, with_gpu};
+use candle_core::DType;
+use serde_json::json;
+
+use crate::args::{ProbeArgs, ProbeDevice};
+use crate::probe::{Outcomes, Probe};
+use crate::{Outcome, output};
+
+/// Measures shape after shape and prints a table of each; on a GPU also without what makes it fast.
+pub(crate) fn run(args: &ProbeArgs) -> Result<Outcome> {
+    let mut all = Vec::new();
+    for &shape in &args.shapes {
+        let probe = Probe { shape, sequences: args.sequences.clone(), whole: true };
+        match args.device {
+            ProbeDevice::Cpu => {
+                all.push(probe.with(Kernels::new(args.threads))?);
+            }
+            ProbeDevice::Cuda => {
+                let config = |cascade, graphs| GpuConfig { ordinal: 0, dtype: DType::BF16, cascade, graphs, threads: 1 };
+                all.push(with_gpu(&config(true, true), probe.clone())??);
+                let only_twins = Probe { whole: false, ..probe.clone() };
+                all.push(named(with_gpu(&config(false, true), only_twins)??, "without cascade"));
+                let few = Probe { sequences: vec![1], ..probe };
+                all.push(named(with_gpu(&config(true, false), few)??, "without graphs"));
+            }
+        }
+    }
+    for outcomes in &all {
+        output::part(&outcomes.table())?;
+    }
+    if let Some(path) = &args.out {
+        let text = json!(all.iter().map(Outcomes::json).collect::<Vec<_>>()).to_string();
+        fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))?;
+    }
+    Ok(Outcome::Good)
+}
+
+fn named(outcomes: Outcomes, what: &str) -> Outcomes {
+    Outcomes { shape: format!("{} {what}", outcomes.shape), ..outcomes }
+}

@@ -1,0 +1,9 @@
+//! Measures random models of real shapes on one device, below the engine: what a step costs, and what the device could do.
+
+mod report;
+mod shapes;
+mod work;
+
+pub(crate) use report::{Outcomes, Row};
+pub(crate) use shapes::KnownShape;
+pub(crate) use work::Probe;
