@@ -5,11 +5,11 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::bench::Part;
-use crate::probe::KnownShape;
 use crate::config::{
     DataSettings, EngineSettings, HubSettings, LogSettings, ModelSettings, ServerSettings, Settings, TwinSettings,
 };
 use crate::mandate::MandateArgs;
+use crate::probe::KnownShape;
 
 const ABOUT: &str = "Serve an expert's judgment, written down as a twin, to everybody in the house at once.";
 
@@ -617,6 +617,12 @@ pub(crate) struct ProbeArgs {
     /// How many sequences decode at once, one figure each
     #[arg(long, value_name = "N,…", value_delimiter = ',', default_value = "1,8,32,128,256")]
     pub(crate) sequences: Vec<usize>,
+    /// Measure the twin workload only
+    #[arg(long)]
+    pub(crate) only_twins: bool,
+    /// Start every kernel by itself
+    #[arg(long)]
+    pub(crate) without_graphs: bool,
     /// Threads, on the CPU
     #[arg(long, value_name = "N", default_value_t = 2)]
     pub(crate) threads: usize,

@@ -7,7 +7,7 @@ use anyhow::{Context, Result, bail};
 use baton_contract::TokenId;
 use baton_decoder::{BLOCK, Batch, Decoder, PagedCache, SpanLayout};
 use baton_kernels::Kernels;
-use candle_core::{DType, Device};
+use candle_core::DType;
 use serde_json::json;
 
 use crate::args::PerplexityArgs;

@@ -15,18 +15,22 @@ use crate::{Outcome, output};
 pub(crate) fn run(args: &ProbeArgs) -> Result<Outcome> {
     let mut all = Vec::new();
     for &shape in &args.shapes {
-        let probe = Probe { shape, sequences: args.sequences.clone(), whole: true };
+        let probe = Probe { shape, sequences: args.sequences.clone(), whole: !args.only_twins };
         match args.device {
             ProbeDevice::Cpu => {
                 all.push(probe.with(Kernels::new(args.threads))?);
             }
             ProbeDevice::Cuda => {
-                let config = |cascade, graphs| GpuConfig { ordinal: 0, dtype: DType::BF16, cascade, graphs, threads: 1 };
-                all.push(with_gpu(&config(true, true), probe.clone())??);
+                let config =
+                    |cascade, graphs| GpuConfig { ordinal: 0, dtype: DType::BF16, cascade, graphs, threads: 1 };
+                let graphs = !args.without_graphs;
+                all.push(with_gpu(&config(true, graphs), probe.clone())??);
                 let only_twins = Probe { whole: false, ..probe.clone() };
-                all.push(named(with_gpu(&config(false, true), only_twins)??, "without cascade"));
-                let few = Probe { sequences: vec![1], ..probe };
-                all.push(named(with_gpu(&config(true, false), few)??, "without graphs"));
+                all.push(named(with_gpu(&config(false, graphs), only_twins)??, "without cascade"));
+                if graphs && !args.only_twins {
+                    let few = Probe { sequences: vec![1], ..probe };
+                    all.push(named(with_gpu(&config(true, false), few)??, "without graphs"));
+                }
             }
         }
     }

@@ -24,9 +24,10 @@ pub(crate) struct Outcomes {
 
 impl Outcomes {
     pub(crate) fn json(&self) -> Value {
-        let rows = self.rows.iter().map(|row| {
-            json!({ "what": row.what, "unit": row.unit, "value": row.value, "share": row.share })
-        });
+        let rows = self
+            .rows
+            .iter()
+            .map(|row| json!({ "what": row.what, "unit": row.unit, "value": row.value, "share": row.share }));
         json!({ "shape": self.shape, "device": self.device, "rows": rows.collect::<Vec<_>>() })
     }
 

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use anyhow::{Context, Result};
-use baton_decoder::{Architecture, BLOCK, Backend, Batch, Decoder, Indices, Layout, PagedCache, SpanLayout, UseBackend};
+use baton_decoder::{BLOCK, Backend, Batch, Decoder, Indices, Layout, PagedCache, SpanLayout, UseBackend};
 
 use super::{KnownShape, Outcomes, Row};
 use crate::wiring::CACHE_TYPE;
@@ -80,7 +80,8 @@ impl UseBackend for Probe {
         let twin_blocks = PACKS * PACK.div_ceil(BLOCK) + CONDUCTORS * (OWN / BLOCK + 2);
         let blocks = twin_blocks.max(if self.whole { most * per_sequence } else { 0 });
         let dtype = decoder.kernels().pages_dtype(CACHE_TYPE);
-        let cache = PagedCache::new(decoder.kernels(), &architecture, blocks, dtype).context("cannot make the cache")?;
+        let cache =
+            PagedCache::new(decoder.kernels(), &architecture, blocks, dtype).context("cannot make the cache")?;
         let block_bytes = cache.form().block_bytes();
         let mut bench = Bench { decoder, cache };
         let read = |sequences: usize, keys: usize| {
@@ -156,7 +157,9 @@ impl<B: Backend> Bench<B> {
         let together = (CHUNK / chunks.first().map_or(CHUNK, |(.., rows)| *rows)).max(1);
         let mut started = Instant::now();
         // The first is done twice: it loads kernels and finds memory.
-        for (index, chunks) in chunks[..together.min(chunks.len())].chunks(together).chain(chunks.chunks(together)).enumerate() {
+        for (index, chunks) in
+            chunks[..together.min(chunks.len())].chunks(together).chain(chunks.chunks(together)).enumerate()
+        {
             if index == 1 {
                 self.decoder.kernels().wait()?;
                 started = Instant::now();

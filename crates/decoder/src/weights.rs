@@ -89,6 +89,7 @@ impl<B: Backend> Weights<B> {
             Ok(Arc::new(backend.random(rows, columns, seeds.next().unwrap_or(seed))?))
         };
         let ones = |len: usize| backend.vector(&vec![1.0; len]);
+        let head_norms = || Ok::<_, Error>([ones(heads.dim)?, ones(heads.dim)?]);
         let embedding = matrix(vocabulary, hidden)?;
         let head = if architecture.tied_head { Arc::clone(&embedding) } else { matrix(vocabulary, hidden)? };
         let mut linear = |rows, columns| -> Result<Box<dyn Linear<B>>, Error> {
@@ -98,10 +99,7 @@ impl<B: Backend> Weights<B> {
             Ok(LayerWeights {
                 attention_norm: ones(hidden)?,
                 qkv: linear(query + 2 * kv, hidden)?,
-                query_key_norms: match architecture.query_key_norm {
-                    true => Some([ones(heads.dim)?, ones(heads.dim)?]),
-                    false => None,
-                },
+                query_key_norms: architecture.query_key_norm.then(head_norms).transpose()?,
                 output: linear(hidden, query)?,
                 feed_forward_norm: ones(hidden)?,
                 gate_up: linear(2 * feed_forward, hidden)?,

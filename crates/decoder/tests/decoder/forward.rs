@@ -2,7 +2,7 @@
 
 use baton_decoder::{Architecture, BLOCK, Batch, BatchError, Decoder, Error, PagedCache};
 use baton_kernels::{Isa, Kernels};
-use candle_core::{DType, Device};
+use candle_core::DType;
 use expect_test::expect;
 
 use crate::support::sequences::{Sequence, batch, bits, step};

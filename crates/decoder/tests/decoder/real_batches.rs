@@ -4,7 +4,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 
 use baton_decoder::{BLOCK, Batch, Decoder, PagedCache};
 use baton_kernels::Kernels;
-use candle_core::{DType, Device};
+use candle_core::DType;
 
 use crate::support::real_model;
 use crate::support::sequences::{Sequence, batch, bits};

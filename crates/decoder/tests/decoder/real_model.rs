@@ -2,7 +2,7 @@
 
 use baton_decoder::{Architecture, Decoder, PagedCache};
 use baton_kernels::Kernels;
-use candle_core::{DType, Device};
+use candle_core::DType;
 use expect_test::expect;
 use serde_json::Value;
 

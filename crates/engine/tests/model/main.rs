@@ -15,7 +15,7 @@ use baton_engine::{
 };
 use baton_kernels::Kernels;
 use baton_testkit::{Outcome, collect, conductor, limits, model_path, prefix, request};
-use candle_core::{DType, Device};
+use candle_core::DType;
 
 /// An engine on the default model.
 fn engine(scheduler: SchedulerConfig) -> EngineHandle {

@@ -17,8 +17,8 @@ const HEADER: usize = 16;
 
 /// Words that there is room for on the device: 2 MiB of them, more than any batch that fits the memory.
 const ROOM: usize = 2 << 20;
-/// Rows up to which a batch of single rows is padded to one of few sizes, so that its graph can be used again.
-const BUCKETS: usize = 256;
+/// Rows up to which a step that only decodes is recorded.
+const RECORDED: usize = 256;
 
 /// A batch whose indices are on the device.
 #[derive(Clone, Debug)]
@@ -115,15 +115,15 @@ impl Gpu {
             return Err(KernelError::Range { what: "draw row", index: index as usize, count: rows });
         }
         let all = draws.iter().map(|row| *row as usize).eq(0..rows);
-        let single = all && layout.spans.iter().all(|span| span.rows == 1) && rows <= BUCKETS;
+        let single = all && layout.spans.iter().all(|span| span.rows == 1) && rows <= RECORDED;
         let replayable = single && self.replays;
-        let padded = if replayable { bucket(rows) } else { rows };
-        let fixed = 64 + 4 * padded.min(BUCKETS);
+        let padded = bucket(rows);
+        let fixed = 64 + 4 * padded.min(RECORDED);
         let processors = self.device.info.processors;
         let aim = Aim {
             group: heads.group(),
             kv_heads: heads.kv,
-            tasks: 8 * processors,
+            tasks: 4 * processors,
             partials: fixed,
             cascade: self.cascade,
         };
@@ -137,7 +137,7 @@ impl Gpu {
         Ok(Placed {
             pointer: self.upload.device.pointer(),
             rows: padded,
-            draws: if all { None } else { Some(draws.len()) },
+            draws: if all { None } else { Some(bucket(draws.len())) },
             partials: if replayable { fixed } else { packed.partials },
             merges: if replayable { padded } else { packed.merges },
             tasks: if replayable { usize::MAX } else { packed.units * heads.kv },
@@ -150,13 +150,17 @@ impl Gpu {
     }
 }
 
-/// The size to which a batch of so many single rows is padded.
+/// The size to which so many rows are padded: there are few sizes, because each has its own record and its own ways to
+/// multiply.
 fn bucket(rows: usize) -> usize {
     match rows {
-        0..=4 => rows.next_power_of_two(),
+        0 => 0,
+        1..=4 => rows.next_power_of_two(),
         5..=64 => rows.next_multiple_of(8),
         65..=128 => rows.next_multiple_of(16),
-        _ => rows.next_multiple_of(32),
+        129..=256 => rows.next_multiple_of(32),
+        257..=1024 => rows.next_multiple_of(64),
+        _ => rows.next_multiple_of(256),
     }
 }
 
@@ -204,6 +208,7 @@ impl Words {
         let slots_at = rows(&mut words, &layout.slots, NONE);
         let draws_at = words.len();
         words.extend_from_slice(draws);
+        words.extend(std::iter::repeat_n(0, bucket(draws.len()) - draws.len()));
         let blocks_at = words.len();
         let mut first_block = Vec::with_capacity(layout.spans.len());
         for span in &layout.spans {
@@ -258,9 +263,10 @@ mod tests {
 
     #[test]
     fn batches_are_padded_to_few_sizes() {
-        let sizes: std::collections::BTreeSet<_> = (1..=BUCKETS).map(bucket).collect();
+        let sizes: std::collections::BTreeSet<_> = (1..=RECORDED).map(bucket).collect();
         assert_eq!(sizes.len(), 3 + 8 + 4 + 4);
-        assert!((1..=BUCKETS).all(|rows| bucket(rows) >= rows && bucket(rows) <= BUCKETS));
+        assert!((1..=RECORDED).all(|rows| bucket(rows) >= rows && bucket(rows) <= RECORDED));
+        assert!((0..9000).all(|rows| bucket(rows) >= rows && bucket(bucket(rows)) == bucket(rows)));
     }
 
     #[test]

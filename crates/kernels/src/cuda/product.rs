@@ -1,20 +1,32 @@
 //! Products with matrices: our own kernels for a few rows, cuBLASLt for more.
+//!
+//! Which of them, and which of the library's algorithms, is found out by trying when a product of these sizes is first
+//! asked for. So the same product gives the same bits as long as the process lives.
 
 use std::collections::HashMap;
 use std::ffi::c_void;
+use std::mem::MaybeUninit;
 use std::sync::{Mutex, PoisonError};
 
 use candle_core::DType;
 use cudarc::cublaslt::{result, sys};
+use cudarc::driver::result::memset_d8_async;
+use cudarc::driver::sys::CUevent_flags;
 
-use crate::cuda::device::{Argument, Device, Shape};
+use crate::cuda::device::{Argument, Device, Shape, failed as driver};
 use crate::cuda::memory::Buffer;
 use crate::cuda::rows::word;
 use crate::cuda::{DeviceMatrix, DeviceRows, Gpu};
 use crate::{KernelError, Result};
 
-/// Rows up to which every weight is read once and multiplied with all of them, without tensor cores.
+/// Rows up to which our own kernels are tried, which read every weight once and use no tensor cores.
 const FEW: usize = 8;
+/// Algorithms of the library that are tried.
+const TRIED: usize = 8;
+/// How often each is tried.
+const TIMES: usize = 3;
+/// More than the caches hold: between two tries it is written, because a step does not find its weights there either.
+const FLUSHED: usize = 128 << 20;
 /// Outputs of a block of our own kernel: 8 warps of 2.
 const BLOCK_OUTPUTS: usize = 16;
 /// What cuBLASLt may use to split a sum; NVIDIA's advice for Hopper.
@@ -30,7 +42,16 @@ struct Sizes {
     wide: bool,
 }
 
-/// A product that the library has been asked about; kept for ever, there are not many.
+/// How products of some sizes are computed; kept for ever, there are not many.
+#[derive(Clone, Copy)]
+enum Way {
+    /// By our own kernel for few rows.
+    Own,
+    /// By the library.
+    Library(Planned),
+}
+
+/// A product as the library wants it described.
 #[derive(Clone, Copy)]
 struct Planned {
     description: sys::cublasLtMatmulDesc_t,
@@ -44,7 +65,7 @@ struct Planned {
 pub(crate) struct Blas {
     handle: sys::cublasLtHandle_t,
     workspace: Buffer,
-    planned: Mutex<HashMap<Sizes, Planned>>,
+    ways: Mutex<HashMap<Sizes, Way>>,
 }
 
 // SAFETY: the library's handle may be used from any thread.
@@ -69,18 +90,15 @@ impl Blas {
     /// The library does not start.
     pub(crate) fn new(device: &Device) -> Result<Self> {
         let handle = result::create_handle().map_err(failed("starting cuBLASLt"))?;
-        Ok(Self { handle, workspace: Buffer::new(&device.context, WORKSPACE)?, planned: Mutex::default() })
+        Ok(Self { handle, workspace: Buffer::new(&device.context, WORKSPACE)?, ways: Mutex::default() })
     }
 
-    fn plan(&self, sizes: Sizes, dtype: DType) -> Result<Planned> {
-        let mut planned = self.planned.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(known) = planned.get(&sizes) {
-            return Ok(*known);
-        }
+    /// What the library offers for a product, what it takes to be best first.
+    fn offers(&self, sizes: Sizes, dtype: DType) -> Result<Vec<Planned>> {
         let narrow = if dtype == DType::F16 { sys::cudaDataType::CUDA_R_16F } else { sys::cudaDataType::CUDA_R_16BF };
         let f32 = sys::cudaDataType::CUDA_R_32F;
         let Sizes { rows, outputs, inputs, wide } = sizes;
-        let made = || -> Result<Planned, result::CublasError> {
+        let ask = || -> Result<Vec<Planned>, result::CublasError> {
             let compute = sys::cublasComputeType_t::CUBLAS_COMPUTE_32F;
             let description = result::create_matmul_desc(compute, f32)?;
             // The library thinks in columns: y' [outputs, rows] = weights [inputs, outputs]' * x' [inputs, rows].
@@ -99,19 +117,37 @@ impl Blas {
             let y = layout(if wide { f32 } else { narrow }, outputs, rows)?;
             let preference = result::create_matmul_pref()?;
             let attribute = sys::cublasLtMatmulPreferenceAttributes_t::CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES;
-            // SAFETY: the attribute is a number of this size, and all descriptions were made above.
-            let found = unsafe {
+            let mut found = [MaybeUninit::<sys::cublasLtMatmulHeuristicResult_t>::uninit(); TRIED];
+            let mut count = 0;
+            // SAFETY: the attribute is a number of this size, all descriptions were made above, and the library writes at
+            // most as many results as it is told there is room for.
+            unsafe {
                 let value = std::ptr::from_ref(&WORKSPACE).cast::<c_void>();
                 result::set_matmul_pref_attribute(preference, attribute, value, size_of::<usize>())?;
-                result::get_matmul_algo_heuristic(self.handle, description, weights, x, y, y, preference)
-            };
-            // SAFETY: it is not used again.
-            unsafe { result::destroy_matmul_pref(preference) }?;
-            Ok(Planned { description, weights, x, y, algorithm: found?.algo })
+                let room = i32::try_from(TRIED).unwrap_or(1);
+                let to = found.as_mut_ptr().cast();
+                sys::cublasLtMatmulAlgoGetHeuristic(
+                    self.handle,
+                    description,
+                    weights,
+                    x,
+                    y,
+                    y,
+                    preference,
+                    room,
+                    to,
+                    &raw mut count,
+                )
+                .result()?;
+                result::destroy_matmul_pref(preference)?;
+            }
+            let count = usize::try_from(count).unwrap_or(0).min(TRIED);
+            // SAFETY: the library has written so many.
+            let found = found[..count].iter().map(|one| unsafe { one.assume_init() });
+            let usable = found.filter(|one| one.state == sys::cublasStatus_t::CUBLAS_STATUS_SUCCESS);
+            Ok(usable.map(|one| Planned { description, weights, x, y, algorithm: one.algo }).collect())
         };
-        let made = made().map_err(failed("planning a product"))?;
-        planned.insert(sizes, made);
-        Ok(made)
+        ask().map_err(failed("planning a product"))
     }
 }
 
@@ -120,12 +156,67 @@ impl Gpu {
     pub(crate) fn product(&self, x: &DeviceRows, weights: &DeviceMatrix, wide: bool) -> Result<DeviceRows> {
         x.expect(self.dtype, weights.inputs, "x")?;
         let out = self.rows(x.rows, weights.outputs, if wide { DType::F32 } else { self.dtype })?;
-        if x.rows <= FEW {
-            self.product_of_few(x, weights, &out, wide)?;
-        } else {
-            self.product_of_many(x, weights, &out, wide)?;
+        let sizes = Sizes { rows: x.rows, outputs: weights.outputs, inputs: weights.inputs, wide };
+        match self.way(sizes, x, weights, &out)? {
+            Way::Own => self.product_of_few(x, weights, &out, wide)?,
+            Way::Library(planned) => self.product_of_many(x, weights, &out, &planned)?,
         }
         Ok(out)
+    }
+
+    /// How this product is computed fastest.
+    fn way(&self, sizes: Sizes, x: &DeviceRows, weights: &DeviceMatrix, out: &DeviceRows) -> Result<Way> {
+        let mut ways = self.blas.ways.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = ways.get(&sizes) {
+            return Ok(*known);
+        }
+        let own = (sizes.rows <= FEW).then_some(Way::Own);
+        let all = own.into_iter().chain(self.blas.offers(sizes, self.dtype)?.into_iter().map(Way::Library));
+        let flush = Buffer::new(&self.device.context, FLUSHED)?;
+        let mut best: Option<(f32, Way)> = None;
+        for way in all {
+            let Some(took) = self.time(way, sizes, x, weights, out, &flush)? else { continue };
+            if best.is_none_or(|(fastest, _)| took < fastest) {
+                best = Some((took, way));
+            }
+        }
+        let (_, way) = best.ok_or_else(|| {
+            let Sizes { rows, outputs, inputs, .. } = sizes;
+            let reason = format!("cuBLASLt has none for {rows} rows and {outputs} x {inputs} weights");
+            KernelError::Cuda { what: "finding a product", reason }
+        })?;
+        ways.insert(sizes, way);
+        Ok(way)
+    }
+
+    /// Milliseconds of the fastest try; absent if the library refuses.
+    fn time(
+        &self,
+        way: Way,
+        sizes: Sizes,
+        x: &DeviceRows,
+        weights: &DeviceMatrix,
+        out: &DeviceRows,
+        flush: &Buffer,
+    ) -> Result<Option<f32>> {
+        let stream = &self.device.stream;
+        let event = || stream.record_event(Some(CUevent_flags::CU_EVENT_DEFAULT)).map_err(driver("recording an event"));
+        let mut fastest = f32::INFINITY;
+        for _ in 0..TIMES {
+            // SAFETY: the buffer has so many bytes.
+            unsafe { memset_d8_async(flush.pointer(), 0, FLUSHED, stream.cu_stream()) }
+                .map_err(driver("clearing memory"))?;
+            let start = event()?;
+            match way {
+                Way::Own => self.product_of_few(x, weights, out, sizes.wide)?,
+                Way::Library(planned) if self.product_of_many(x, weights, out, &planned).is_err() => return Ok(None),
+                Way::Library(_) => {}
+            }
+            let end = event()?;
+            self.device.synchronise()?;
+            fastest = fastest.min(start.elapsed_ms(&end).map_err(driver("reading an event"))?);
+        }
+        Ok(Some(fastest))
     }
 
     fn product_of_few(&self, x: &DeviceRows, weights: &DeviceMatrix, out: &DeviceRows, wide: bool) -> Result<()> {
@@ -152,9 +243,13 @@ impl Gpu {
         unsafe { self.device.launch(self.named(names), shape, &arguments) }
     }
 
-    fn product_of_many(&self, x: &DeviceRows, weights: &DeviceMatrix, out: &DeviceRows, wide: bool) -> Result<()> {
-        let sizes = Sizes { rows: x.rows, outputs: weights.outputs, inputs: weights.inputs, wide };
-        let planned = self.blas.plan(sizes, self.dtype)?;
+    fn product_of_many(
+        &self,
+        x: &DeviceRows,
+        weights: &DeviceMatrix,
+        out: &DeviceRows,
+        planned: &Planned,
+    ) -> Result<()> {
         let (one, zero) = (1f32, 0f32);
         let at = |pointer: u64| pointer as *mut c_void;
         // SAFETY: the plan was made for these sizes and types, and the memory has them.
