@@ -1,27 +1,69 @@
 //! Where the model is computed: what was asked for, held against what this build and this machine can do.
 
 use anyhow::{Result, bail};
+use baton_decoder::{GgufFile, GpuConfig};
 use baton_kernels::{CudaMissing, CudaStatus, cuda_status};
+use candle_core::DType;
 
-use crate::config::{Config, DeviceChoice};
+use crate::config::{Config, DeviceChoice, Switch};
 
 /// What a build without kernels for GPUs says.
 pub(crate) const NOT_BUILT: &str = "this build has no CUDA part";
 /// And where one with them comes from.
 pub(crate) const HOW_TO_BUILD: &str = "scripts/gpu/build makes one that has; it needs no GPU";
 
-/// Refuses a configuration that asks for a device which there is not, before anything is loaded.
-pub(crate) fn check(config: &Config) -> Result<()> {
-    if config.device != DeviceChoice::Cuda {
-        return Ok(());
+/// What computes the model.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Place {
+    /// This machine's processors.
+    Cpu,
+    /// Its first GPU.
+    Gpu {
+        /// Bytes of its memory that weights, keys and values may fill together.
+        memory: usize,
+    },
+}
+
+/// Where the model is to be computed, decided before anything is loaded.
+///
+/// # Errors
+/// A GPU was asked for and cannot be used.
+pub(crate) fn choose(config: &Config) -> Result<Place> {
+    if config.device == DeviceChoice::Cpu {
+        return Ok(Place::Cpu);
     }
+    let wanted = config.device == DeviceChoice::Cuda;
     match cuda_status() {
-        CudaStatus::NotBuilt => bail!("{NOT_BUILT}\nhint: {HOW_TO_BUILD}"),
-        CudaStatus::Missing(missing) => {
+        CudaStatus::Ready { devices, .. } => {
+            let memory = devices.first().map_or(0, |device| device.memory);
+            Ok(Place::Gpu { memory: config.gpu_memory_utilization.of_bytes(memory) })
+        }
+        CudaStatus::NotBuilt if wanted => bail!("{NOT_BUILT}\nhint: {HOW_TO_BUILD}"),
+        CudaStatus::Missing(missing) if wanted => {
             let sentences = missing.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
             let hints = missing.iter().map(CudaMissing::hint).collect::<Vec<_>>().join("; ");
             bail!("no model can run on a GPU here: {sentences}\nhint: {hints}")
         }
-        CudaStatus::Ready { .. } => bail!("no model runs on a GPU yet\nhint: leave --device out"),
+        CudaStatus::Missing(missing) => {
+            let sentences = missing.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
+            tracing::info!("the model is computed on the CPU: {sentences}");
+            Ok(Place::Cpu)
+        }
+        CudaStatus::NotBuilt => Ok(Place::Cpu),
     }
+}
+
+/// How a GPU is used for this model.
+pub(crate) fn gpu_config(config: &Config, file: &GgufFile) -> GpuConfig {
+    // What was rounded to BF16 has a range that F16 may not hold; everything else is kept more exactly by F16.
+    let dtype = match file.tensor("token_embd.weight").map(|info| info.form.name) {
+        Some("BF16") => DType::BF16,
+        _ => DType::F16,
+    };
+    GpuConfig { ordinal: 0, dtype, cascade: true, graphs: config.cuda_graphs == Switch::On, threads: config.threads }
+}
+
+/// Bytes that a file's weights take on a GPU, where all matrices are kept in 16 bits.
+pub(crate) fn weight_bytes(file: &GgufFile) -> usize {
+    file.tensors().map(|(_, info)| 2 * info.dims.iter().product::<usize>()).sum()
 }

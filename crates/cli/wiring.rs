@@ -1,13 +1,13 @@
 //! Builds a running model out of the other crates' parts.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::thread;
 use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, Result, bail};
 use baton_contract::{ConductorId, Digest, Emission, Generate, Prefix, Sampling, StopRules};
-use baton_decoder::{Architecture, CacheForm, Decoder, GgufFile, KvPages, PagedCache};
+use baton_decoder::{Architecture, Backend, CacheForm, Decoder, GgufFile, KvPages, PagedCache, UseBackend, with_gpu};
 use baton_engine::{
     Clock, DecoderExecutor, Engine, EngineConfig, EngineHandle, Executor, ExecutorError, PrefixStore, SchedulerConfig,
     StoreConfig,
@@ -19,12 +19,17 @@ use baton_text::{ChatTemplate, SpecialTokens, Tokenizer, TokenizerSpec, pack_pre
 use candle_core::DType;
 
 use crate::config::{ByteSize, Config};
+use crate::device::{self, Place};
+use crate::model;
 use crate::progress::Progress;
-use crate::{device, model};
 
 /// Tokens that one step computes at most: enough to keep the products busy, few enough that nobody who is being
 /// answered waits long for somebody else's prompt.
 pub(crate) const TOKEN_BUDGET: usize = 256;
+/// The same on a GPU, which needs more rows to be busy.
+const GPU_TOKEN_BUDGET: usize = 2048;
+/// Bytes of a GPU's memory that are left for activations, libraries and recorded steps.
+const GPU_SCRATCH: usize = 3 << 30;
 /// How keys and values are kept: half the memory of f32, for a loss far below that of the weights' own form.
 pub(crate) const CACHE_TYPE: DType = DType::F16;
 
@@ -36,6 +41,31 @@ pub(crate) struct Runtime {
     pub(crate) card: ModelCard,
     /// How its keys and values are kept.
     pub(crate) form: CacheForm,
+}
+
+/// Builds an executor, whatever computes.
+struct Start {
+    weights: Arc<GgufFile>,
+    blocks: usize,
+    store: Option<PrefixStore>,
+    /// Set to how keys and values are kept.
+    form: Arc<OnceLock<CacheForm>>,
+}
+
+impl UseBackend for Start {
+    type Output = Result<Box<dyn Executor>, ExecutorError>;
+
+    fn with<B: Backend>(self, kernels: B) -> Self::Output {
+        let failed = |error: baton_decoder::Error| ExecutorError::Load(Box::new(error));
+        tracing::info!("the model is computed by: {}", kernels.describe());
+        let load = |told: &mut dyn FnMut(usize, usize)| Decoder::load(&self.weights, kernels, told);
+        let decoder = with_progress(&self.weights, load).map_err(failed)?;
+        let dtype = decoder.kernels().pages_dtype(CACHE_TYPE);
+        let cache = PagedCache::new(decoder.kernels(), decoder.architecture(), self.blocks, dtype).map_err(failed)?;
+        // Nobody else sets it.
+        _ = self.form.set(cache.form());
+        Ok(Box::new(DecoderExecutor::new(decoder, cache).with_store(self.store)))
+    }
 }
 
 /// A model file whose text part has been read: its template can be used, too.
@@ -52,23 +82,29 @@ impl Runtime {
 
     /// The same, and does something that needs the tokenizer only while the weights are read.
     pub(crate) fn load_and<T>(config: &Config, other: impl FnOnce(&Tokenizer) -> Result<T>) -> Result<(Self, T)> {
-        device::check(config)?;
+        let place = device::choose(config)?;
         let found = model::find(config)?;
         let cannot = || format!("cannot use the model {}", found.path.display());
         let file = Arc::new(GgufFile::open(&found.path).with_context(cannot)?);
         let architecture = Architecture::from_gguf(&file)?;
-        let engine_config = engine_config(config, &architecture)?;
-        let form = CacheForm::new(&architecture, CACHE_TYPE, KvPages::ORDER);
-        let (threads, blocks, store) = (config.threads, engine_config.scheduler.blocks, store(config));
+        let engine_config = engine_config(config, &architecture, &file, place)?;
+        let form = Arc::new(OnceLock::new());
+        let threads = config.threads;
+        let gpu = device::gpu_config(config, &file);
         // The weights are read on the engine's thread: what they become never leaves it.
-        let weights = Arc::clone(&file);
+        let start = Start {
+            weights: Arc::clone(&file),
+            blocks: engine_config.scheduler.blocks,
+            store: store(config),
+            form: Arc::clone(&form),
+        };
         let build = move || -> Result<Box<dyn Executor>, ExecutorError> {
-            let failed = |error: baton_decoder::Error| ExecutorError::Load(Box::new(error));
-            let load = |told: &mut dyn FnMut(usize, usize)| Decoder::load(&weights, Kernels::new(threads), told);
-            let decoder = with_progress(&weights, load).map_err(failed)?;
-            let cache =
-                PagedCache::new(decoder.kernels(), decoder.architecture(), blocks, CACHE_TYPE).map_err(failed)?;
-            Ok(Box::new(DecoderExecutor::new(decoder, cache).with_store(store)))
+            match place {
+                Place::Cpu => start.with(Kernels::new(threads)),
+                Place::Gpu { .. } => {
+                    with_gpu(&gpu, start).unwrap_or_else(|error| Err(ExecutorError::Load(Box::new(error))))
+                }
+            }
         };
         let (engine, text) = thread::scope(|scope| {
             let engine = scope.spawn(|| Engine::start(engine_config, build));
@@ -84,6 +120,7 @@ impl Runtime {
         });
         let (tokenizer, template, digest, other) = text?;
         let engine = engine.with_context(|| format!("cannot load the model {}", found.path.display()))?;
+        let form = form.get().copied().context("the model was loaded without a cache")?;
         let runtime = Self { engine, tokenizer, template, card: ModelCard { id: found.id, digest }, form };
         block_on(runtime.warm_up())?;
         Ok((runtime, other))
@@ -184,15 +221,22 @@ fn store(config: &Config) -> Option<PrefixStore> {
 }
 
 /// Limits that follow from the machine, the model and the configuration.
-fn engine_config(config: &Config, architecture: &Architecture) -> Result<EngineConfig> {
+fn engine_config(config: &Config, architecture: &Architecture, file: &GgufFile, place: Place) -> Result<EngineConfig> {
     let block = CacheForm::new(architecture, CACHE_TYPE, KvPages::ORDER).block_bytes();
-    let blocks = usize::try_from(config.kv_cache_memory.0).unwrap_or(usize::MAX) / block;
+    let (memory, token_budget) = match place {
+        Place::Cpu => (usize::try_from(config.kv_cache_memory.0).unwrap_or(usize::MAX), TOKEN_BUDGET),
+        Place::Gpu { memory } => {
+            let left = memory.saturating_sub(device::weight_bytes(file) + GPU_SCRATCH);
+            (left, GPU_TOKEN_BUDGET)
+        }
+    };
+    let blocks = memory / block;
     let smallest = architecture.max_context.div_ceil(baton_contract::BLOCK_SIZE);
     if blocks == 0 {
         bail!(
-            "{} for keys and values is less than one block of this model\nhint: --kv-cache-memory {} holds one whole \
-             context",
-            config.kv_cache_memory,
+            "{} for keys and values is less than one block of this model\nhint: {} {} holds one whole context",
+            ByteSize(memory as u64),
+            if matches!(place, Place::Cpu) { "--kv-cache-memory" } else { "a GPU with room for" },
             ByteSize((block * smallest) as u64)
         );
     }
@@ -200,12 +244,12 @@ fn engine_config(config: &Config, architecture: &Architecture) -> Result<EngineC
         tracing::warn!(
             "keys and values of one whole context take {}, but may take {}; long requests will be refused",
             ByteSize((block * smallest) as u64),
-            config.kv_cache_memory
+            ByteSize(memory as u64)
         );
     }
     let scheduler = SchedulerConfig {
         blocks,
-        token_budget: TOKEN_BUDGET.max(config.max_running),
+        token_budget: token_budget.max(config.max_running),
         max_sequences: config.max_running,
         max_waiting: config.max_waiting,
         max_context: architecture.max_context,

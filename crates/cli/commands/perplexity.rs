@@ -14,7 +14,7 @@ use crate::args::PerplexityArgs;
 use crate::config::Config;
 use crate::progress::Progress;
 use crate::wiring::{self, CACHE_TYPE, Opened, TOKEN_BUDGET};
-use crate::{Outcome, device, model, output};
+use crate::{Outcome, model, output};
 
 /// What is read if no text is named. Its origin stands beside it.
 const TEXT: &str = include_str!("../../../benches/quality/english.txt");
@@ -42,7 +42,6 @@ struct Comparison {
 
 /// Reads the text twice and compares.
 pub(crate) fn run(args: &PerplexityArgs, config: &Config) -> Result<Outcome> {
-    device::check(config)?;
     let text = read_text(args.text.as_deref())?;
     let found = model::find(config)?;
     let Opened { file, tokenizer, .. } = wiring::open_text(&found.path)?;

@@ -35,6 +35,17 @@ impl Share {
     /// Leaves room for what others on the machine show on their screens, and for what the driver keeps to itself.
     pub(crate) const USUAL: Self = Self(0.9);
 
+    /// So much of a memory of `bytes`.
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        clippy::cast_precision_loss,
+        reason = "a share of it"
+    )]
+    pub(crate) fn of_bytes(self, bytes: u64) -> usize {
+        (bytes as f64 * self.0) as usize
+    }
+
     fn of(value: f64) -> Option<Self> {
         (value > 0.0 && value <= 1.0).then_some(Self(value))
     }

@@ -16,11 +16,11 @@ mod weights;
 
 pub use architecture::{Architecture, RopeSpec};
 pub use batch::Batch;
+pub use baton_kernels::sample;
 pub use baton_kernels::{
     BLOCK, Backend, GpuConfig, Heads, Indices, Kernels, KvPages, Layout, RopeStyle, SpanLayout, UseBackend,
     cuda_status, with_gpu,
 };
-pub use baton_kernels::sample;
 pub use cache::{CacheForm, PagedCache};
 pub use decoder::Decoder;
 pub use error::{BatchError, Error};

@@ -79,21 +79,42 @@ template <typename T> __device__ __forceinline__ uint32_t pack(float a, float b)
     return *reinterpret_cast<const uint32_t *>(&two);
 }
 
+// 2 to the power of x, to within two units in the last place.
+__device__ __forceinline__ float power2(float x) {
+    float y;
+    asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
+    return y;
+}
+
+// What a block keeps of a unit's rows.
+struct Rows {
+    uint2 entries[WIDE];       // row of the batch, partial row
+    uint32_t positions[WIDE];  // each row sees keys up to and with this one
+};
+
 // One block's view of one unit and one key head.
 template <typename T, int D> struct Task {
     static constexpr int CHUNKS = D / 8;
     // A row in shared memory is a multiple of eight chunks, whose order is turned by the row, so that neither whole rows
     // nor columns of chunks meet in the same banks.
     static constexpr int STRIDE = (D + 63) / 64 * 64;
+    // Rows of sums are shifted against each other for the same reason.
+    static constexpr int SUMS = D + 8;
 
     const Attend &call;
     const Unit unit;
-    const uint32_t *place;
-    uint32_t kv_head, group;
+    const uint32_t *blocks;
+    Rows &of;
+    uint32_t kv_head, group, rows;
+    int tiles;
     T *query, *key, *value;
 
-    __device__ Task(const Attend &call, const Unit &unit, uint32_t kv_head, uint8_t *shared)
-        : call(call), unit(unit), place(call.place), kv_head(kv_head), group(call.heads / call.kv_heads) {
+    __device__ __forceinline__ Task(const Attend &call, const Unit &unit, uint32_t kv_head, uint8_t *shared, Rows &of)
+        : call(call), unit(unit), of(of), kv_head(kv_head) {
+        blocks = call.place + call.place[BLOCKS_AT] + unit.blocks_at;
+        group = call.heads / call.kv_heads;
+        rows = unit.rows * group;
+        tiles = (unit.end_key - unit.first_key + TILE - 1) / TILE;
         query = reinterpret_cast<T *>(shared);
         key = query + WIDE * STRIDE;
         value = key + STAGES * TILE * STRIDE;
@@ -103,57 +124,51 @@ template <typename T, int D> struct Task {
         return rows + row * STRIDE + ((chunk ^ (row & 7)) * 8);
     }
 
-    __device__ __forceinline__ uint32_t rows() const { return unit.rows * group; }
-    // Row and partial row of the unit's row `m / group`.
-    __device__ __forceinline__ uint2 entry(uint32_t m) const {
-        return reinterpret_cast<const uint2 *>(place + place[ENTRIES_AT])[unit.entries_at + m / group];
-    }
     __device__ __forceinline__ uint32_t head(uint32_t m) const { return kv_head * group + m % group; }
-    // Keys up to and with this position are seen by row `m`.
-    __device__ __forceinline__ uint32_t position(uint32_t m) const {
-        return m < rows() ? place[place[POSITIONS_AT] + entry(m).x] : 0;
-    }
 
-    __device__ void load_query() {
+    // Starts to load all that the first tile needs: keys and values first, because they come from farthest away.
+    __device__ __forceinline__ void begin() {
+        load_tile(0);
+        if (threadIdx.x < unit.rows) {
+            const uint32_t *place = call.place;
+            const uint2 entry = reinterpret_cast<const uint2 *>(place + place[ENTRIES_AT])[unit.entries_at + threadIdx.x];
+            of.entries[threadIdx.x] = entry;
+            of.positions[threadIdx.x] = place[place[POSITIONS_AT] + entry.x];
+        }
+        __syncthreads();
         const T *from = static_cast<const T *>(call.query);
-        for (int i = threadIdx.x; i < WIDE * CHUNKS; i += THREADS) {
+        const int wanted_rows = (rows + 15) / 16 * 16;
+        for (int i = threadIdx.x; i < wanted_rows * CHUNKS; i += THREADS) {
             const uint32_t m = i / CHUNKS, c = i % CHUNKS;
-            const bool wanted = m < rows();
-            const size_t row = wanted ? entry(m).x : 0;
+            const bool wanted = m < rows;
+            const size_t row = wanted ? of.entries[m / group].x : 0;
             copy16(chunk(query, m, c), from + (row * call.heads + head(m)) * D + c * 8, wanted);
         }
+        copies_commit();
     }
-
-    __device__ __forceinline__ int tiles() const { return (unit.end_key - unit.first_key + TILE - 1) / TILE; }
 
     // Keys from `end_key` on become zeros: what lies there may be another sequence's, and not even a number.
-    __device__ void load_tile(int tile) {
-        const uint32_t *blocks = place + place[BLOCKS_AT] + unit.blocks_at;
+    __device__ __forceinline__ void load_tile(int tile) {
+        static_assert(TILE == 2 * BLOCK, "a tile is two blocks");
+        const uint32_t first = unit.first_key + tile * TILE;
+        const uint32_t *at = blocks + first / BLOCK;
+        const size_t page = static_cast<size_t>(BLOCK) * D, pages = call.kv_heads * page;
+        const size_t one = at[0] * pages + kv_head * page;
+        const size_t two = (first + BLOCK < unit.end_key ? at[1] : 0) * pages + kv_head * page;
         const T *keys = static_cast<const T *>(call.key), *values = static_cast<const T *>(call.value);
         T *to_key = key + (tile % STAGES) * TILE * STRIDE, *to_value = value + (tile % STAGES) * TILE * STRIDE;
-#pragma unroll 4
-        for (int i = threadIdx.x; i < TILE * CHUNKS; i += THREADS) {
-            const int row = i / CHUNKS, c = i % CHUNKS;
-            const uint32_t position = unit.first_key + tile * TILE + row;
-            const bool wanted = position < unit.end_key;
-            const size_t block = wanted ? blocks[position / BLOCK] : 0;
-            const size_t at = ((block * call.kv_heads + kv_head) * BLOCK + position % BLOCK) * D + c * 8;
-            copy16(chunk(to_key, row, c), keys + at, wanted);
-            copy16(chunk(to_value, row, c), values + at, wanted);
+#pragma unroll
+        for (int pass = 0; pass < TILE * CHUNKS / THREADS; pass++) {
+            const int i = pass * THREADS + threadIdx.x, row = i / CHUNKS, c = i % CHUNKS;
+            const bool wanted = first + row < unit.end_key;
+            const size_t from = (row < BLOCK ? one : two) + (row % BLOCK) * D + c * 8;
+            copy16(chunk(to_key, row, c), keys + from, wanted);
+            copy16(chunk(to_value, row, c), values + from, wanted);
         }
-    }
-
-    __device__ __forceinline__ float score(float product) const {
-        if (call.softcap == 0.0f) return product * (call.scale * LOG2E);
-        return tanhf(product * call.scale / call.softcap) * (call.softcap * LOG2E);
-    }
-
-    __device__ __forceinline__ bool sees(uint32_t position, uint32_t key) const {
-        return key <= position && key < unit.end_key && (call.window == 0 || key + call.window > position);
     }
 
     __device__ __forceinline__ void store(uint32_t m, int d, float2 sums, float top, float total) const {
-        const uint2 at = entry(m);
+        const uint2 at = of.entries[m / group];
         if (at.y == NONE) {
             const float scale = total > 0.0f ? 1.0f / total : 0.0f;
             T *out = static_cast<T *>(call.out) + ((size_t)at.x * call.heads + head(m)) * D + d;
@@ -165,32 +180,52 @@ template <typename T, int D> struct Task {
         }
     }
 
-    // `KEYS` keys of each tile for 16 rows of queries, by one warp; the first of these keys is `key0` of the tile.
+    // `KEYS` keys of each tile for the 16 rows of queries from `row0` on, by one warp.
     template <int KEYS> struct Warp {
-        uint32_t q[D / 16][4];
+        int row0;
         float out[D / 8][4];
         float top[2], total[2];
         uint32_t position[2];
+        uint32_t least, last;
 
         __device__ __forceinline__ void begin(Task &task, int row0) {
+            this->row0 = row0;
             const int lane = threadIdx.x % 32;
-#pragma unroll
-            for (int k = 0; k < D / 16; k++) load4(q[k], chunk(task.query, row0 + lane % 16, 2 * k + lane / 16));
 #pragma unroll
             for (int n = 0; n < D / 8; n++)
 #pragma unroll
                 for (int i = 0; i < 4; i++) out[n][i] = 0.0f;
+            uint32_t low = NONE, high = 0;
 #pragma unroll
             for (int half = 0; half < 2; half++) {
                 top[half] = -INFINITY;
                 total[half] = 0.0f;
-                position[half] = task.position(row0 + lane / 4 + 8 * half);
+                const uint32_t m = row0 + lane / 4 + 8 * half;
+                // A row of zeros, which nobody reads, sees everything.
+                position[half] = m < task.rows ? task.of.positions[m / task.group] : NONE;
+                low = min(low, position[half]);
+                high = max(high, m < task.rows ? position[half] : 0);
+            }
+            least = __reduce_min_sync(0xffffffffu, low);
+            last = __reduce_max_sync(0xffffffffu, high);
+        }
+
+        // Takes the keys from `key0` of a tile on.
+        __device__ __forceinline__ void take(Task &task, int tile, int key0) {
+            const uint32_t first = task.unit.first_key + tile * TILE + key0;
+            if (first > last || first >= task.unit.end_key) return;
+            const uint32_t end = first + KEYS;
+            if (task.call.window == 0 && end <= task.unit.end_key && end - 1 <= least) {
+                take<false>(task, tile, key0, first);
+            } else {
+                take<true>(task, tile, key0, first);
             }
         }
 
-        __device__ __forceinline__ void take(Task &task, int tile, int key0) {
+        template <bool MASKED> __device__ __forceinline__ void take(Task &task, int tile, int key0, uint32_t first) {
             const int lane = threadIdx.x % 32, quarter = lane / 8, eighth = lane % 8;
             T *keys = task.key + (tile % STAGES) * TILE * STRIDE, *values = task.value + (tile % STAGES) * TILE * STRIDE;
+            const float scale = task.call.scale * LOG2E, softcap = task.call.softcap;
             float s[KEYS / 8][4];
 #pragma unroll
             for (int n = 0; n < KEYS / 8; n++)
@@ -198,46 +233,64 @@ template <typename T, int D> struct Task {
                 for (int i = 0; i < 4; i++) s[n][i] = 0.0f;
 #pragma unroll
             for (int k = 0; k < D / 16; k++) {
+                uint32_t q[4];
+                load4(q, chunk(task.query, row0 + lane % 16, 2 * k + lane / 16));
 #pragma unroll
                 for (int n = 0; n < KEYS / 16; n++) {
                     uint32_t b[4];
                     load4(b, chunk(keys, key0 + n * 16 + (quarter / 2) * 8 + eighth, 2 * k + quarter % 2));
-                    multiply<T>(s[2 * n], q[k], b[0], b[1]);
-                    multiply<T>(s[2 * n + 1], q[k], b[2], b[3]);
+                    multiply<T>(s[2 * n], q, b[0], b[1]);
+                    multiply<T>(s[2 * n + 1], q, b[2], b[3]);
                 }
             }
-            const uint32_t first = task.unit.first_key + tile * TILE + key0 + 2 * (lane % 4);
-            float next[2] = {top[0], top[1]};
+            if (softcap != 0.0f) {
+                const float factor = task.call.scale / softcap;
+#pragma unroll
+                for (int n = 0; n < KEYS / 8; n++)
+#pragma unroll
+                    for (int i = 0; i < 4; i++) s[n][i] = tanhf(s[n][i] * factor) / factor;
+            }
+            float most[2] = {-INFINITY, -INFINITY};
 #pragma unroll
             for (int n = 0; n < KEYS / 8; n++) {
 #pragma unroll
                 for (int i = 0; i < 4; i++) {
-                    const bool seen = task.sees(position[i / 2], first + n * 8 + i % 2);
-                    s[n][i] = seen ? task.score(s[n][i]) : -INFINITY;
-                    next[i / 2] = fmaxf(next[i / 2], s[n][i]);
+                    if (MASKED) {
+                        const uint32_t key = first + n * 8 + 2 * (lane % 4) + i % 2, at = position[i / 2];
+                        const uint32_t window = task.call.window;
+                        const bool seen = key <= at && key < task.unit.end_key && (window == 0 || at - key < window);
+                        s[n][i] = seen ? s[n][i] : -INFINITY;
+                    }
+                    most[i / 2] = fmaxf(most[i / 2], s[n][i]);
                 }
             }
-            float base[2];
+            float base[2], fade[2];
 #pragma unroll
             for (int half = 0; half < 2; half++) {
-                next[half] = fmaxf(next[half], __shfl_xor_sync(0xffffffffu, next[half], 1));
-                next[half] = fmaxf(next[half], __shfl_xor_sync(0xffffffffu, next[half], 2));
+                most[half] = fmaxf(most[half], __shfl_xor_sync(0xffffffffu, most[half], 1));
+                most[half] = fmaxf(most[half], __shfl_xor_sync(0xffffffffu, most[half], 2));
+                const float next = fmaxf(top[half], most[half] * scale);
                 // A row that has seen nothing yet has no largest score to count from.
-                base[half] = next[half] == -INFINITY ? 0.0f : next[half];
-                const float fade = exp2f(top[half] - base[half]);
-                top[half] = next[half];
-                total[half] *= fade;
+                base[half] = next == -INFINITY ? 0.0f : next;
+                fade[half] = power2(top[half] - base[half]);
+                top[half] = next;
+            }
+            if (__any_sync(0xffffffffu, fade[0] != 1.0f || fade[1] != 1.0f)) {
 #pragma unroll
-                for (int n = 0; n < D / 8; n++) {
-                    out[n][2 * half] *= fade;
-                    out[n][2 * half + 1] *= fade;
+                for (int half = 0; half < 2; half++) {
+                    total[half] *= fade[half];
+#pragma unroll
+                    for (int n = 0; n < D / 8; n++) {
+                        out[n][2 * half] *= fade[half];
+                        out[n][2 * half + 1] *= fade[half];
+                    }
                 }
             }
 #pragma unroll
             for (int n = 0; n < KEYS / 8; n++) {
 #pragma unroll
                 for (int i = 0; i < 4; i++) {
-                    s[n][i] = exp2f(s[n][i] - base[i / 2]);
+                    s[n][i] = power2(fmaf(s[n][i], scale, -base[i / 2]));
                     total[i / 2] += s[n][i];
                 }
             }
@@ -267,8 +320,8 @@ template <typename T, int D> struct Task {
 
     // Goes through all tiles, the next being loaded while `take` computes.
     template <typename F> __device__ __forceinline__ void each_tile(F take) {
-        for (int tile = 0; tile < tiles(); tile++) {
-            if (tile + 1 < tiles()) {
+        for (int tile = 0; tile < tiles; tile++) {
+            if (tile + 1 < tiles) {
                 load_tile(tile + 1);
                 copies_commit();
                 copies_wait<1>();
@@ -282,28 +335,20 @@ template <typename T, int D> struct Task {
     }
 
     // Many rows: every warp has 16 of them and goes through all keys.
-    __device__ void wide() {
-        load_query();
-        load_tile(0);
-        copies_commit();
+    __device__ __forceinline__ void wide() {
         const int warp = threadIdx.x / 32, lane = threadIdx.x % 32;
-        const bool busy = warp * 16 < rows();
+        const bool busy = warp * 16 < rows;
         Warp<TILE> state;
-        uint32_t last = 0;
+        state.begin(*this, warp * 16);
         each_tile([&](int tile) {
-            if (!busy) return;
-            if (tile == 0) {
-                state.begin(*this, warp * 16);
-                last = __reduce_max_sync(0xffffffffu, max(state.position[0], state.position[1]));
-            }
-            if (unit.first_key + tile * TILE <= last) state.take(*this, tile, 0);
+            if (busy) state.take(*this, tile, 0);
         });
         if (!busy) return;
         state.end();
 #pragma unroll
         for (int half = 0; half < 2; half++) {
             const uint32_t m = warp * 16 + lane / 4 + 8 * half;
-            if (m >= rows()) continue;
+            if (m >= rows) continue;
 #pragma unroll
             for (int n = 0; n < D / 8; n++) {
                 const float2 sums = make_float2(state.out[n][2 * half], state.out[n][2 * half + 1]);
@@ -313,31 +358,27 @@ template <typename T, int D> struct Task {
     }
 
     // At most 16 rows: every warp has all of them and a quarter of each tile's keys.
-    __device__ void narrow() {
-        load_query();
-        load_tile(0);
-        copies_commit();
+    __device__ __forceinline__ void narrow() {
         const int warp = threadIdx.x / 32, lane = threadIdx.x % 32;
         Warp<TILE / 4> state;
-        each_tile([&](int tile) {
-            if (tile == 0) state.begin(*this, 0);
-            state.take(*this, tile, warp * (TILE / 4));
-        });
+        state.begin(*this, 0);
+        each_tile([&](int tile) { state.take(*this, tile, warp * (TILE / 4)); });
         state.end();
-        float *sums = reinterpret_cast<float *>(key); // [4 warps, 16, D]
+        float *sums = reinterpret_cast<float *>(key);     // [4 warps, 16, SUMS], where keys and values were
         float2 *tops = reinterpret_cast<float2 *>(query); // [4 warps, 16]
 #pragma unroll
         for (int half = 0; half < 2; half++) {
             const int m = lane / 4 + 8 * half;
+            if (m >= rows) continue;
             if (lane % 4 == 0) tops[warp * 16 + m] = make_float2(state.top[half], state.total[half]);
 #pragma unroll
             for (int n = 0; n < D / 8; n++) {
                 const float2 two = make_float2(state.out[n][2 * half], state.out[n][2 * half + 1]);
-                *reinterpret_cast<float2 *>(sums + (warp * 16 + m) * D + n * 8 + 2 * (lane % 4)) = two;
+                *reinterpret_cast<float2 *>(sums + (warp * 16 + m) * SUMS + n * 8 + 2 * (lane % 4)) = two;
             }
         }
         __syncthreads();
-        for (int i = threadIdx.x; i < rows() * (D / 2); i += THREADS) {
+        for (int i = threadIdx.x; i < rows * (D / 2); i += THREADS) {
             const int m = i / (D / 2), d = i % (D / 2) * 2;
             float top = -INFINITY, total = 0.0f;
             float2 all = make_float2(0.0f, 0.0f);
@@ -347,8 +388,8 @@ template <typename T, int D> struct Task {
 #pragma unroll
             for (int w = 0; w < 4; w++) {
                 const float2 one = tops[w * 16 + m];
-                const float2 part = *reinterpret_cast<const float2 *>(sums + (w * 16 + m) * D + d);
-                const float weight = exp2f(one.x - base);
+                const float2 part = *reinterpret_cast<const float2 *>(sums + (w * 16 + m) * SUMS + d);
+                const float weight = power2(one.x - base);
                 total += one.y * weight;
                 all.x += part.x * weight;
                 all.y += part.y * weight;
@@ -360,12 +401,14 @@ template <typename T, int D> struct Task {
 
 template <typename T, int D> __device__ __forceinline__ void attend(const Attend &call) {
     extern __shared__ __align__(128) uint8_t shared[];
+    __shared__ Rows rows;
     const uint32_t *place = call.place;
     const Unit *units = reinterpret_cast<const Unit *>(place + place[UNITS_AT]);
     const uint32_t tasks = place[UNITS] * call.kv_heads;
     for (uint32_t t = blockIdx.x; t < tasks; t += gridDim.x) {
-        Task<T, D> task(call, units[t / call.kv_heads], t % call.kv_heads, shared);
-        if (task.rows() <= 16) {
+        Task<T, D> task(call, units[t / call.kv_heads], t % call.kv_heads, shared, rows);
+        task.begin();
+        if (task.rows <= 16) {
             task.narrow();
         } else {
             task.wide();
@@ -394,7 +437,7 @@ template <typename T> __device__ __forceinline__ void merge(const Attend &call) 
     float2 all = make_float2(0.0f, 0.0f);
     for (uint32_t i = 0; i < one.count; i++) {
         const float2 part_top = tops[(size_t)i * call.heads];
-        const float weight = exp2f(part_top.x - base);
+        const float weight = power2(part_top.x - base);
         const size_t slot = ((size_t)(one.first + i) * call.heads + head) * call.dim + d;
         const float2 part = *reinterpret_cast<const float2 *>(call.values + slot);
         total += part_top.y * weight;

@@ -65,7 +65,8 @@ impl Machines {
     }
 
     fn forward(&self, threads: usize, batch: &Batch, cache: &mut PagedCache) -> Vec<u64> {
-        let rows = self.0[threads].forward(batch, cache).unwrap().unwrap().to_vec2::<f32>().unwrap();
+        let logits = self.0[threads].forward(batch, cache).unwrap();
+        let rows = logits.map_or(Vec::new(), |logits| logits.to_vec2::<f32>().unwrap());
         rows.iter().map(|row| hash(row)).collect()
     }
 

@@ -192,6 +192,9 @@ impl Gpu {
     ) -> Result<DeviceRows> {
         let heads = pages.heads;
         params.check()?;
+        if params.scale <= 0.0 {
+            return Err(KernelError::Parameter("attention on the device needs a scale above 0".into()));
+        }
         query.expect(self.dtype, heads.query * heads.dim, "query")?;
         placed.check(query.rows, pages.blocks)?;
         if placed.heads != (heads.query, heads.kv) {

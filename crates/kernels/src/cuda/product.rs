@@ -21,6 +21,8 @@ use crate::{KernelError, Result};
 
 /// Rows up to which our own kernels are tried, which read every weight once and use no tensor cores.
 const FEW: usize = 8;
+/// Rows up to which nothing else is: reading the weights is all there is to it.
+const FEWEST: usize = 2;
 /// Algorithms of the library that are tried.
 const TRIED: usize = 8;
 /// How often each is tried.
@@ -169,6 +171,9 @@ impl Gpu {
         let mut ways = self.blas.ways.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(known) = ways.get(&sizes) {
             return Ok(*known);
+        }
+        if sizes.rows <= FEWEST {
+            return Ok(Way::Own);
         }
         let own = (sizes.rows <= FEW).then_some(Way::Own);
         let all = own.into_iter().chain(self.blas.offers(sizes, self.dtype)?.into_iter().map(Way::Library));

@@ -96,9 +96,9 @@ impl Gpu {
             x.expect(self.dtype, width, "x")?;
             same_rows(x, residual)?;
         }
-        // Each thread keeps up to 8 vectors of 4 numbers.
-        let block = threads(width / 4).max((width / 4).div_ceil(8).next_multiple_of(32));
-        if !width.is_multiple_of(8) || block > 1024 {
+        // Each thread keeps up to 8 vectors of 4 numbers; with one each, a row is soonest done.
+        let block = (width / 4).next_multiple_of(32).min(1024);
+        if !width.is_multiple_of(8) || width > 8 * 4 * 1024 {
             return Err(KernelError::Parameter(format!("rows of {width} numbers cannot be normed on the device")));
         }
         let out = self.rows(residual.rows, width, self.dtype)?;
