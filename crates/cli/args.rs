@@ -6,7 +6,8 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::bench::Part;
 use crate::config::{
-    DataSettings, EngineSettings, HubSettings, LogSettings, ModelSettings, ServerSettings, Settings, TwinSettings,
+    DataSettings, EngineSettings, HubSettings, LedgerSettings, LogSettings, ModelSettings, ServerSettings, Settings,
+    TwinSettings,
 };
 use crate::mandate::MandateArgs;
 use crate::probe::KnownShape;
@@ -102,6 +103,8 @@ pub(crate) struct ServeArgs {
     pub(crate) server: ServerSettings,
     #[command(flatten)]
     pub(crate) data: DataSettings,
+    #[command(flatten)]
+    pub(crate) ledger: LedgerSettings,
 }
 
 const PULL_HELP: &str = "\
@@ -661,8 +664,16 @@ impl Cli {
     pub(crate) fn settings(&self) -> Settings {
         let log = self.log.clone();
         let settings = match &self.command {
-            Command::Serve(ServeArgs { model, twins, engine, server, data, .. })
-            | Command::Doctor(DoctorArgs { model, twins, engine, server, data }) => Settings {
+            Command::Serve(ServeArgs { model, twins, engine, server, data, ledger, .. }) => Settings {
+                model: model.clone(),
+                twins: twins.clone(),
+                engine: engine.clone(),
+                server: server.clone(),
+                data: data.clone(),
+                ledger: ledger.clone(),
+                ..Settings::default()
+            },
+            Command::Doctor(DoctorArgs { model, twins, engine, server, data }) => Settings {
                 model: model.clone(),
                 twins: twins.clone(),
                 engine: engine.clone(),

@@ -7,14 +7,19 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
+use baton_authority::KeyRing;
 use baton_ledger::{Ledger, Options, PublicKey, Random, Reader, Secret, Signer};
+use baton_register::{Change, Held};
 
 use crate::keys::{SIGNING_KEY, fill_random, installation_secret, read_32, read_or_make, replace, secret_file};
+use crate::mandate;
 
 /// The folder that can be copied for an auditor; no secret lies in it.
 const FOLDER: &str = "ledger";
 const DATABASE: &str = "ledger.db";
 const PUBLIC_KEY: &str = "public-key";
+/// Who makes and revokes keys: whoever may write the data folder. Their name is not known.
+const OPERATOR: &str = "operator";
 
 /// The database of the ledger in a data folder.
 pub(crate) fn database(data: &Path) -> PathBuf {
@@ -55,6 +60,17 @@ pub(crate) fn open_to_read(data: &Path) -> Result<Reader> {
         );
     }
     Ok(Reader::open(&path, secret)?)
+}
+
+/// What there is to say about the keys of a ring.
+pub(crate) fn changes_of(ring: &KeyRing) -> Vec<Change> {
+    let changes = ring.records().flat_map(|key| {
+        let (id, conductor, mandate) = (key.id.clone(), key.conductor.clone(), mandate::describe(&key.mandate));
+        let made = (Held::KeyMade { id, conductor, mandate }, key.created);
+        let revoked = key.revoked.map(|at| (Held::KeyRevoked { id: key.id.clone() }, at));
+        [Some(made), revoked]
+    });
+    changes.flatten().map(|(what, at)| Change { what, by: OPERATOR.to_owned(), at }).collect()
 }
 
 /// The public key of the ledger in a data folder: from the private key, or else from the file that lies beside the

@@ -84,6 +84,7 @@ fn every_setting_is_shown_with_its_source() {
         server.listen 127.0.0.1:8000 default
         server.drain_seconds 30 default
         data.folder HOME/.local/share/baton default
+        ledger.cues all default
         hub.endpoint https://hub.example.com file
         log.filter info default
         log.format json file

@@ -113,17 +113,17 @@ fn entries_are_listed_and_shown() {
     expect![[r"
         exit 0
         out:
-        entry  at                   kind      actor  subject     texts
+        entry  at                   kind      actor  subject     what
             2  2026-11-23 08:02:00  approval  olga   dec_1
-            1  2026-11-23 08:01:00  decision  ada    dec_1       question, why
-            0  2026-11-23 08:00:00  cue       ada    chatcmpl-1  question
+            1  2026-11-23 08:01:00  decision  ada    dec_1
+            0  2026-11-23 08:00:00  cue       ada    chatcmpl-1
     "]]
     .assert_eq(&home.baton(&["ledger", "show"]).report());
     expect![[r"
         exit 0
         out:
-        entry  at                   kind      actor  subject  texts
-            1  2026-11-23 08:01:00  decision  ada    dec_1    question, why
+        entry  at                   kind      actor  subject  what
+            1  2026-11-23 08:01:00  decision  ada    dec_1
         err:
         1 entries shown; there are more: narrow it down or set --limit.
     "]]
@@ -160,6 +160,52 @@ fn entries_are_listed_and_shown() {
         let run = home.baton(&[&["ledger"], args].concat());
         assert!(run.stderr.starts_with(expected), "{args:?}: {}", run.report());
     }
+}
+
+#[test]
+fn entries_are_told_in_words() {
+    let home = Home::new();
+    let rows = [
+        (
+            "cue",
+            r#"{"v":2,"target":"ux","endpoint":"/v1/cues","input_tokens":520,"output_tokens":41,"ended":"complete","why":true}"#,
+        ),
+        (
+            "cue",
+            r#"{"v":1,"target":"m","endpoint":"/v1/decisions","input_tokens":9,"output_tokens":0,"ended":"cut-off","why":false}"#,
+        ),
+        ("cue", r#"{"v":9,"target":"m"}"#),
+        (
+            "decision",
+            r#"{"event":"opened","twin":"law","fired":[{"rule":"no-why"},{"rule":"secrets"}],"course":{"course":"deny"}}"#,
+        ),
+        (
+            "decision",
+            r#"{"event":"opened","twin":"law","fired":[],"course":{"course":"hold","expires":"2026-12-07T08:00:00Z"}}"#,
+        ),
+        ("decision", r#"{"event":"lowered","course":{"course":"assume","review_by":"2026-12-07T08:00:00Z"}}"#),
+        ("decision", r#"{"event":"voided","changed":["pack","rules"]}"#),
+        ("override", r#"{"event":"overridden","rule":"no-why"}"#),
+        ("approval", r#"{"event":"approved","expires":"2026-11-24T08:00:00Z"}"#),
+        ("review", r#"{"event":"checked-wrong"}"#),
+        ("key", r#"{"event":"made","conductor":"bob"}"#),
+        ("key", r#"{"event":"revoked"}"#),
+        (
+            "rules",
+            r#"{"event":"in-force","digest":"blake3:2477c2f494069c78cb353fa6615406f2857545cc7f4bd527e88cb482bbddd0b2"}"#,
+        ),
+        (
+            "pack",
+            r#"{"event":"loaded","version":"1.2.3","digest":"blake3:2477c2f494069c78cb353fa6615406f2857545cc7f4bd527e88cb482bbddd0b2"}"#,
+        ),
+    ];
+    let entries = rows.iter().zip(0..).map(|((kind, body), minute)| entry(kind, minute, "ada").body(body).unwrap());
+    let ledger = open(&home);
+    ledger.append_all(entries.collect()).wait().unwrap();
+    drop(ledger);
+    expect![[""]].assert_eq(&home.baton(&["ledger", "show", "--oldest-first"]).report());
+    let one = home.baton(&["ledger", "show", "0"]).stdout;
+    assert!(one.ends_with("what     `ux` at /v1/cues, 520 tokens read, 41 written\n"), "{one}");
 }
 
 #[test]
@@ -265,6 +311,8 @@ fn texts_are_erased_only_with_a_reason_and_a_yes() {
 
     let run = home.baton(&erase);
     assert_eq!((run.code, run.stderr.as_str()), (Some(0), "2 texts erased\n"), "{}", run.report());
+    let listed = home.baton(&["ledger", "show"]).stdout;
+    assert!(listed.contains("erased 2 texts of 1 entry\n") && listed.contains("(question erased) (why erased)\n"));
     let shown = home.baton(&["ledger", "show", "1"]);
     assert!(shown.stdout.contains("why:\n  (erased; see entry 3)\n"), "{}", shown.stdout);
     let entry = home.baton(&["ledger", "show", "3"]);

@@ -2,6 +2,7 @@
 
 mod show;
 mod verify;
+mod words;
 
 use std::fs::File;
 use std::io::{BufWriter, stdout};

@@ -9,7 +9,9 @@ use std::time::{Duration, SystemTime};
 use anyhow::{Context, Result, bail};
 use baton_authority::{KeyRing, Mandate, NewKey};
 use baton_contract::{Digest, TwinId};
+use baton_ledger::Ledger;
 use baton_pack::{Pack, Trial};
+use baton_register::Change;
 use baton_server::{Keys, Server, ServerConfig, Services};
 use baton_text::Tokenizer;
 use jiff::Timestamp;
@@ -18,7 +20,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use crate::Outcome;
 use crate::args::ServeArgs;
 use crate::calibrations;
-use crate::config::Config;
+use crate::config::{Config, LedgerCues};
 use crate::house;
 use crate::keys::{KeyStore, key_file};
 use crate::ledger;
@@ -46,11 +48,13 @@ pub(crate) fn run(args: &ServeArgs, config: &Config) -> Result<Outcome> {
     let (runtime, twins) = Runtime::load_and(config, |tokenizer| read_packs(config, tokenizer))?;
     let names: Vec<TwinId> = twins.iter().map(|pack| pack.id().clone()).collect();
     let (ring, first) = open_keys(&config.data)?;
+    let unrecorded = record_keys(&ledger, ledger::changes_of(&ring));
     let keys = Keys::new(ring);
     let banner = banner(address, &runtime, &names, first.as_ref());
     let engine = runtime.engine.clone();
     let calibrations = calibrations::read_all(&config.data, &twins, runtime.card.digest);
     let on_trial = on_trial(&config.data, &twins, runtime.card.digest)?;
+    let keys_ledger = ledger.clone();
     let services = Services {
         engine: runtime.engine,
         tokenizer: runtime.tokenizer,
@@ -64,12 +68,17 @@ pub(crate) fn run(args: &ServeArgs, config: &Config) -> Result<Outcome> {
         clock: Arc::new(|| Timestamp::now().as_second()),
         calibrations,
     };
-    let server = Server::new(ServerConfig { drain_timeout: config.drain, ..ServerConfig::default() }, services)?;
+    let server_config = ServerConfig {
+        drain_timeout: config.drain,
+        every_cue: config.ledger_cues == LedgerCues::All,
+        ..ServerConfig::default()
+    };
+    let server = Server::new(server_config, services)?;
     let data = config.data.clone();
     tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(async move {
         let stop = stop_signal()?;
         let listener = tokio::net::TcpListener::from_std(listener)?;
-        let watch = tokio::spawn(async move { watch_keys(&data, &keys).await });
+        let watch = tokio::spawn(async move { watch_keys(&data, &keys, &keys_ledger, unrecorded).await });
         output::part(&banner)?;
         server.serve(listener, stop).await;
         watch.abort();
@@ -140,25 +149,45 @@ fn open_keys(data: &Path) -> Result<(KeyRing, Option<NewKey>)> {
     Ok((store.ring, first))
 }
 
-/// Takes up keys that were made or revoked while the server runs.
-async fn watch_keys(data: &Path, keys: &Keys) {
+/// Takes up keys that were made or revoked while the server runs, and has the ledger say so.
+async fn watch_keys(data: &Path, keys: &Keys, ledger: &Ledger, mut unrecorded: Vec<Change>) {
     let path = key_file(data);
     let changed = || std::fs::metadata(&path).and_then(|metadata| metadata.modified()).ok();
     let mut seen: Option<SystemTime> = changed();
     loop {
         tokio::time::sleep(KEY_CHECK).await;
         let now = changed();
-        if now == seen {
-            continue;
-        }
-        match KeyStore::open(data) {
-            Ok(store) => {
-                keys.replace(store.ring);
-                tracing::info!("the keys have changed");
+        if now != seen {
+            match KeyStore::open(data) {
+                Ok(store) => {
+                    unrecorded = ledger::changes_of(&store.ring);
+                    // At once: a revoked key opens nothing, whether or not the ledger can be written.
+                    keys.replace(store.ring);
+                    tracing::info!("the keys have changed");
+                }
+                Err(error) => {
+                    tracing::error!("the keys have changed, but cannot be read; the old ones stay: {error:#}");
+                }
             }
-            Err(error) => tracing::error!("the keys have changed, but cannot be read; the old ones stay: {error:#}"),
+            seen = now;
         }
-        seen = now;
+        if !unrecorded.is_empty() {
+            let ledger = ledger.clone();
+            let rest = tokio::task::spawn_blocking(move || record_keys(&ledger, unrecorded)).await;
+            // A panic was reported; the next change of the keys tries all of them again.
+            unrecorded = rest.unwrap_or_default();
+        }
+    }
+}
+
+/// Has the ledger say which keys there are. What it cannot be told now comes back.
+fn record_keys(ledger: &Ledger, changes: Vec<Change>) -> Vec<Change> {
+    match baton_register::record(ledger, &changes) {
+        Ok(_) => Vec::new(),
+        Err(error) => {
+            tracing::error!("the ledger does not have the keys in use: {error}");
+            changes
+        }
     }
 }
 

@@ -22,8 +22,8 @@ pub(crate) use folders::Folders;
 pub(crate) use gpu::{DeviceChoice, Share, Switch};
 pub(crate) use machine::{peak_memory, processor_name, total_memory};
 pub(crate) use settings::{
-    DataSettings, EngineSettings, HubSettings, LogFormat, LogSettings, ModelSettings, ServerSettings, Settings,
-    TwinSettings,
+    DataSettings, EngineSettings, HubSettings, LedgerCues, LedgerSettings, LogFormat, LogSettings, ModelSettings,
+    ServerSettings, Settings, TwinSettings,
 };
 
 /// The model that is used when none is named.
@@ -54,6 +54,7 @@ pub(crate) struct Config {
     pub(crate) listen: String,
     pub(crate) drain: Duration,
     pub(crate) data: PathBuf,
+    pub(crate) ledger_cues: LedgerCues,
     pub(crate) hub_endpoint: String,
     pub(crate) log_filter: String,
     pub(crate) log_format: LogFormat,
@@ -113,6 +114,7 @@ impl Config {
             listen: layers.pick("server.listen", |s| &s.server.listen, || "127.0.0.1:8000".to_owned()),
             drain: Duration::from_secs(layers.pick("server.drain_seconds", |s| &s.server.drain_seconds, || 30)),
             data: layers.folder("data.folder", |s| &s.data.folder, folders.data(), "--data")?,
+            ledger_cues: layers.pick("ledger.cues", |s| &s.ledger.cues, || LedgerCues::All),
             hub_endpoint: layers.pick("hub.endpoint", |s| &s.hub.endpoint, || "https://huggingface.co".to_owned()),
             log_filter: layers.pick("log.filter", |s| &s.log.filter, || "info".to_owned()),
             log_format: layers.pick("log.format", |s| &s.log.format, || LogFormat::Text),
@@ -259,11 +261,20 @@ macro_rules! shown {
     };
 }
 
-shown!(String, usize, u64, bool, ByteSize, LogFormat, DeviceChoice, Share, Switch);
+shown!(String, usize, u64, bool, ByteSize, LedgerCues, LogFormat, DeviceChoice, Share, Switch);
 
 impl Shown for PathBuf {
     fn shown(&self) -> String {
         self.display().to_string()
+    }
+}
+
+impl fmt::Display for LedgerCues {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::All => "all",
+            Self::Decisions => "decisions",
+        })
     }
 }
 

@@ -18,6 +18,7 @@ pub(crate) struct Settings {
     pub(crate) engine: EngineSettings,
     pub(crate) server: ServerSettings,
     pub(crate) data: DataSettings,
+    pub(crate) ledger: LedgerSettings,
     pub(crate) hub: HubSettings,
     pub(crate) log: LogSettings,
 }
@@ -164,6 +165,32 @@ pub(crate) struct DataSettings {
     /// Folder that keys and the ledger are kept in [default: the user's data folder]
     #[arg(id = "data.folder", long = "data", value_name = "DIR", env = "BATON_DATA", hide_env_values = true)]
     pub(crate) folder: Option<PathBuf>,
+}
+
+/// `[ledger]`: what the ledger has.
+#[derive(Args, Clone, Debug, Default, Deserialize)]
+#[command(next_help_heading = "Ledger")]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct LedgerSettings {
+    /// What of cues is written to the ledger [default: all]
+    #[arg(
+        id = "ledger.cues",
+        long = "ledger-cues",
+        value_name = "WHICH",
+        env = "BATON_LEDGER_CUES",
+        hide_env_values = true
+    )]
+    pub(crate) cues: Option<LedgerCues>,
+}
+
+/// Which cues the ledger has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum LedgerCues {
+    /// Every one: chats, completions, cues to several twins, decisions.
+    All,
+    /// Decisions alone.
+    Decisions,
 }
 
 /// `[hub]`: where `baton pull` downloads from.

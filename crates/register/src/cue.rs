@@ -1,19 +1,23 @@
 //! The row of an answer: all that is needed to run it again and to see whether it is the same.
 
-use baton_contract::{ConductorId, Digest};
+use baton_authority::KeyId;
+use baton_contract::{ConductorId, Digest, Sampling};
 use baton_ledger::NewEntry;
 use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::kinds::CUE;
 
-/// An answer that was given, and to what.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// An answer that was given, and to what. Several answers to one request are one row; one cue to several twins is a row
+/// for each of them, about the same id.
+#[derive(Clone, Debug, PartialEq)]
 pub struct Cue {
     /// Names the answer: the id of the reply, or of the decision.
     pub id: String,
     /// Who asked.
     pub conductor: ConductorId,
+    /// With which key; the row of the key says what it is cleared for.
+    pub key: KeyId,
     /// The endpoint, as its path.
     pub endpoint: &'static str,
     /// What was asked for as `model`: a twin or the model itself.
@@ -26,6 +30,8 @@ pub struct Cue {
     pub rules: Option<Digest>,
     /// What the draws began with.
     pub seed: u64,
+    /// How the answers were drawn; nothing of a decision is.
+    pub drawn: Option<Drawn>,
     /// Whether it was said why.
     pub why: bool,
     /// Tokens that were read and written.
@@ -40,22 +46,40 @@ pub struct Cue {
     pub at: Timestamp,
 }
 
+/// How answers were drawn.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Drawn {
+    /// As it was for the first answer, the pack's values and the server's in the place of what the caller left out.
+    pub sampling: Sampling,
+    /// The most tokens that any of the answers could have.
+    pub max_tokens: usize,
+    /// How many answers came to an end of their own.
+    pub stopped: usize,
+    /// How many ended because they had reached their length.
+    pub at_length: usize,
+    /// Of how many answers a first attempt broke the twin's spec and was thrown away.
+    pub redrawn: usize,
+}
+
 /// How an answer ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Ended {
     /// As it was to.
     Complete,
-    /// The client left or the deadline came; the answer is what there was.
+    /// The deadline came; the answer is what there was.
     CutOff,
+    /// The client left, or the server ended before the answer did; the answer is what had gone out.
+    Disconnected,
     /// By a fault of the engine, or because it broke its spec.
     Failed,
 }
 
-/// The body of the row, version 1.
+/// The body of the row. Version 1 had no `key` and no `drawn`.
 #[derive(Serialize)]
 struct Body<'a> {
     v: u32,
+    key: &'a str,
     endpoint: &'a str,
     target: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -65,12 +89,31 @@ struct Body<'a> {
     rules: Option<String>,
     /// As text: not every reader of JSON has integers of 64 bits.
     seed: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    drawn: Option<DrawnBody>,
     why: bool,
     input_tokens: usize,
     output_tokens: usize,
     ended: Ended,
     request: String,
     answer: String,
+}
+
+#[derive(Serialize)]
+struct DrawnBody {
+    temperature: f32,
+    top_p: f32,
+    top_k: u32,
+    min_p: f32,
+    repetition_penalty: f32,
+    presence_penalty: f32,
+    frequency_penalty: f32,
+    /// How many tokens had a bias; the request says which.
+    biased_tokens: usize,
+    max_tokens: usize,
+    stopped: usize,
+    at_length: usize,
+    redrawn: usize,
 }
 
 impl Cue {
@@ -89,14 +132,24 @@ impl Cue {
     /// # Errors
     /// A text is longer than a row takes, or the id is no label.
     pub fn entry(&self) -> Result<NewEntry, baton_ledger::Error> {
+        self.entry_without_texts()?.text("request", &self.request)?.text("answer", &self.answer)
+    }
+
+    /// The row with the digests of its texts alone, for an answer that is longer than a row takes.
+    ///
+    /// # Errors
+    /// The id is no label.
+    pub fn entry_without_texts(&self) -> Result<NewEntry, baton_ledger::Error> {
         let body = Body {
-            v: 1,
+            v: 2,
+            key: self.key.as_str(),
             endpoint: self.endpoint,
             target: &self.target,
             pack: self.pack.map(|digest| digest.to_string()),
             model: self.model.to_string(),
             rules: self.rules.map(|digest| digest.to_string()),
             seed: self.seed.to_string(),
+            drawn: self.drawn.as_ref().map(Drawn::body),
             why: self.why,
             input_tokens: self.tokens.0,
             output_tokens: self.tokens.1,
@@ -105,7 +158,26 @@ impl Cue {
             answer: self.answer_digest().to_string(),
         };
         let json = serde_json::to_string(&body).map_err(|error| baton_ledger::Error::Body(error.to_string()))?;
-        let entry = NewEntry::new(CUE, self.at, self.conductor.as_str())?.about(&self.id)?.body(&json)?;
-        entry.text("request", &self.request)?.text("answer", &self.answer)
+        NewEntry::new(CUE, self.at, self.conductor.as_str())?.about(&self.id)?.body(&json)
+    }
+}
+
+impl Drawn {
+    fn body(&self) -> DrawnBody {
+        let Self { sampling, max_tokens, stopped, at_length, redrawn } = self;
+        DrawnBody {
+            temperature: sampling.temperature,
+            top_p: sampling.top_p,
+            top_k: sampling.top_k,
+            min_p: sampling.min_p,
+            repetition_penalty: sampling.repetition_penalty,
+            presence_penalty: sampling.presence_penalty,
+            frequency_penalty: sampling.frequency_penalty,
+            biased_tokens: sampling.logit_bias.len(),
+            max_tokens: *max_tokens,
+            stopped: *stopped,
+            at_length: *at_length,
+            redrawn: *redrawn,
+        }
     }
 }

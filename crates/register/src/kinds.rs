@@ -11,5 +11,12 @@ pub const APPROVAL: &str = "approval";
 /// A released decision was checked or corrected.
 pub const REVIEW: &str = "review";
 
+/// A key was made or revoked.
+pub const KEY: &str = "key";
+/// Other rules came into force.
+pub const RULES: &str = "rules";
+/// A twin's pack was loaded, and was another one before.
+pub const PACK: &str = "pack";
+
 /// Those that the docket is rebuilt from.
 pub(crate) const OF_DOCKET: [&str; 4] = [DECISION, OVERRIDE, APPROVAL, REVIEW];

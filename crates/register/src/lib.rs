@@ -1,7 +1,8 @@
 //! Keeps the docket of decisions in the ledger: events become rows, and rows become events again.
 //!
 //! [`Register`] holds both. Whatever happens to a decision is checked against the docket, written to the ledger and only
-//! then counts, all under one lock; at a start the docket is rebuilt from the rows. [`Cue`] is the row of an answer.
+//! then counts, all under one lock; at a start the docket is rebuilt from the rows. [`Cue`] is the row of an answer, and
+//! [`Change`] that of a key, of rules or of a pack.
 //!
 //! What people wrote (questions, answers, reasons, fixes, names of products) goes into a row's texts, which can be
 //! erased; ids, digests and numbers go into its body. A docket that is rebuilt after an erasure has the same decisions
@@ -9,6 +10,7 @@
 //!
 //! This crate does not know HTTP, any runtime, models, or what a tier is found from. Calls block on the disk.
 
+mod change;
 mod cue;
 mod error;
 mod kinds;
@@ -16,8 +18,9 @@ mod register;
 mod rows;
 mod wire;
 
-pub use cue::{Cue, Ended};
+pub use change::{Change, Held, record};
+pub use cue::{Cue, Drawn, Ended};
 pub use error::Error;
-pub use kinds::{APPROVAL, CUE, DECISION, OVERRIDE, REVIEW};
+pub use kinds::{APPROVAL, CUE, DECISION, KEY, OVERRIDE, PACK, REVIEW, RULES};
 pub use register::Register;
 pub use rows::{entry_of, event_of};

@@ -10,9 +10,9 @@ use baton_authority::docket::{
     Approve, Bound, Course, Decision, DecisionId, Docket, Event, Expert, Fired, Opening, Override, Rejected, RuleKind,
     Standing, Subject, TextRow, Verdict, Words,
 };
-use baton_contract::Digest;
+use baton_contract::{Digest, Sampling};
 use baton_ledger::{Erasure, Ledger, NewEntry, Options, Secret, Signer};
-use baton_register::{Cue, Ended, Error, Register, entry_of, event_of};
+use baton_register::{Change, Cue, Drawn, Ended, Error, Held, Register, entry_of, event_of, record};
 use jiff::{SignedDuration, Timestamp};
 
 fn ledger(folder: &Path) -> Ledger {
@@ -291,12 +291,14 @@ fn a_cues_row_binds_what_it_says() {
     let cue = Cue {
         id: "dec-1".to_owned(),
         conductor: "ada".parse().unwrap(),
+        key: "0123456789ab".parse().unwrap(),
         endpoint: "/v1/decisions",
         target: "ux".to_owned(),
         pack: Some(Digest::of(b"pack")),
         model: Digest::of(b"model"),
         rules: None,
         seed: u64::MAX,
+        drawn: None,
         why: false,
         tokens: (10, 2),
         ended: Ended::Complete,
@@ -312,5 +314,66 @@ fn a_cues_row_binds_what_it_says() {
     assert_eq!(body["seed"], u64::MAX.to_string());
     assert_eq!(body["answer"], cue.answer_digest().to_string());
     assert_eq!(body["request"], Digest::of(record.text("request").unwrap().as_bytes()).to_string());
+    assert_eq!((&body["key"], body.get("drawn")), (&"0123456789ab".into(), None));
+    let sampling = Sampling { temperature: 0.7, logit_bias: vec![(3, -1.0)], ..Sampling::default() };
+    let drawn = Some(Drawn { sampling, max_tokens: 40, stopped: 2, at_length: 1, redrawn: 1 });
+    let receipt = register.append(Cue { drawn, ..cue.clone() }.entry_without_texts().unwrap()).unwrap();
+    let record = register.ledger().reader().unwrap().entry(receipt.index).unwrap();
+    assert_eq!(record.texts.len(), 0);
+    let body: serde_json::Value = serde_json::from_str(&record.body).unwrap();
+    assert_eq!(body["answer"], cue.answer_digest().to_string(), "the digests stay");
+    assert_eq!(
+        body["drawn"],
+        serde_json::json!({
+            "temperature": 0.7, "top_p": 1.0, "top_k": 0, "min_p": 0.0, "repetition_penalty": 1.0, "presence_penalty": 0.0,
+            "frequency_penalty": 0.0, "biased_tokens": 1, "max_tokens": 40, "stopped": 2,
+            "at_length": 1, "redrawn": 1,
+        })
+    );
     assert_eq!(decisions(&register), []);
+}
+
+#[test]
+fn what_holds_is_written_once_and_again_when_it_has_changed() {
+    let folder = tempfile::tempdir().unwrap();
+    let ledger = ledger(folder.path());
+    let change = |what: Held, minute| Change { what, by: "operator".to_owned(), at: at(minute) };
+    let key = || "0123456789ab".parse().unwrap();
+    let made = || {
+        let mandate = "products=shop".to_owned();
+        change(Held::KeyMade { id: key(), conductor: "ada".parse().unwrap(), mandate }, 1)
+    };
+    let revoked = || change(Held::KeyRevoked { id: key() }, 2);
+    let rules = |text: &[u8]| change(Held::Rules { digest: Digest::of(text) }, 3);
+    let pack = |text: &[u8], rules: &[u8]| {
+        let (twin, version) = ("ux".parse().unwrap(), "1.0".to_owned());
+        change(Held::Pack { twin, version, digest: Digest::of(text), rules: Digest::of(rules) }, 4)
+    };
+    let steps = [
+        (vec![made(), rules(b"a"), pack(b"p", b"a")], 3),
+        (vec![made(), rules(b"a"), pack(b"p", b"a")], 0),
+        (vec![made(), revoked(), rules(b"b"), pack(b"p", b"b")], 3),
+        (vec![made(), revoked(), rules(b"b"), pack(b"p", b"b")], 0),
+        // Back again is a change too.
+        (vec![made(), revoked(), rules(b"a"), pack(b"q", b"a")], 2),
+        (vec![], 0),
+    ];
+    for (step, (changes, written)) in steps.iter().enumerate() {
+        assert_eq!(record(&ledger, changes).unwrap(), *written, "step {step}");
+    }
+    let reader = ledger.reader().unwrap();
+    let row = reader.entry(0).unwrap();
+    assert_eq!(
+        (row.kind.as_str(), row.actor.as_str(), row.subject.as_deref()),
+        ("key", "operator", Some("0123456789ab"))
+    );
+    assert_eq!(
+        (row.body.as_str(), row.text("mandate")),
+        (r#"{"conductor":"ada","event":"made","v":1}"#, Some("products=shop"))
+    );
+    assert_eq!(reader.entry(3).unwrap().body, r#"{"event":"revoked","v":1}"#);
+    assert_eq!(reader.entry(7).unwrap().subject.as_deref(), Some("ux"));
+    ledger.close().wait().unwrap();
+    assert!(record(&ledger, &[rules(b"c")]).is_err());
+    assert_eq!(record(&ledger, &[rules(b"a")]).unwrap(), 0, "nothing is to be written");
 }

@@ -34,6 +34,8 @@ pub struct ServerConfig {
     pub max_body: usize,
     /// Prompts that are rendered and tokenised at once, each on a blocking thread.
     pub render_workers: usize,
+    /// Whether every cue is written to the ledger; otherwise decisions alone are.
+    pub every_cue: bool,
 }
 
 /// What the server is wired to.
@@ -90,6 +92,7 @@ impl Default for ServerConfig {
             keep_alive: Duration::from_secs(15),
             max_body: 4 << 20,
             render_workers: 2,
+            every_cue: true,
         }
     }
 }

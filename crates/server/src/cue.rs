@@ -6,6 +6,7 @@ mod fields;
 mod generation;
 mod open;
 mod params;
+mod record;
 mod scoring;
 mod text;
 mod whole;

@@ -232,6 +232,13 @@ impl ApiError {
         Self::new(Kind::Unavailable, message).code("ledger_unavailable")
     }
 
+    /// More waits to be recorded than there is room for.
+    pub(crate) fn ledger_busy() -> Self {
+        let message = "too much waits to be written to the ledger; try again in a moment";
+        let wait = Some(Duration::from_secs(1));
+        Self { retry_after: wait, ..Self::new(Kind::Busy, message).code("ledger_busy") }
+    }
+
     /// Whether it is the machine's state and not the request that is in the way.
     pub(crate) fn is_unavailable(&self) -> bool {
         self.kind == Kind::Unavailable

@@ -7,6 +7,7 @@
 mod ask;
 mod desk;
 mod refused;
+mod release;
 mod routes;
 mod settle;
 mod spaces;
@@ -15,6 +16,7 @@ mod tables;
 
 pub(crate) use ask::Stated;
 pub(crate) use desk::Desk;
+pub(crate) use release::release_approved;
 pub(crate) use routes::{act, list, retrieve};
 pub(crate) use settle::{Filed, Matter, settle};
 pub(crate) use spaces::hand_over;

@@ -25,6 +25,7 @@ mod cue;
 mod cues;
 mod decisions;
 mod error;
+mod filing;
 mod form;
 mod http;
 mod json;

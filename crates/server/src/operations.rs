@@ -18,7 +18,7 @@ pub(crate) async fn health() -> Response {
     Json(json!({"status": "ok"})).into_response()
 }
 
-/// `GET /ready`: the engine has generated a token since the start and takes work.
+/// `GET /ready`: the engine has generated a token since the start and takes work, and the ledger can be written.
 pub(crate) async fn ready(State(state): State<Arc<AppState>>) -> Result<Response, ApiError> {
     let status = state.engine.status();
     let reason = match (status.state, status.unhealthy) {
@@ -26,6 +26,7 @@ pub(crate) async fn ready(State(state): State<Arc<AppState>>) -> Result<Response
         (EngineState::Stopped, _) => "the engine has stopped".to_owned(),
         (EngineState::Running, Some(fault)) => format!("the engine fails: {fault}"),
         (EngineState::Running, None) if !state.probe.passed() => "no token has been generated yet".to_owned(),
+        (EngineState::Running, None) if !state.filing.is_going() => "the ledger cannot be written".to_owned(),
         (EngineState::Running, None) => {
             return Ok(Json(json!({"status": "ready", "model": state.models.base.id})).into_response());
         }

@@ -14,9 +14,10 @@ use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 
 use crate::conductors::Conductors;
+use crate::filing::Filing;
 use crate::form::Compiler;
 use crate::http;
-use crate::judging::{Desk, hand_over};
+use crate::judging::{Desk, hand_over, release_approved};
 use crate::metrics::Metrics;
 use crate::probe::Probe;
 use crate::state::AppState;
@@ -67,6 +68,9 @@ pub enum Error {
     /// The record of decisions cannot be rebuilt from the ledger.
     #[error(transparent)]
     Record(#[from] baton_register::Error),
+    /// There is no thread to write cues to the ledger from.
+    #[error("the operating system gives no thread: {0}")]
+    Thread(std::io::Error),
     /// The server's own name is not one; a fault of this crate.
     #[error(transparent)]
     Name(#[from] IdError),
@@ -85,7 +89,8 @@ const EXPIRY_CHECK: Duration = Duration::from_secs(10);
 const PROBE: &str = "baton-probe";
 
 impl Server {
-    /// Makes a server; renders and tokenises every pack, which takes a moment.
+    /// Makes a server; renders and tokenises every pack, which takes a moment. The ledger gets the rules and packs that
+    /// have changed, and what was approved before is released.
     ///
     /// # Errors
     /// A pack cannot be served, or two things have one name.
@@ -95,13 +100,18 @@ impl Server {
         let fingerprint = fingerprint(&model.digest);
         let metrics = Metrics::new(engine.clone(), &model.id);
         let (rules, spaces) = standards(&twins, rules)?;
+        let filing = Filing::open(ledger.clone(), config.every_cue).map_err(Error::Thread)?;
         let desk = Desk::open(ledger, rules, spaces, on_trial)?;
         let reader = Reader::new(tokenizer.clone(), template.clone())?;
         let grammars = Grammars::new(&tokenizer);
         let text = ModelText { tokenizer: &tokenizer, template: &template, grammars: &grammars };
         let models = Models::new(model, twins, &text, engine.limits().max_context)?;
+        let started = clock();
+        let at = Timestamp::from_second(started).unwrap_or(Timestamp::MIN);
+        desk.take_stock(&models, at);
+        release_approved(&desk, &models, at);
         let state = AppState {
-            started: clock(),
+            started,
             renderers: Arc::new(Semaphore::new(config.render_workers.max(1))),
             config: Arc::new(config),
             engine,
@@ -113,6 +123,7 @@ impl Server {
             keys,
             clock,
             desk,
+            filing,
             conductors: Conductors::default(),
             metrics,
             probe: Probe::default(),
@@ -122,7 +133,8 @@ impl Server {
         Ok(Self { state: Arc::new(state), probe_as: PROBE.parse()? })
     }
 
-    /// Serves `listener` until `shutdown` is ready, then lets requests in progress end within the drain limit.
+    /// Serves `listener` until `shutdown` is ready, then lets requests in progress end within the drain limit. When it
+    /// returns, the ledger has every cue that was taken, if it can be written.
     ///
     /// The engine is not stopped: drain it afterwards. `/ready` tells of a shutdown once the engine drains.
     pub async fn serve(self, listener: TcpListener, shutdown: impl Future<Output = ()>) {
@@ -130,10 +142,12 @@ impl Server {
         let token = state.tokenizer.end_tokens().first().copied().unwrap_or_default();
         let probe = tokio::spawn(state.probe.clone().run(state.engine.clone(), probe_as, token));
         let expiry = tokio::spawn(expire(Arc::clone(&state)));
-        let config = Arc::clone(&state.config);
+        let (config, closing) = (Arc::clone(&state.config), Arc::clone(&state));
         http::serve(listener, http::router(state), config, shutdown).await;
         probe.abort();
         expiry.abort();
+        // It is waited for, so that there is nothing to do about a panic but what was done: it was reported.
+        drop(tokio::task::spawn_blocking(move || closing.filing.close()).await);
     }
 }
 

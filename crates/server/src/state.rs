@@ -10,6 +10,7 @@ use baton_text::{ChatTemplate, Tokenizer};
 use tokio::sync::Semaphore;
 
 use crate::conductors::Conductors;
+use crate::filing::Filing;
 use crate::form::Compiler;
 use crate::judging::Desk;
 use crate::metrics::Metrics;
@@ -34,6 +35,8 @@ pub(crate) struct AppState {
     pub(crate) started: i64,
     /// What decisions are judged by, and where they are kept.
     pub(crate) desk: Desk,
+    /// Where cues are written down.
+    pub(crate) filing: Filing,
     pub(crate) conductors: Conductors,
     pub(crate) metrics: Metrics,
     pub(crate) probe: Probe,

@@ -9,6 +9,7 @@ use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use serde_json::{Map, Value, json};
 
+use super::words;
 use crate::Outcome;
 use crate::args::LedgerFilter;
 use crate::output;
@@ -30,6 +31,9 @@ pub(super) fn one(record: &Record, as_json: bool) -> Result<Outcome> {
         ("body", body.clone()),
     ] {
         output::line(format!("{name:<8} {value}"))?;
+    }
+    if let Some(words) = words::of(record) {
+        output::line(format!("{:<8} {}", "what", printable(&words)))?;
     }
     for (name, text) in texts {
         output::line(format!("\n{name}:"))?;
@@ -62,7 +66,7 @@ pub(super) fn list(reader: &Reader, filter: &LedgerFilter) -> Result<Outcome> {
             output::line(to_json(record)?)?;
         }
     } else {
-        let head = ["entry", "at", "kind", "actor", "subject", "texts"].map(str::to_owned);
+        let head = ["entry", "at", "kind", "actor", "subject", "what"].map(str::to_owned);
         let rows: Vec<_> = page.records.iter().map(row).collect();
         if !rows.is_empty() {
             table(&[&[head][..], &rows[..]].concat())?;
@@ -79,16 +83,16 @@ pub(super) fn list(reader: &Reader, filter: &LedgerFilter) -> Result<Outcome> {
 }
 
 fn row(record: &Record) -> [String; 6] {
-    let names = record.texts.iter().map(|(name, text)| match text {
-        Text::Readable(_) => name.clone(),
-        Text::Erased { .. } => format!("{name} (erased)"),
-        Text::Sealed => format!("{name} (sealed)"),
-        Text::Damaged(_) => format!("{name} (damaged)"),
+    let gone = record.texts.iter().filter_map(|(name, text)| match text {
+        Text::Readable(_) => None,
+        Text::Erased { .. } => Some(format!("({name} erased)")),
+        Text::Sealed => Some(format!("({name} sealed)")),
+        Text::Damaged(_) => Some(format!("({name} damaged)")),
     });
+    let what: Vec<String> = words::of(record).map(|words| printable(&words)).into_iter().chain(gone).collect();
     let seconds = record.at.strftime("%Y-%m-%d %H:%M:%S").to_string();
     let subject = record.subject.clone().unwrap_or("-".to_owned());
-    let texts = names.collect::<Vec<_>>().join(", ");
-    [record.index.to_string(), seconds, record.kind.clone(), record.actor.clone(), subject, texts]
+    [record.index.to_string(), seconds, record.kind.clone(), record.actor.clone(), subject, what.join(" ")]
 }
 
 /// Prints rows in columns; numbers, in the first one, at its right side.

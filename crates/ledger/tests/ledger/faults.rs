@@ -4,8 +4,9 @@ use std::fs;
 use std::io::{BufRead, BufReader, Lines, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command};
+use std::sync::mpsc;
 
-use baton_ledger::{Error, Ledger};
+use baton_ledger::{Error, Ledger, Outbox, Told};
 
 use super::crash::{child, folder, heard, say};
 use super::support::{Home, decision, options};
@@ -24,9 +25,29 @@ struct Obeying {
 #[ignore = "the child of the tests below"]
 fn obeyer() {
     let ledger = Ledger::open(options(&folder().join("ledger.db"))).unwrap();
+    let (tell, told) = mpsc::channel();
+    let outbox = Outbox::open(ledger.clone(), 1000, move |what| tell.send(what).unwrap()).unwrap();
     for command in std::io::stdin().lock().lines() {
         // Three at once: they share a transaction, or fail together.
         let answers: Vec<_> = match command.unwrap().as_str() {
+            "put" => {
+                (0..3).for_each(|number| outbox.room(1).unwrap().put(decision(number)));
+                say("put");
+                continue;
+            }
+            "told" => {
+                match told.recv().unwrap() {
+                    Told::Stuck(error) => say(&format!("stuck, {}", outbox.is_going() || error.is_request_fault())),
+                    Told::Going => say("going"),
+                    Told::Lost(count, _) => say(&format!("lost {count}")),
+                }
+                continue;
+            }
+            "close" => {
+                outbox.close();
+                say("closed");
+                continue;
+            }
             "append" => (0..3).map(|number| ledger.append(decision(number))).map(Some).collect(),
             _ => vec![None],
         };
@@ -140,4 +161,33 @@ fn a_process_killed_during_a_fault_leaves_a_whole_ledger() {
         // What was written but not flushed may be there after all, each transaction whole.
         assert!((3..=6).contains(&report.entries), "{fault}: {}", report.entries);
     }
+}
+
+#[test]
+fn what_waits_in_an_outbox_is_written_once_the_disk_works_again() {
+    for fault in ["full", "flush"] {
+        let home = Home::new();
+        let mut child = Obeying::start(&home);
+        assert_eq!(child.told("append"), "0 1 2 true", "{fault}");
+        child.fails(fault);
+        assert_eq!((child.told("put"), child.told("told")), ("put".to_owned(), "stuck, false".to_owned()), "{fault}");
+        assert_eq!(home.verify().entries, 3, "{fault}");
+        child.works(fault);
+        assert_eq!((child.told("told"), child.told("close")), ("going".to_owned(), "closed".to_owned()), "{fault}");
+        assert_eq!(child.told("append"), "6 7 8 true", "{fault}: each of them once");
+        child.kill();
+        assert!(home.verify().is_good(), "{fault}");
+    }
+}
+
+#[test]
+fn an_outbox_that_closes_on_a_disk_that_fails_says_what_is_lost() {
+    let home = Home::new();
+    let mut child = Obeying::start(&home);
+    assert_eq!(child.told("append"), "0 1 2 true");
+    child.fails("full");
+    assert_eq!((child.told("put"), child.told("told")), ("put".to_owned(), "stuck, false".to_owned()));
+    assert_eq!((child.told("close"), child.told("told")), ("closed".to_owned(), "lost 3".to_owned()));
+    child.kill();
+    assert_eq!(home.verify().entries, 3);
 }

@@ -8,6 +8,7 @@ mod export;
 mod faults;
 mod fixture;
 mod mutate;
+mod outbox;
 mod read;
 mod support;
 mod torn;

@@ -22,6 +22,7 @@ pub(crate) async fn create(
     Caller(principal): Caller,
     JsonBody(body): JsonBody,
 ) -> Result<Response, ApiError> {
+    let sent = state.filing.take_down("/v1/chat/completions", &body)?;
     let ChatRequest { model, messages: said, top_logprobs, params, schema } = ChatRequest::read(body)?;
     let cue = Cue::open(&state, &principal, &model, params, 1)?;
     let cue = match schema {
@@ -31,6 +32,7 @@ pub(crate) async fn create(
     let (n, ask) = (cue.params().n, cue.params().stream);
     let messages = messages(&cue.model, said, &cue.params().intent);
     let reply = Reply::new(&state, "chatcmpl", cue.model.name(), cue.extra.clone())?;
+    let cue = cue.filed(&state, sent.as_ref(), &reply.id)?;
     let prompts = render::chat(&state, cue.model.clone(), messages).await?;
     let generation = cue.submit(&state, prompts, top_logprobs, None).map_err(|error| error.or_param("messages"))?;
     if let Some(ask) = ask {

@@ -23,12 +23,14 @@ pub(crate) async fn create(
     Caller(principal): Caller,
     JsonBody(body): JsonBody,
 ) -> Result<Response, ApiError> {
+    let sent = state.filing.take_down("/v1/completions", &body)?;
     let CompletionRequest { model, prompts, echo, top_logprobs, params } = CompletionRequest::read(body)?;
     let cue = Cue::open(&state, &principal, &model, params, prompts.len())?;
     let (n, ask) = (cue.params().n as usize, cue.params().stream);
     let count = prompts.len() * n;
     let echoes = if echo { echoes(&state.tokenizer, &prompts, n) } else { vec![String::new(); count] };
     let reply = Reply::new(&state, "cmpl", cue.model.name(), cue.extra.clone())?;
+    let cue = cue.filed(&state, sent.as_ref(), &reply.id)?;
     let prompts = render::texts(&state, cue.model.clone(), prompts).await?;
     let generation = cue
         .submit(&state, prompts, top_logprobs, Some(DEFAULT_MAX_TOKENS))

@@ -127,4 +127,9 @@ impl Kept {
     fn new(index: u32, sampling: &Sampling, retried: bool) -> Self {
         Self { index, seed: sampling.seed, temperature: sampling.temperature, retried }
     }
+
+    /// Whether the first attempt was broken work.
+    pub(super) fn was_redrawn(&self) -> bool {
+        self.retried
+    }
 }

@@ -8,6 +8,7 @@ use futures_util::FutureExt;
 use futures_util::stream::{SelectAll, Stream, StreamExt, unfold};
 
 use super::checked::{Checked, checked};
+use super::record::Record;
 use super::{ChoiceText, Kept, Piece};
 use crate::error::ApiError;
 use crate::metrics::Meter;
@@ -26,7 +27,11 @@ pub(crate) enum Event {
 }
 
 /// All answers to a request, interleaved as they come. Dropping it cancels what is not finished.
-pub(crate) struct Generation(SelectAll<Events>);
+pub(crate) struct Generation {
+    events: SelectAll<Events>,
+    /// What is written down of it, if anything is.
+    records: Vec<Record>,
+}
 
 type Events = Pin<Box<dyn Stream<Item = (u32, Event)> + Send>>;
 
@@ -39,6 +44,7 @@ pub(crate) struct Choice {
     pub(crate) meter: Meter,
     /// Tokens of prefix and prompt.
     pub(crate) input: usize,
+    pub(super) record: Option<Record>,
 }
 
 /// Where a choice is.
@@ -52,33 +58,57 @@ enum State {
 impl Generation {
     /// Answers that are told as they come.
     pub(crate) fn new(choices: Vec<Choice>) -> Self {
-        Self(choices.into_iter().map(|choice| indexed(choice.index, events(choice))).collect())
+        let records = choices.first().and_then(|choice| choice.record.clone()).into_iter().collect();
+        let streams = choices.into_iter().map(|choice| {
+            let (index, record) = (choice.index, choice.record.clone());
+            told(index, events(choice), record)
+        });
+        Self { events: streams.collect(), records }
     }
 
     /// Answers that are told when they have been checked.
     pub(super) fn checked(choices: Vec<Checked>) -> Self {
-        Self(choices.into_iter().map(|choice| indexed(choice.first.index, checked(choice))).collect())
+        let records = choices.first().and_then(|choice| choice.first.record.clone()).into_iter().collect();
+        let streams = choices.into_iter().map(|choice| {
+            let (index, record) = (choice.first.index, choice.first.record.clone());
+            told(index, checked(choice), record)
+        });
+        Self { events: streams.collect(), records }
     }
 
     /// Several as one: an answer's index becomes that of its generation, so each of them has one answer.
     pub(crate) fn join(generations: Vec<Self>) -> Self {
-        let numbered = (0_u32..).zip(generations).flat_map(|(number, generation)| {
-            generation
-                .0
-                .into_iter()
-                .map(move |events| Box::pin(events.map(move |(_, event)| (number, event))) as Events)
-        });
-        Self(numbered.collect())
+        let (mut streams, mut records) = (SelectAll::new(), Vec::new());
+        for (number, generation) in (0_u32..).zip(generations) {
+            for events in generation.events {
+                streams.push(Box::pin(events.map(move |(_, event)| (number, event))) as Events);
+            }
+            records.extend(generation.records);
+        }
+        Self { events: streams, records }
     }
 
     /// The next event and the index of its answer; `None` after the last.
     pub(crate) async fn next(&mut self) -> Option<(u32, Event)> {
-        self.0.next().await
+        self.events.next().await
+    }
+
+    /// Ends it at its deadline; what is not finished is cancelled.
+    pub(crate) fn cut(self) {
+        for record in &self.records {
+            record.cut();
+        }
     }
 }
 
-fn indexed(index: u32, events: impl Stream<Item = Event> + Send + 'static) -> Events {
-    Box::pin(events.map(move |event| (index, event)))
+/// The events of one answer as they are told: numbered, and written down.
+fn told(index: u32, events: impl Stream<Item = Event> + Send + 'static, record: Option<Record>) -> Events {
+    Box::pin(events.map(move |event| {
+        if let Some(record) = &record {
+            record.saw(index, &event);
+        }
+        (index, event)
+    }))
 }
 
 /// What happens to one answer.
@@ -100,6 +130,9 @@ async fn advance(mut choice: Box<Choice>) -> (Event, State) {
         let (piece, end) = match choice.emissions.next().await {
             Some(Emission::Token { token, logprobs }) => {
                 choice.meter.token();
+                if let Some(record) = &choice.record {
+                    record.drew(choice.index);
+                }
                 let (piece, stopped) = choice.text.push(token, logprobs);
                 let end = stopped.then(|| Event::end(FinishReason::Stop, choice.usage_so_far()));
                 (piece, end)

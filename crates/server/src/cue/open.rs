@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use baton_authority::{Ask, ClearedCue, Ground, Principal, clear};
+use baton_authority::{Ask, ClearedCue, Ground, KeyId, Principal, clear};
 use baton_constraint::Grammar;
 use baton_contract::{Constraint, Generate, Prefix, Sampling, StopRules, TokenId, Usage};
 use baton_engine::{Emissions, EngineHandle};
@@ -10,6 +10,7 @@ use baton_text::Tokenizer;
 
 use super::checked::Checked;
 use super::generation::Choice;
+use super::record::{Asked, Record};
 use super::{BatonExtra, ChoiceText, Generation, Params};
 use crate::conductors::Slot;
 use crate::error::ApiError;
@@ -21,13 +22,17 @@ use crate::twins::Model;
 pub(crate) struct Cue {
     pub(crate) model: Model,
     pub(super) cleared: ClearedCue,
+    /// With which it was asked.
+    pub(super) key: KeyId,
     /// Held until the last answer has ended.
     pub(super) slot: Slot,
     params: Params,
     seed: u64,
     pub(crate) extra: BatonExtra,
     /// What the caller wants the answers in.
-    asked: Option<Arc<Grammar>>,
+    form: Option<Arc<Grammar>>,
+    /// What is to be written down of it.
+    pub(super) asked_for: Option<Asked>,
 }
 
 /// From where answers are drawn; asked again where an answer is broken work.
@@ -38,6 +43,7 @@ pub(super) struct Source {
     pub(super) metrics: Metrics,
     slot: Arc<Slot>,
     stops: Arc<[String]>,
+    record: Option<Record>,
 }
 
 /// What the answers continue.
@@ -95,7 +101,8 @@ impl Cue {
         state.metrics.cue(model.name(), why);
         let seed = params.seed.map_or_else(draw_seed, Ok)?;
         let extra = BatonExtra::new(&model, seed, &params.intent, (state.clock)());
-        Ok(Self { model, cleared, slot, params, seed, extra, asked: None })
+        let key = principal.key().clone();
+        Ok(Self { model, cleared, key, slot, params, seed, extra, form: None, asked_for: None })
     }
 
     pub(crate) fn params(&self) -> &Params {
@@ -106,13 +113,13 @@ impl Cue {
     ///
     /// # Errors
     /// The twin has a spec of its own.
-    pub(crate) fn in_the_form_of(self, asked: Arc<Grammar>) -> Result<Self, ApiError> {
+    pub(crate) fn in_the_form_of(self, form: Arc<Grammar>) -> Result<Self, ApiError> {
         if self.model.spec().is_some() {
             let message =
                 format!("the twin `{}` answers by its own spec; leave `response_format` out", self.model.name());
             return Err(ApiError::invalid("response_format", message));
         }
-        Ok(Self { asked: Some(asked), ..self })
+        Ok(Self { form: Some(form), ..self })
     }
 
     /// What the tokens of the answers must keep to.
@@ -121,7 +128,7 @@ impl Cue {
     /// The caller wants answers to end where none of that form is complete.
     fn constraint(&self) -> Result<Option<Arc<dyn Constraint>>, ApiError> {
         let of_twin = || self.model.twin().and_then(|twin| twin.grammar.as_ref());
-        let Some(grammar) = self.asked.as_ref().or_else(of_twin) else { return Ok(None) };
+        let Some(grammar) = self.form.as_ref().or_else(of_twin) else { return Ok(None) };
         let Params { stop, stop_tokens, ignore_end, min_tokens, .. } = &self.params;
         let ends = [
             ("stop", !stop.is_empty()),
@@ -175,16 +182,22 @@ impl Cue {
         let inputs: Vec<usize> = requests.iter().map(Generate::input_len).collect();
         let tokens =
             requests.iter().zip(&inputs).map(|(request, input)| (input + request.stop.max_tokens) as u64).sum();
+        let most = requests.iter().map(|request| request.stop.max_tokens).max().unwrap_or(0);
+        // Each prompt counts once.
+        let input = inputs.iter().step_by(self.params.n as usize).sum();
         let mut slot = self.slot;
         slot.take_tokens(tokens, |in_flight| self.cleared.clear_tokens(in_flight, tokens))?;
+        let streams = state.engine.submit_all(requests)?;
+        // What was refused is no cue.
+        let record = self.asked_for.map(|asked| Record::begin(asked, (sampling, most), inputs.len(), input));
         let source = Source {
             engine: state.engine.clone(),
             tokenizer: state.tokenizer.clone(),
             metrics: state.metrics.clone(),
             slot: Arc::new(slot),
             stops: self.params.stop.into(),
+            record,
         };
-        let streams = state.engine.submit_all(requests)?;
         let choices = (0..).zip(streams.into_iter().zip(inputs));
         let choices = choices.map(|(index, (emissions, input))| source.choice(index, emissions, input));
         let Some(twin) = spec else { return Ok(Generation::new(choices.collect())) };
@@ -237,6 +250,7 @@ impl Source {
             text: ChoiceText::new(&self.tokenizer, &self.stops),
             meter: Meter::start(&self.metrics, Arc::clone(&self.slot)),
             input,
+            record: self.record.clone(),
         }
     }
 }

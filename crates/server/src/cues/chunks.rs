@@ -34,6 +34,9 @@ impl CueStream {
         while let Some((index, happened)) = self.happened().await {
             self.panel.take(index, happened);
         }
+        if let Some(generation) = self.generation.take() {
+            generation.cut();
+        }
         self.panel
     }
 
@@ -59,8 +62,7 @@ impl Sse for CueStream {
         if let Some((index, happened)) = self.happened().await {
             return Some(self.told(index, happened).into());
         }
-        // Dropping it cancels what the deadline cut off.
-        self.generation.take()?;
+        self.generation.take()?.cut();
         let mut piece = Vec::new();
         event(&mut piece, &self.panel.joined());
         done(&mut piece);

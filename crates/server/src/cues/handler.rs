@@ -27,6 +27,7 @@ pub(crate) async fn create(
     JsonBody(body): JsonBody,
 ) -> Result<Response, ApiError> {
     let began = Instant::now();
+    let sent = state.filing.take_down("/v1/cues", &body)?;
     let CueRequest { twins, what, deadline, params } = CueRequest::read(body)?;
     let mut cues = Vec::with_capacity(twins.len());
     for (index, twin) in twins.iter().enumerate() {
@@ -53,11 +54,20 @@ pub(crate) async fn create(
         fingerprint: state.fingerprint.clone(),
         seats: Vec::with_capacity(cues.len()),
     };
+    // A row for each twin, or for none of them.
+    let filed = cues.into_iter().map(|cue| cue.filed(&state, sent.as_ref(), &panel.id));
+    let cues = filed.collect::<Result<Vec<_>, _>>()?;
     let mut generations = Vec::with_capacity(cues.len());
     for (cue, prompts) in cues.into_iter().zip(prompts) {
         panel.seats.push(Seat::new(cue.model.name().to_owned(), cue.extra.clone()));
-        // If one is refused, those before it are dropped and thereby cancelled.
-        generations.push(cue.submit(&state, prompts, None, None).map_err(|error| error.or_param("what"))?);
+        match cue.submit(&state, prompts, None, None) {
+            Ok(generation) => generations.push(generation),
+            Err(error) => {
+                // If one is refused, those before it are cancelled.
+                generations.into_iter().for_each(Generation::cut);
+                return Err(error.or_param("what"));
+            }
+        }
     }
     let answers = CueStream::new(panel, Generation::join(generations), deadline.map(|deadline| began + deadline));
     if params.stream.is_some() {

@@ -7,11 +7,16 @@ use baton_authority::{DecisionSpace, Standards};
 use baton_contract::{Digest, TwinId};
 use baton_ledger::Ledger;
 use baton_pack::Date;
-use baton_register::{Cue, Register};
+use baton_register::{Change, Cue, Held, Register, record};
 use baton_rules::RuleSet;
+use jiff::Timestamp;
 use tokio::sync::watch;
 
 use crate::error::ApiError;
+use crate::twins::Models;
+
+/// Who has loaded rules and packs.
+const SELF: &str = "baton";
 
 /// What decisions are judged by, and where they are kept.
 pub(crate) struct Desk {
@@ -38,6 +43,24 @@ impl Desk {
         let (tell, changed) = watch::channel(0);
         let register = Register::open(ledger, move |_| tell.send_modify(|count| *count += 1))?;
         Ok(Self { register: Arc::new(register), rules, spaces, on_trial, changed })
+    }
+
+    /// Has the ledger say which rules and packs hold from now on, where it does not say so yet. What cannot be written
+    /// now is written at the next start.
+    pub(crate) fn take_stock(&self, models: &Models, at: Timestamp) {
+        let packs = models.twins.iter().map(|(id, twin)| Held::Pack {
+            twin: id.clone(),
+            version: twin.pack.manifest().version.clone(),
+            digest: twin.pack.digest(),
+            rules: self.rules_for(id),
+        });
+        let held = [Held::Rules { digest: self.rules.digest() }].into_iter().chain(packs);
+        let changes: Vec<Change> = held.map(|what| Change { what, by: SELF.to_owned(), at }).collect();
+        match record(self.register.ledger(), &changes) {
+            Ok(0) => {}
+            Ok(changed) => tracing::info!(changed, "other rules or packs than before; the ledger has them"),
+            Err(error) => tracing::error!(%error, "the ledger does not have the rules and packs in use"),
+        }
     }
 
     /// Docket and ledger, for a short look.

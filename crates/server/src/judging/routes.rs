@@ -6,15 +6,15 @@ use std::time::Duration;
 
 use axum::Json;
 use axum::extract::{Path, Query, State};
-use baton_authority::docket::{Approve, Bound, Decision, DecisionId, Docket, Event, Expert, Standing, Verdict, Words};
+use baton_authority::docket::{Decision, DecisionId, Docket, Expert, Standing, Verdict, Words};
 use baton_authority::{Act, On, Principal, may};
 use baton_contract::{Digest, TwinId};
-use baton_register::Register;
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 use serde_json::Value;
 use tokio::time::Instant;
 
+use super::release::{Loaded, approve};
 use super::status::Status;
 use crate::error::ApiError;
 use crate::http::{Caller, JsonBody};
@@ -124,8 +124,8 @@ pub(crate) async fn act(
             let hours = hours.unwrap_or_else(|| approval_hours(&state, &twin));
             let expires = at.checked_add(SignedDuration::from_hours(hours.into()));
             let expires = expires.map_err(|_| ApiError::internal("no such time"))?;
-            let (held, standing) = (id.clone(), standing(&state, &twin));
-            state.desk.run(move |register| approve(register, &held, &expert, (seen, expires, at), standing)).await?;
+            let (held, loaded) = (id.clone(), Loaded::of(&state.models, &state.desk, &twin));
+            state.desk.run(move |register| approve(register, &held, &expert, (seen, expires, at), loaded)).await?;
         }
         Deed::Refuse(reason) => {
             let held = id.clone();
@@ -148,41 +148,6 @@ pub(crate) async fn act(
     }
     let role = role(&state, &principal, &id)?;
     Ok(Json(status(&state, id, role).await?))
-}
-
-/// Approves what is held and releases it at once, over the texts as the ledger has them now.
-fn approve(
-    register: &Register,
-    id: &DecisionId,
-    expert: &Expert,
-    (seen, expires, at): (Digest, Timestamp, Timestamp),
-    Loaded { pack, model, rules }: Loaded,
-) -> Result<(), baton_register::Error> {
-    let row = register.look(|docket| docket.get(id).map(|decision| decision.opening().text))?;
-    let record = register.ledger().reader()?.entry(row.0)?;
-    // A text that was erased or changed has another digest than the held one, and so voids the decision.
-    let digest = |name: &str| Digest::of(record.text(name).unwrap_or_default().as_bytes());
-    let current = Bound { request: digest("request"), answer: digest("answer"), pack, model, adapter: None, rules };
-    let wish = Approve { id, expert, seen, current: &current, expires };
-    let event = register.act(|docket| docket.approve(&wish, at))?;
-    if matches!(event, Event::Approved(_)) {
-        register.act(|docket| docket.release(id, &current, at))?;
-    }
-    Ok(())
-}
-
-/// The digests of what is loaded now.
-#[derive(Clone, Copy)]
-struct Loaded {
-    pack: Digest,
-    model: Digest,
-    rules: Digest,
-}
-
-fn standing(state: &AppState, twin: &TwinId) -> Loaded {
-    // A twin that is gone has no pack that anything could have been held under.
-    let pack = state.models.twins.get(twin).map_or(Digest::of(b""), |twin| twin.pack.digest());
-    Loaded { pack, model: state.models.base.digest, rules: state.desk.rules_for(twin) }
 }
 
 fn approval_hours(state: &AppState, twin: &TwinId) -> u32 {

@@ -76,7 +76,12 @@ pub(crate) async fn serve(script: Script) -> Fixture {
 
 /// A server with these twins in place of the usual ones.
 pub(crate) async fn serve_twins(script: Script, twins: &[&str]) -> Fixture {
-    start(tempfile::tempdir().unwrap(), script, ServerConfig::default(), limits(), twins).await
+    start(tempfile::tempdir().unwrap(), script, ServerConfig::default(), limits(), (twins, NOW)).await
+}
+
+/// A server on the ledger in `folder`, at another time than the usual one.
+pub(crate) async fn serve_at(folder: TempDir, script: Script, now: jiff::Timestamp) -> Fixture {
+    start(folder, script, ServerConfig::default(), limits(), (&["ux", "security"], now.as_second())).await
 }
 
 pub(crate) async fn serve_with(
@@ -96,7 +101,7 @@ pub(crate) async fn serve_on(
 ) -> Fixture {
     let mut scheduler = limits();
     change(&mut scheduler);
-    start(folder, script, config, scheduler, &["ux", "security"]).await
+    start(folder, script, config, scheduler, (&["ux", "security"], NOW)).await
 }
 
 async fn start(
@@ -104,7 +109,7 @@ async fn start(
     script: Script,
     config: ServerConfig,
     scheduler: baton_scheduler::SchedulerConfig,
-    twins: &[&str],
+    (twins, now): (&[&str], i64),
 ) -> Fixture {
     let (engine, control) = engine_with(scheduler, script);
     let tokenizer = tokenizer();
@@ -122,7 +127,7 @@ async fn start(
         rules: RuleSet::shipped().unwrap(),
         ledger: ledger.clone(),
         keys: keys.clone(),
-        clock: Arc::new(|| NOW),
+        clock: Arc::new(move || now),
         calibrations: BTreeMap::from([(pack("security").digest(), Temperature::new(2.0).unwrap())]),
     };
     let server = Server::new(config, services).unwrap();

@@ -1,10 +1,18 @@
 //! What becomes of decisions: tiers, the people who check them, overrides, restarts and a ledger that fails.
 
+use std::collections::BTreeSet;
+
+use baton_authority::docket::{Approve, DecisionId, Expert};
+use baton_ledger::Filter;
+use baton_register::Register;
+use jiff::SignedDuration;
 use serde_json::{Value, json};
 
 use super::client::Reply;
 use super::decisions::{judge, predicate};
-use super::fixture::{ADA_EXPERT, EVE, FAY, Fixture, MIA, NAT, REX, key_of, request, serve, serve_on};
+use super::fixture::{
+    ADA_EXPERT, EVE, FAY, Fixture, MIA, NAT, REX, key_of, ledger, request, serve, serve_at, serve_on,
+};
 use baton_server::ServerConfig;
 
 const PATH: &str = "/v1/decisions";
@@ -269,6 +277,58 @@ async fn a_restart_keeps_what_waits_and_a_change_voids_it() {
     let reader = baton_ledger::Reader::open(&folder.path().join("ledger.db"), None).unwrap();
     let key = reader.stored_key().unwrap();
     assert!(reader.verify(&key, &[], &mut |_, _| ()).unwrap().is_good());
+}
+
+#[tokio::test]
+async fn what_was_approved_when_the_server_died_is_released_at_the_start() {
+    let mut server = serve(judge(&[])).await;
+    let ids = [held(&server).await, held(&server).await, held(&server).await];
+    server.stop();
+    let folder = server.over().await;
+    // As a server leaves it that is killed between approval and release.
+    let register = Register::open(ledger(folder.path()), |_| ()).unwrap();
+    let [kept, erased, late] = ids.each_ref().map(|id| id.parse::<DecisionId>().unwrap());
+    let expert = Expert { id: "eve".parse().unwrap(), twins: BTreeSet::from(["ux".parse().unwrap()]) };
+    let opened = register.look(|docket| docket.get(&kept).unwrap().opened_at());
+    for (id, minutes) in [(&kept, 90), (&erased, 90), (&late, 1)] {
+        let current = register.look(|docket| docket.get(id).unwrap().opening().bound.clone());
+        let expires = opened + SignedDuration::from_mins(minutes);
+        let wish = Approve { id, expert: &expert, seen: current.answer, current: &current, expires };
+        register.act(|docket| docket.approve(&wish, opened)).unwrap();
+    }
+    let erasure = baton_ledger::Erasure::of_subject(erased.as_str(), opened, "op", "a request").unwrap();
+    register.ledger().erase(erasure).wait().unwrap();
+    drop(register);
+    let server = serve_at(folder, judge(&[]), opened + SignedDuration::from_mins(10)).await;
+    let mut standings = Vec::new();
+    for id in &ids {
+        let status = get(&server, &server.ada, &format!("{PATH}/{id}")).await.json();
+        standings.push((status["standing"].clone(), status["answer"].is_null()));
+    }
+    let (released, voided, approved) = (json!("released"), json!("voided"), json!("approved"));
+    assert_eq!(standings, [(released, false), (voided, true), (approved, true)]);
+    let about = Filter { subject: Some(ids[0].clone()), newest_first: true, ..Filter::default() };
+    let rows = server.ledger.reader().unwrap().find(&about).unwrap().records;
+    assert_eq!((rows[0].actor.as_str(), rows[0].kind.as_str()), ("baton", "decision"));
+    assert!(rows[0].body.contains("\"event\":\"released\""), "{}", rows[0].body);
+    // Once.
+    let again = rows.iter().filter(|row| row.body.contains("\"released\"")).count();
+    assert_eq!(again, 1);
+}
+
+#[tokio::test]
+async fn rules_and_packs_are_in_the_ledger_when_they_are_others_than_before() {
+    let rows = |server: &Fixture| {
+        let kinds = ["rules", "pack"].map(str::to_owned).to_vec();
+        let page = server.ledger.reader().unwrap().find(&Filter { kinds, ..Filter::default() }).unwrap();
+        page.records.iter().map(|row| format!("{} {}", row.kind, row.subject.as_deref().unwrap())).collect::<Vec<_>>()
+    };
+    let mut server = serve(judge(&[])).await;
+    assert_eq!(rows(&server), ["rules rules", "pack security", "pack ux"]);
+    server.stop();
+    let folder = server.over().await;
+    let server = serve_on(folder, judge(&[]), ServerConfig::default(), |_| {}).await;
+    assert_eq!(rows(&server).len(), 3, "nothing has changed");
 }
 
 #[tokio::test]

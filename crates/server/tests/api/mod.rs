@@ -6,6 +6,7 @@ mod connections;
 mod cues;
 mod decisions;
 mod errors;
+mod filing;
 mod fixture;
 mod form;
 mod judging;
