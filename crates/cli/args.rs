@@ -64,6 +64,9 @@ pub(crate) enum Command {
     /// Verify, read, export and prove the record of all that was cued, decided and changed
     #[command(subcommand)]
     Ledger(LedgerCommand),
+    /// Tell what waiting for people costs, and which rules and answers could change; the ledger has it all
+    #[command(after_help = REPORT_HELP)]
+    Report(ReportArgs),
     /// Tell what is found on this machine, what is wrong, and what to do about it
     #[command(after_help = DOCTOR_HELP)]
     Doctor(DoctorArgs),
@@ -535,6 +538,26 @@ Examples:
 
 Deletes the keys of the texts. A server that uses the data folder must be stopped first.";
 
+const REPORT_HELP: &str = "\
+Examples:
+  baton report
+  baton report --days 30 --svg tax.svg
+
+Works beside a running server, which tells the same at GET /v1/reports and in /metrics. Proposals
+look back as far as each needs, whatever --days says; nothing changes by itself.";
+
+#[derive(Args, Debug)]
+pub(crate) struct ReportArgs {
+    /// How far back decisions are counted, in days
+    #[arg(long, value_name = "N", default_value_t = 90, value_parser = clap::value_parser!(u32).range(1..=3650))]
+    pub(crate) days: u32,
+    /// Write a plot of the time waited and of the overridden defaults
+    #[arg(long, value_name = "FILE")]
+    pub(crate) svg: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) data: DataSettings,
+}
+
 const DOCTOR_HELP: &str = "\
 Each line is `ok`, `warn` or `fail`, with a hint where something can be done. Ends with 1 if
 anything failed.";
@@ -701,7 +724,8 @@ impl Cli {
                 | LedgerCommand::Export { data, .. }
                 | LedgerCommand::Prove { data, .. }
                 | LedgerCommand::Erase { data, .. },
-            ) => Settings { data: data.clone(), ..Settings::default() },
+            )
+            | Command::Report(ReportArgs { data, .. }) => Settings { data: data.clone(), ..Settings::default() },
             Command::Rules(_) | Command::Probe(_) => Settings::default(),
         };
         Settings { log, ..settings }

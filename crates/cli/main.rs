@@ -77,6 +77,7 @@ fn run(command: Command, config: &Config) -> Result<Outcome> {
         Command::Key(command) => commands::key::run(command, config),
         Command::Rules(command) => commands::rules::run(&command),
         Command::Ledger(command) => commands::ledger::run(command, config),
+        Command::Report(args) => commands::report::run(&args, config),
         Command::Doctor(_) => commands::doctor::run(config),
         Command::Bench(args) => commands::bench::run(&args, config),
         Command::Probe(args) => commands::probe::run(&args),

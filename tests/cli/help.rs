@@ -6,7 +6,7 @@ use super::support::Home;
 
 #[test]
 fn help_of_every_command() {
-    let commands: [(&str, &[&str]); 29] = [
+    let commands: [(&str, &[&str]); 30] = [
         ("baton", &[]),
         ("serve", &["serve"]),
         ("pull", &["pull"]),
@@ -33,6 +33,7 @@ fn help_of_every_command() {
         ("ledger-export", &["ledger", "export"]),
         ("ledger-prove", &["ledger", "prove"]),
         ("ledger-erase", &["ledger", "erase"]),
+        ("report", &["report"]),
         ("doctor", &["doctor"]),
         ("bench", &["bench"]),
         ("perplexity", &["perplexity"]),

@@ -15,7 +15,7 @@ const SECRET: [u8; 32] = [3; 32];
 const SEED: [u8; 32] = [5; 32];
 
 /// Opens the ledger of a home as a server would, with ids and keys that are always the same.
-fn open(home: &Home) -> Ledger {
+pub(super) fn open(home: &Home) -> Ledger {
     let data = home.path(DATA);
     fs::create_dir_all(data.join("ledger")).unwrap();
     fs::write(data.join("installation-secret"), SECRET).unwrap();
@@ -203,7 +203,25 @@ fn entries_are_told_in_words() {
     let ledger = open(&home);
     ledger.append_all(entries.collect()).wait().unwrap();
     drop(ledger);
-    expect![[""]].assert_eq(&home.baton(&["ledger", "show", "--oldest-first"]).report());
+    expect![[r#"
+        exit 0
+        out:
+        entry  at                   kind      actor  subject  what
+            0  2026-11-23 08:00:00  cue       ada    -        `ux` at /v1/cues, 520 tokens read, 41 written
+            1  2026-11-23 08:01:00  cue       ada    -        `m` at /v1/decisions, 9 tokens read, 0 written, cut off by its deadline, no why
+            2  2026-11-23 08:02:00  cue       ada    -
+            3  2026-11-23 08:03:00  decision  ada    -        `law`: denied by `no-why`, `secrets`
+            4  2026-11-23 08:04:00  decision  ada    -        `law`: held until 2026-12-07 08:00
+            5  2026-11-23 08:05:00  decision  ada    -        lowered: released on an assumption, review by 2026-12-07 08:00
+            6  2026-11-23 08:06:00  decision  ada    -        voided, for there is another pack, rules
+            7  2026-11-23 08:07:00  override  ada    -        overrode `no-why`
+            8  2026-11-23 08:08:00  approval  ada    -        approved until 2026-11-24 08:00
+            9  2026-11-23 08:09:00  review    ada    -        checked, wrong
+           10  2026-11-23 08:10:00  key       ada    -        key made for bob
+           11  2026-11-23 08:11:00  key       ada    -        key revoked
+           12  2026-11-23 08:12:00  rules     ada    -        rules in force: 2477c2f49406
+           13  2026-11-23 08:13:00  pack      ada    -        pack loaded: version 1.2.3, 2477c2f49406
+    "#]].assert_eq(&home.baton(&["ledger", "show", "--oldest-first"]).report());
     let one = home.baton(&["ledger", "show", "0"]).stdout;
     assert!(one.ends_with("what     `ux` at /v1/cues, 520 tokens read, 41 written\n"), "{one}");
 }

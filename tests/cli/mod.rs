@@ -16,6 +16,7 @@ mod ledger;
 mod no_hub;
 #[cfg(feature = "hub")]
 mod pull;
+mod report;
 mod rules;
 mod serve;
 mod support;

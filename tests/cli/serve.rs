@@ -114,7 +114,17 @@ fn a_first_start_serves_a_twin_drains_and_starts_again() {
     assert!(text.contains("data: [DONE]"), "{text}");
     assert_eq!(served.child.wait().unwrap().code(), Some(0));
 
+    // Both answers are in the ledger, and what they depended on.
+    let told = |kinds: &str| home.baton(&["ledger", "show", "--oldest-first", "--kind", kinds]).stdout;
+    let cues = told("cue");
+    assert_eq!(cues.matches("`ux` at /v1/chat/completions, ").count(), 2, "{cues}");
+    let changes = told("key,rules,pack");
+    for change in ["key made for first", "rules in force: ", "pack loaded: version "] {
+        assert_eq!(changes.matches(change).count(), 1, "{changes}");
+    }
+
     let again = Served::start(&home, "packs");
+    assert_eq!(told("key,rules,pack"), changes, "nothing has changed");
     assert_eq!(again.key, None, "only the first start makes a key");
     assert_eq!(again.ask("GET", "/v1/models", &key, &Value::Null).0, 200);
 }
@@ -158,8 +168,18 @@ fn keys_take_effect_while_the_server_runs() {
         }
     };
     until(200);
-    home.baton(&["key", "revoke", key.split('_').nth(1).unwrap()]);
+    let id = key.split('_').nth(1).unwrap();
+    home.baton(&["key", "revoke", id]);
     until(401);
+    // The ledger is told right after.
+    let deadline = Instant::now() + Duration::from_mins(1);
+    loop {
+        let told = home.baton(&["ledger", "show", "--subject", id]).stdout;
+        if told.contains("key made for ada") && told.contains("key revoked") {
+            return;
+        }
+        assert!(Instant::now() < deadline, "the ledger does not say so: {told}");
+    }
 }
 
 #[test]

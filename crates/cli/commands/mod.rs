@@ -10,6 +10,7 @@ pub(crate) mod ledger;
 pub(crate) mod perplexity;
 pub(crate) mod probe;
 pub(crate) mod pull;
+pub(crate) mod report;
 pub(crate) mod rules;
 pub(crate) mod serve;
 pub(crate) mod trial;

@@ -22,5 +22,5 @@ pub use change::{Change, Held, record};
 pub use cue::{Cue, Drawn, Ended};
 pub use error::Error;
 pub use kinds::{APPROVAL, CUE, DECISION, KEY, OVERRIDE, PACK, REVIEW, RULES};
-pub use register::Register;
+pub use register::{Register, docket_of};
 pub use rows::{entry_of, event_of};

@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use baton_authority::docket::{DecisionId, Docket, Event, Rejected};
-use baton_ledger::{Ledger, NewEntry, Receipt};
+use baton_ledger::{Ledger, NewEntry, Reader, Receipt};
 use jiff::Timestamp;
 
 use crate::kinds::OF_DOCKET;
@@ -19,6 +19,22 @@ pub struct Register {
     told: Box<dyn Fn(&DecisionId) + Send + Sync>,
 }
 
+/// The docket as a ledger has it, for reports beside a running server. Blocks on the disk.
+///
+/// # Errors
+/// The ledger cannot be read, has a row that is not one of this version, or its events do not fit together.
+pub fn docket_of(reader: &Reader) -> Result<Docket, Error> {
+    let mut docket = Docket::default();
+    let broken = reader.scan(0, true, |record| {
+        if !OF_DOCKET.contains(&record.kind.as_str()) {
+            return ControlFlow::Continue(());
+        }
+        let applied = event_of(&record).and_then(|event| Ok(docket.apply(&event)?));
+        applied.map_or_else(ControlFlow::Break, ControlFlow::Continue)
+    })?;
+    broken.map_or(Ok(docket), Err)
+}
+
 impl Register {
     /// Rebuilds the docket from the ledger. `told` hears of every decision that something happens to from now on; it
     /// must not wait.
@@ -26,18 +42,8 @@ impl Register {
     /// # Errors
     /// The ledger cannot be read, has a row that is not one of this version, or its events do not fit together.
     pub fn open(ledger: Ledger, told: impl Fn(&DecisionId) + Send + Sync + 'static) -> Result<Self, Error> {
-        let mut docket = Docket::default();
-        let broken = ledger.reader()?.scan(0, true, |record| {
-            if !OF_DOCKET.contains(&record.kind.as_str()) {
-                return ControlFlow::Continue(());
-            }
-            let applied = event_of(&record).and_then(|event| Ok(docket.apply(&event)?));
-            applied.map_or_else(ControlFlow::Break, ControlFlow::Continue)
-        })?;
-        match broken {
-            Some(error) => Err(error),
-            None => Ok(Self { ledger, docket: Mutex::new(docket), told: Box::new(told) }),
-        }
+        let docket = docket_of(&ledger.reader()?)?;
+        Ok(Self { ledger, docket: Mutex::new(docket), told: Box::new(told) })
     }
 
     /// The ledger.

@@ -36,6 +36,7 @@ mod operations;
 mod probe;
 mod render;
 mod reply;
+mod reports;
 mod server;
 mod state;
 mod twins;

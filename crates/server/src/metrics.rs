@@ -2,6 +2,7 @@
 
 mod engine;
 mod meter;
+mod tax;
 
 use std::sync::Arc;
 
@@ -16,6 +17,7 @@ use crate::error::Kind;
 use engine::EngineCollector;
 
 pub(crate) use meter::Meter;
+pub(crate) use tax::TaxCollector;
 
 /// The content type of [`Metrics::text`].
 pub(crate) const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -75,7 +77,7 @@ struct Rejection {
 }
 
 impl Metrics {
-    pub(crate) fn new(engine: EngineHandle, model: &str) -> Self {
+    pub(crate) fn new(engine: EngineHandle, model: &str, tax: TaxCollector) -> Self {
         let mut registry = Registry::default();
         let first_token = Histogram::new(FIRST_TOKEN);
         let next_token = Histogram::new(NEXT_TOKEN);
@@ -102,6 +104,7 @@ impl Metrics {
             "Answers held to a twin's spec, by what became of them",
             work.clone(),
         );
+        registry.register_collector(Box::new(tax));
         Self(Arc::new(Inner { registry, first_token, next_token, whole, ended, cues, rejections, work }))
     }
 
@@ -135,4 +138,9 @@ impl Metrics {
         encode(&mut text, &self.0.registry)?;
         Ok(text)
     }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "counts are far below 2^52")]
+fn wide(count: usize) -> f64 {
+    count as f64
 }

@@ -18,7 +18,7 @@ use crate::filing::Filing;
 use crate::form::Compiler;
 use crate::http;
 use crate::judging::{Desk, hand_over, release_approved};
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, TaxCollector};
 use crate::probe::Probe;
 use crate::state::AppState;
 use crate::twins::{ModelText, Models};
@@ -98,10 +98,10 @@ impl Server {
         let Services { engine, tokenizer, template, model, twins, on_trial, rules, ledger, keys, clock, calibrations } =
             services;
         let fingerprint = fingerprint(&model.digest);
-        let metrics = Metrics::new(engine.clone(), &model.id);
         let (rules, spaces) = standards(&twins, rules)?;
         let filing = Filing::open(ledger.clone(), config.every_cue).map_err(Error::Thread)?;
         let desk = Desk::open(ledger, rules, spaces, on_trial)?;
+        let metrics = Metrics::new(engine.clone(), &model.id, TaxCollector::new(desk.shared(), Arc::clone(&clock)));
         let reader = Reader::new(tokenizer.clone(), template.clone())?;
         let grammars = Grammars::new(&tokenizer);
         let text = ModelText { tokenizer: &tokenizer, template: &template, grammars: &grammars };

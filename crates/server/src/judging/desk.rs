@@ -58,7 +58,7 @@ impl Desk {
         let changes: Vec<Change> = held.map(|what| Change { what, by: SELF.to_owned(), at }).collect();
         match record(self.register.ledger(), &changes) {
             Ok(0) => {}
-            Ok(changed) => tracing::info!(changed, "other rules or packs than before; the ledger has them"),
+            Ok(rows) => tracing::info!(rows, "other rules or packs than before; the ledger has them"),
             Err(error) => tracing::error!(%error, "the ledger does not have the rules and packs in use"),
         }
     }
@@ -66,6 +66,11 @@ impl Desk {
     /// Docket and ledger, for a short look.
     pub(crate) fn register(&self) -> &Register {
         &self.register
+    }
+
+    /// Docket and ledger, for those who keep them.
+    pub(crate) fn shared(&self) -> Arc<Register> {
+        Arc::clone(&self.register)
     }
 
     /// Works on docket and ledger on a thread that may block. The work is done even if nobody waits for it any more: what

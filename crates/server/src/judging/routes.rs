@@ -17,7 +17,7 @@ use tokio::time::Instant;
 use super::release::{Loaded, approve};
 use super::status::Status;
 use crate::error::ApiError;
-use crate::http::{Caller, JsonBody};
+use crate::http::{Caller, JsonBody, only};
 use crate::json::Fields;
 use crate::state::AppState;
 
@@ -279,12 +279,6 @@ fn seconds(text: &str) -> Result<Duration, ApiError> {
     let seconds = text.parse::<f32>().ok().filter(|seconds| (0.0..=MAX_WAIT).contains(seconds));
     let message = || format!("`wait` is a number of seconds up to {MAX_WAIT}");
     seconds.map(Duration::from_secs_f32).ok_or_else(|| ApiError::invalid("wait", message()))
-}
-
-/// Refuses parameters that would be ignored.
-fn only(query: &HashMap<String, String>, known: &[&str]) -> Result<(), ApiError> {
-    let unknown = query.keys().filter(|name| !known.contains(&name.as_str())).min();
-    unknown.map_or(Ok(()), |name| Err(ApiError::unknown(name.chars().take(80).collect::<String>())))
 }
 
 fn now(state: &AppState) -> Timestamp {

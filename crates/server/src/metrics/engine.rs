@@ -9,6 +9,8 @@ use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 
+use super::wide;
+
 const CONSTRAINT_HELP: &str = "Time to work out what may come next in a constrained answer";
 
 /// Asks the engine for its status at every scrape.
@@ -75,11 +77,6 @@ impl Collector for EngineCollector {
         }
         Ok(())
     }
-}
-
-#[expect(clippy::cast_precision_loss, reason = "counts are far below 2^52")]
-fn wide(count: usize) -> f64 {
-    count as f64
 }
 
 fn gauge(out: &mut DescriptorEncoder<'_>, name: &str, help: &str, value: f64) -> fmt::Result {

@@ -114,7 +114,7 @@ async fn every_cue_is_in_the_ledger() {
         assert_eq!(serde_json::from_str::<Value>(row.text("request").unwrap()).unwrap(), *body);
     }
     // What was drawn with, and with what the ux pack says.
-    expect![[r#"{"answer":"blake3:64754a17274bd8e6390cb9bd898e339ba0b879391169d4eb4cf9a81940343cf5","drawn":{"at_length":0,"biased_tokens":0,"frequency_penalty":0.0,"max_tokens":40,"min_p":0.0,"presence_penalty":0.0,"redrawn":0,"repetition_penalty":1.0,"stopped":2,"temperature":0.3,"top_k":0,"top_p":1.0},"ended":"complete","endpoint":"/v1/chat/completions","input_tokens":682,"key":"010101010101","model":"blake3:3edc5c4a5df8c79ef4f8dbdc373cd21ca041ccf39fe5693250d004092094dc4a","output_tokens":6,"pack":"blake3:2477c2f494069c78cb353fa6615406f2857545cc7f4bd527e88cb482bbddd0b2","request":"blake3:331842f6f68be87ee586f79e64950d176d1c44f6737fbce34f963fb508a1e022","seed":"4022950123043524","target":"ux","v":2,"why":true}"#]].assert_eq(&rows[1].body);
+    expect![[r#"{"answer":"blake3:64754a17274bd8e6390cb9bd898e339ba0b879391169d4eb4cf9a81940343cf5","drawn":{"at_length":0,"biased_tokens":0,"frequency_penalty":0.0,"max_tokens":40,"min_p":0.0,"presence_penalty":0.0,"redrawn":0,"repetition_penalty":1.0,"stopped":2,"temperature":0.3,"top_k":0,"top_p":1.0},"ended":"complete","endpoint":"/v1/chat/completions","input_tokens":682,"key":"010101010101","model":"blake3:3edc5c4a5df8c79ef4f8dbdc373cd21ca041ccf39fe5693250d004092094dc4a","output_tokens":6,"pack":"blake3:2477c2f494069c78cb353fa6615406f2857545cc7f4bd527e88cb482bbddd0b2","request":"blake3:bbe88d42305346fb9fa5c182cdf41285a069e3516b4d922e504b81557c92e0be","seed":"5","target":"ux","v":2,"why":true}"#]].assert_eq(&rows[1].body);
 }
 
 #[tokio::test]

@@ -11,3 +11,4 @@ mod fixture;
 mod form;
 mod judging;
 mod operations;
+mod reports;

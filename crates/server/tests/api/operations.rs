@@ -126,6 +126,7 @@ async fn metrics_count_what_happened() {
         baton_cues_total{twin="ux",why="given"} 1
         baton_cues_total{twin="ux",why="missing"} 1
         baton_http_rejections_total{reason="not_found"} 1
+        baton_ledger_available 1.0
         baton_prefix_computed_total{model_name="byte-model",twin="ux"} 1
         baton_queue_refusals_total{model_name="byte-model"} 0
         vllm:kv_cache_usage_perc{model_name="byte-model"} 0.0185546875

@@ -1,0 +1,56 @@
+//! `baton report`: what waiting for people costs, and what could be changed about it.
+
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use baton_authority::docket::Docket;
+use baton_authority::docket::line::{LineSettings, Proposal, demotions, promotions, shrinkings};
+use baton_authority::docket::tax::{Tax, TaxSettings};
+use baton_register::docket_of;
+use jiff::{SignedDuration, Timestamp};
+
+use crate::Outcome;
+use crate::args::ReportArgs;
+use crate::config::Config;
+use crate::ledger::open_to_read;
+use crate::output;
+
+const HOURS_A_DAY: i64 = 24;
+
+/// Prints the reports and writes the plot.
+pub(crate) fn run(args: &ReportArgs, config: &Config) -> Result<Outcome> {
+    let docket = docket_of(&open_to_read(&config.data)?)?;
+    let now = Timestamp::now();
+    let since = now.checked_sub(SignedDuration::from_hours(i64::from(args.days) * HOURS_A_DAY))?;
+    let tax = Tax::measure(docket.decisions(), now, &TaxSettings::since(since));
+    output::part(&tax.table())?;
+    output::part(&proposals(&docket, now))?;
+    if let Some(path) = &args.svg {
+        write(path, &tax)?;
+    }
+    Ok(Outcome::Good)
+}
+
+/// What an architect could change, a line each.
+fn proposals(docket: &Docket, now: Timestamp) -> String {
+    let settings = LineSettings::default();
+    let all: Vec<Proposal> = [
+        demotions(docket.decisions(), now, &settings),
+        // Only typed keys say that two questions are the same.
+        promotions(docket.decisions(), now, &settings, |_, _| false),
+        shrinkings(docket.decisions(), now, &settings),
+    ]
+    .concat();
+    if all.is_empty() {
+        return "\nNothing is proposed: no rule and no answer has enough that speaks for a change.\n".to_owned();
+    }
+    let lines = all.iter().map(|proposal| format!("  {proposal}\n"));
+    std::iter::once("\nProposed, for an architect to accept or refuse\n".to_owned()).chain(lines).collect()
+}
+
+fn write(path: &Path, tax: &Tax) -> Result<()> {
+    fs::write(path, tax.plot()).with_context(|| format!("cannot write {}", path.display()))?;
+    output::note(format!("The plot is in {}", path.display()));
+    Ok(())
+}
