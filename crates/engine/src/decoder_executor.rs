@@ -5,20 +5,25 @@ use baton_decoder::{Backend, Batch, Decoder, Kernels, PagedCache, SpanLayout};
 use baton_scheduler::{KeptPrefix, Span, StepPlan};
 
 use crate::error::chain;
-use crate::{Draw, Executor, ExecutorError, PrefixStore, Restored, Sample, Sampler};
+use crate::{DeviceDraws, Draw, Executor, ExecutorError, PrefixStore, Restored, Sample, Sampler};
 
 /// Runs plans on a decoder and its paged cache.
 pub struct DecoderExecutor<B: Backend = Kernels> {
     decoder: Decoder<B>,
     cache: PagedCache<B>,
     sampler: Sampler,
+    /// Present where the backend draws.
+    device: Option<DeviceDraws>,
     store: Option<PrefixStore>,
 }
 
 impl<B: Backend> DecoderExecutor<B> {
     /// An executor over `cache`, which belongs to `decoder` and has as many blocks as the scheduler counts on.
     pub fn new(decoder: Decoder<B>, cache: PagedCache<B>) -> Self {
-        Self { decoder, cache, sampler: Sampler::new(), store: None }
+        // A vocabulary that is too long for a device is drawn from on the host.
+        let vocabulary = decoder.architecture().vocabulary;
+        let device = decoder.kernels().draws().then(|| DeviceDraws::new(vocabulary).ok()).flatten();
+        Self { decoder, cache, sampler: Sampler::new(), device, store: None }
     }
 
     /// The same, with prefixes kept in `store`, if there is one.
@@ -68,6 +73,14 @@ impl<B: Backend> Executor for DecoderExecutor<B> {
         let logits = self.decoder.forward(&batch(plan), &mut self.cache).map_err(step_error)?;
         plan.stores.iter().for_each(|kept| self.store(kept));
         let Some(logits) = logits else { return Ok(Vec::new()) };
+        if let Some(device) = &mut self.device {
+            let (kernels, sampler) = (self.decoder.kernels(), &mut self.sampler);
+            // The device computes meanwhile: it was not waited for.
+            device.pack(draws);
+            let found = kernels.draw(&logits, device.packed()).map_err(step_error)?;
+            let host = |row: usize| sampler.draw(&kernels.read_row(&logits, row).map_err(step_error)?, &draws[row]);
+            return Ok(device.samples(found, host));
+        }
         // [draws * vocabulary]
         let logits = self.decoder.read(&logits, draws.len()).map_err(step_error)?;
         let rows = logits.chunks_exact(self.decoder.architecture().vocabulary);
@@ -113,11 +126,67 @@ fn step_error(error: impl std::error::Error + Send + Sync + 'static) -> Executor
 
 #[cfg(test)]
 mod tests {
-    use baton_contract::{Digest, SequenceId};
-    use baton_decoder::Layout;
+    use baton_contract::{Digest, Generate, Sampling, SequenceId, TokenSet};
+    use baton_decoder::{Architecture, Heads, Layout, RopeSpec, RopeStyle};
     use baton_scheduler::Owner;
+    use baton_testkit::request;
+    use candle_core::DType;
 
     use super::*;
+    use crate::Allowed;
+
+    fn architecture() -> Architecture {
+        Architecture {
+            family: "llama".to_owned(),
+            vocabulary: 70,
+            max_context: 64,
+            hidden: 64,
+            layers: 2,
+            heads: Heads { query: 2, kv: 1, dim: 32 },
+            feed_forward: 64,
+            norm_eps: 1e-5,
+            attention_scale: 0.2,
+            rope: RopeSpec { base: 10_000.0, scale: 1.0, dim: 32, style: RopeStyle::Halves, divisors: false },
+            qkv_bias: false,
+            output_bias: false,
+            query_key_norm: false,
+            tied_head: false,
+        }
+    }
+
+    #[test]
+    fn a_backend_that_draws_gives_the_hosts_samples() {
+        let random = |top_logprobs| Sampling { seed: 7, top_p: 0.9, top_logprobs, ..Sampling::default() };
+        let with = |sampling| Generate { sampling, ..request(&[1, 2]) };
+        let requests = [request(&[5]), with(random(None)), with(random(Some(2))), request(&[9])];
+        let nothing = Allowed::known(Ok(TokenSet::default()));
+        let sequences = (1..).map(SequenceId);
+        let mut draws: Vec<Draw<'_>> = requests
+            .iter()
+            .zip(sequences)
+            .map(|(request, sequence)| Draw { sequence, request, output: &[], allowed: None })
+            .collect();
+        draws[3].allowed = Some(&nothing);
+        let span = |index: u32| Span {
+            owner: Owner::Sequence(SequenceId(u64::from(index) + 1)),
+            tokens: vec![index, 3, 4],
+            start: 0,
+            blocks: vec![index],
+            shared_blocks: 0,
+            draws: true,
+        };
+        let spans = (0..4).map(span).collect();
+        let plan = StepPlan { step: 1, restores: Vec::new(), copies: Vec::new(), spans, stores: Vec::new() };
+        let samples = |device: Option<DeviceDraws>| -> Vec<String> {
+            let decoder = Decoder::random(architecture(), 1, Kernels::new(1)).unwrap();
+            let cache = PagedCache::new(decoder.kernels(), decoder.architecture(), 4, DType::F16).unwrap();
+            let mut executor = DecoderExecutor { device, ..DecoderExecutor::new(decoder, cache) };
+            executor.step(&plan, &draws).unwrap().into_iter().map(|sample| format!("{sample:?}")).collect()
+        };
+        let host = samples(None);
+        assert_eq!(samples(Some(DeviceDraws::new(70).unwrap())), host);
+        assert!(host[2].contains("top: [(") && host[3].contains("NothingLeft"), "{host:?}");
+    }
 
     #[test]
     fn spans_lie_end_to_end() {

@@ -3,6 +3,7 @@
 use candle_core::DType;
 use candle_core::quantized::GgmlDType;
 
+use crate::sample::{DrawFault, Drawn, Draws};
 use crate::{Activation, AttentionParams, Heads, KernelError, Layout, Result, Rope};
 
 /// The indices of a batch as its owner gives them.
@@ -222,4 +223,18 @@ pub trait Backend: Send + Sync + Sized + 'static {
     /// # Errors
     /// The device failed.
     fn read(&self, rows: &Self::Rows) -> Result<Vec<f32>>;
+    /// One row as numbers on the host, [width]. Waits for the device.
+    ///
+    /// # Errors
+    /// There is no such row, or the device failed.
+    fn read_row(&self, rows: &Self::Rows, row: usize) -> Result<Vec<f32>>;
+
+    /// Whether tokens are best drawn where the logits are.
+    fn draws(&self) -> bool;
+    /// Draws a token from each of the first rows of logits, [rows or more, vocabulary] in f32, and waits for them. Rows that
+    /// are drawn from may be written over.
+    ///
+    /// # Errors
+    /// There are fewer rows than draws, the vocabularies differ, or the device failed.
+    fn draw(&self, logits: &Self::Rows, draws: &Draws) -> Result<Vec<Result<Drawn, DrawFault>>>;
 }

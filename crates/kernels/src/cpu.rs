@@ -6,6 +6,7 @@ use half::vec::HalfBitsVecExt;
 use half::{bf16, f16};
 
 use crate::backend::{Backend, Indices, LayerHeads, random_weight};
+use crate::sample::{DrawFault, Drawn, Draws, draw_plain, exp};
 use crate::{
     Activation, AttentionParams, BLOCK, Heads, KernelError, Kernels, KvPages, Layout, PackedMatrix, Result, Rope,
 };
@@ -179,6 +180,26 @@ impl Backend for Kernels {
 
     fn read(&self, rows: &Tensor) -> Result<Vec<f32>> {
         Ok(rows.flatten_all()?.to_vec1()?)
+    }
+
+    fn read_row(&self, rows: &Tensor, row: usize) -> Result<Vec<f32>> {
+        Ok(rows.get(row)?.to_vec1()?)
+    }
+
+    /// The logits are on the host already.
+    fn draws(&self) -> bool {
+        false
+    }
+
+    fn draw(&self, logits: &Tensor, draws: &Draws) -> Result<Vec<Result<Drawn, DrawFault>>> {
+        let (rows, vocabulary) = (draws.rows(), draws.vocabulary());
+        if logits.dims().len() != 2 || logits.dims()[0] < rows || logits.dims()[1] != vocabulary {
+            let (found, expected) = (logits.dims().to_vec(), format!("[{rows} or more, {vocabulary}]"));
+            return Err(KernelError::Shape { what: "logits", found, expected });
+        }
+        let logits = self.read(logits)?;
+        let rows = logits.chunks_exact(vocabulary).take(rows).enumerate();
+        Ok(rows.map(|(row, logits)| draw_plain(logits, draws, row, exp)).collect())
     }
 }
 

@@ -4,9 +4,8 @@
 //! and are drawn on the host. Its weights are whole numbers and its exponential is its own, so that a number which falls
 //! within rounding of the boundary between two tokens may give the other one.
 
-use baton_decoder::sample::{DrawFault, DrawSpec, Drawn, Draws, Edit, read_drawn};
-
 use baton_contract::TokenLogprobs;
+use baton_decoder::sample::{DrawFault, DrawSpec, Drawn, Draws, Edit};
 
 use crate::{Draw, ExecutorError, Sample};
 
@@ -75,14 +74,14 @@ impl DeviceDraws {
         self.rows.iter().enumerate().filter(|(_, place)| matches!(place, Place::Host)).map(|(row, _)| row)
     }
 
-    /// The samples of the step, from what the device wrote and from `host` for each of [`Self::host_rows`]. It empties the
+    /// The samples of the step, from what the device drew and from `host` for each of [`Self::host_rows`]. It empties the
     /// draws.
     pub fn samples(
         &mut self,
-        drawn: &[u8],
+        drawn: Vec<Result<Drawn, DrawFault>>,
         mut host: impl FnMut(usize) -> Result<Sample, ExecutorError>,
     ) -> Vec<Result<Sample, ExecutorError>> {
-        let drawn = read_drawn(drawn).chain(std::iter::repeat(Err(DrawFault::Missing)));
+        let drawn = drawn.into_iter().chain(std::iter::repeat(Err(DrawFault::Missing)));
         let rows = self.rows.drain(..).zip(drawn).enumerate();
         rows.map(|(row, (place, drawn))| match place {
             Place::Host => host(row),
@@ -161,11 +160,6 @@ mod tests {
         Draw { sequence: SequenceId(1), request, output: &[], allowed: None }
     }
 
-    /// A row as the device would write it.
-    fn drawn(token: u32, status: u32, logprob: f32) -> Vec<u8> {
-        [token, status, logprob.to_bits()].into_iter().flat_map(u32::to_le_bytes).collect()
-    }
-
     #[test]
     fn each_row_gets_its_sample_from_where_it_was_drawn() {
         let alternatives = Sampling { top_logprobs: Some(2), ..Sampling::greedy() };
@@ -186,17 +180,17 @@ mod tests {
         device.pack(&draws);
         assert_eq!(device.packed().rows(), 7);
         assert_eq!(device.host_rows().collect::<Vec<_>>(), [1]);
-        let elsewhere = drawn(u32::MAX, 3, f32::NAN);
-        let bytes = [
-            drawn(5, 0, f32::NAN),
-            elsewhere.clone(),
-            drawn(6, 0, -0.5),
-            elsewhere.clone(),
+        let elsewhere = Err(DrawFault::Elsewhere);
+        let found = vec![
+            Ok(Drawn { token: 5, logprob: None }),
             elsewhere,
-            drawn(0, 2, f32::NAN),
+            Ok(Drawn { token: 6, logprob: Some(-0.5) }),
+            elsewhere,
+            elsewhere,
+            Err(DrawFault::NothingLeft),
         ];
         let host = |row: usize| Ok(Sample { token: u32::try_from(row).unwrap(), logprobs: None });
-        let samples = device.samples(&bytes.concat(), host);
+        let samples = device.samples(found, host);
         let texts: Vec<String> = samples
             .into_iter()
             .map(|sample| match sample {

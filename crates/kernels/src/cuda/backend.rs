@@ -12,6 +12,7 @@ use crate::cuda::device::failed;
 use crate::cuda::memory::Buffer;
 use crate::cuda::rows::{DeviceRows, DeviceVector};
 use crate::cuda::{DeviceInfo, DeviceMatrix, Gpu, Placed};
+use crate::sample::{DrawFault, Drawn, Draws};
 use crate::{Activation, AttentionParams, Heads, KernelError, Result, Rope};
 
 /// Recorded steps, by whose they are and by their number of rows.
@@ -225,5 +226,17 @@ impl Backend for Gpu {
 
     fn read(&self, rows: &DeviceRows) -> Result<Vec<f32>> {
         self.download(rows)
+    }
+
+    fn read_row(&self, rows: &DeviceRows, row: usize) -> Result<Vec<f32>> {
+        self.download_row(rows, row)
+    }
+
+    fn draws(&self) -> bool {
+        true
+    }
+
+    fn draw(&self, logits: &DeviceRows, draws: &Draws) -> Result<Vec<Result<Drawn, DrawFault>>> {
+        self.draw_rows(logits, draws)
     }
 }

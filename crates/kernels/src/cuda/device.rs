@@ -16,9 +16,11 @@ use crate::{CudaStatus, KernelError, Result};
 /// The kernels as build.rs has compiled them: machine code for several devices each.
 const IMAGES: &[&[u8]] = &[
     include_bytes!(concat!(env!("OUT_DIR"), "/attend.fatbin")),
+    include_bytes!(concat!(env!("OUT_DIR"), "/lora.fatbin")),
     include_bytes!(concat!(env!("OUT_DIR"), "/product.fatbin")),
     include_bytes!(concat!(env!("OUT_DIR"), "/rope.fatbin")),
     include_bytes!(concat!(env!("OUT_DIR"), "/rows.fatbin")),
+    include_bytes!(concat!(env!("OUT_DIR"), "/sample.fatbin")),
 ];
 
 /// What is known of a device.

@@ -11,10 +11,12 @@ mod attend;
 mod backend;
 mod device;
 mod libraries;
+mod lora;
 mod memory;
 mod place;
 mod product;
 mod rows;
+mod sample;
 mod transfer;
 mod units;
 
@@ -28,11 +30,13 @@ use device::{Argument, Device, Shape};
 use memory::Buffer;
 use place::Upload;
 use product::Blas;
+use sample::Drawing;
 
 pub use attend::{DevicePages, DeviceRope};
 pub use backend::Recorded;
 pub use device::DeviceInfo;
 pub(crate) use libraries::status;
+pub use lora::{DeviceRouting, DeviceSite};
 pub use place::Placed;
 pub use rows::{DeviceRows, DeviceVector};
 
@@ -42,6 +46,7 @@ pub struct Gpu {
     device: Device,
     blas: Blas,
     upload: Upload,
+    drawing: Drawing,
     dtype: DType,
     cascade: bool,
     replays: bool,
@@ -75,7 +80,16 @@ impl Gpu {
         let device = Device::open(config.ordinal)?;
         let (blas, upload) = (Blas::new(&device)?, Upload::new(&device)?);
         let GpuConfig { dtype, cascade, graphs, threads, .. } = *config;
-        let gpu = Self { device, blas, upload, dtype, cascade, replays: graphs, threads: threads.max(1) };
+        let gpu = Self {
+            device,
+            blas,
+            upload,
+            drawing: Drawing::default(),
+            dtype,
+            cascade,
+            replays: graphs,
+            threads: threads.max(1),
+        };
         gpu.allow_attention()?;
         Ok(gpu)
     }

@@ -165,13 +165,56 @@ impl Gpu {
         Ok(out)
     }
 
+    /// Rows of `width` numbers from the host, rounded to `dtype`: f32, or the device's own type.
+    ///
+    /// # Errors
+    /// The numbers do not fill rows, the type is another one, or the device fails.
+    pub fn upload_rows(&self, values: &[f32], width: usize, dtype: DType) -> Result<DeviceRows> {
+        if width == 0 || !values.len().is_multiple_of(width) {
+            let expected = format!("[rows, {width}]");
+            return Err(KernelError::Shape { what: "rows", found: vec![values.len()], expected });
+        }
+        if dtype != DType::F32 && dtype != self.dtype {
+            return Err(KernelError::DType { what: "rows", found: dtype, expected: "F32 or the device's own type" });
+        }
+        let bytes: Vec<u8> = match dtype {
+            DType::F16 => values.iter().flat_map(|value| f16::from_f32(*value).to_le_bytes()).collect(),
+            DType::BF16 => values.iter().flat_map(|value| bf16::from_f32(*value).to_le_bytes()).collect(),
+            _ => values.iter().flat_map(|value| value.to_le_bytes()).collect(),
+        };
+        let rows = self.rows(values.len() / width, width, dtype)?;
+        self.device.context.bind_to_thread().map_err(failed("using the device"))?;
+        // SAFETY: there is as much memory on the device. The driver has read memory that is not pinned when it returns.
+        unsafe { cudarc::driver::result::memcpy_htod_async(rows.pointer(), &bytes, self.device.stream.cu_stream()) }
+            .map_err(failed("copying to the device"))?;
+        Ok(rows)
+    }
+
     /// The numbers of rows, on the host as f32. Waits for the device.
     pub(crate) fn download(&self, rows: &DeviceRows) -> Result<Vec<f32>> {
-        let mut bytes = vec![0u8; rows.bytes()];
+        self.download_bytes(rows, 0, rows.bytes())
+    }
+
+    /// The numbers of one row, likewise.
+    pub(crate) fn download_row(&self, rows: &DeviceRows, row: usize) -> Result<Vec<f32>> {
+        if row >= rows.rows {
+            return Err(KernelError::Range { what: "row", index: row, count: rows.rows });
+        }
+        let bytes = rows.width * rows.dtype.size_in_bytes();
+        self.download_bytes(rows, row * bytes, bytes)
+    }
+
+    /// What lies so many bytes behind the beginning of rows, inside of them.
+    fn download_bytes(&self, rows: &DeviceRows, start: usize, count: usize) -> Result<Vec<f32>> {
+        let mut bytes = vec![0u8; count];
         self.device.context.bind_to_thread().map_err(failed("using the device"))?;
         // SAFETY: there is as much memory on both sides, and the copy is over before the function returns.
         unsafe {
-            cudarc::driver::result::memcpy_dtoh_async(&mut bytes, rows.pointer(), self.device.stream.cu_stream())
+            cudarc::driver::result::memcpy_dtoh_async(
+                &mut bytes,
+                rows.pointer() + start as u64,
+                self.device.stream.cu_stream(),
+            )
         }
         .map_err(failed("copying from the device"))?;
         self.device.synchronise()?;
