@@ -180,7 +180,12 @@ impl Gpu {
         let flush = Buffer::new(&self.device.context, FLUSHED)?;
         let mut best: Option<(f32, Way)> = None;
         for way in all {
-            let Some(took) = self.time(way, sizes, x, weights, out, &flush)? else { continue };
+            let run = || match way {
+                Way::Own => self.product_of_few(x, weights, out, sizes.wide).map(|()| true),
+                // The library refuses some of what it has offered.
+                Way::Library(planned) => Ok(self.product_of_many(x, weights, out, &planned).is_ok()),
+            };
+            let Some(took) = self.time(&flush, run)? else { continue };
             if best.is_none_or(|(fastest, _)| took < fastest) {
                 best = Some((took, way));
             }
@@ -194,16 +199,8 @@ impl Gpu {
         Ok(way)
     }
 
-    /// Milliseconds of the fastest try; absent if the library refuses.
-    fn time(
-        &self,
-        way: Way,
-        sizes: Sizes,
-        x: &DeviceRows,
-        weights: &DeviceMatrix,
-        out: &DeviceRows,
-        flush: &Buffer,
-    ) -> Result<Option<f32>> {
+    /// Milliseconds of the fastest try with cold caches; absent if `run` says that it was refused.
+    fn time(&self, flush: &Buffer, run: impl Fn() -> Result<bool>) -> Result<Option<f32>> {
         let stream = &self.device.stream;
         let event = || stream.record_event(Some(CUevent_flags::CU_EVENT_DEFAULT)).map_err(driver("recording an event"));
         let mut fastest = f32::INFINITY;
@@ -212,10 +209,8 @@ impl Gpu {
             unsafe { memset_d8_async(flush.pointer(), 0, FLUSHED, stream.cu_stream()) }
                 .map_err(driver("clearing memory"))?;
             let start = event()?;
-            match way {
-                Way::Own => self.product_of_few(x, weights, out, sizes.wide)?,
-                Way::Library(planned) if self.product_of_many(x, weights, out, &planned).is_err() => return Ok(None),
-                Way::Library(_) => {}
+            if !run()? {
+                return Ok(None);
             }
             let end = event()?;
             self.device.synchronise()?;
