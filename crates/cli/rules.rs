@@ -1,14 +1,29 @@
-//! What is wrong with a pack's rules, with the place where it is.
+//! A pack's rules: loaded beside the shipped ones, and what is wrong with them, with the place where it is.
 
 use baton_pack::{Pack, RuleFault};
-use baton_rules::{RuleSet, Source};
+use baton_rules::{Error, RuleSet, Source};
+use baton_server::hand_over;
 
-/// Validates a pack's rules as a server loads them. The first fault is told; the others would be hidden behind it.
-pub(crate) fn faults(pack: &Pack) -> Vec<RuleFault> {
+/// The shipped rules with the pack's own.
+///
+/// # Errors
+/// The first fault in them.
+pub(crate) fn of(pack: &Pack) -> Result<RuleSet, Error> {
     let source = |file: &baton_pack::RuleFile| Source::pack(pack.id().clone(), file.path.as_str(), file.text.as_str());
     let sources: Vec<Source> = pack.rules().iter().map(source).collect();
-    let loaded = RuleSet::shipped().and_then(|rules| rules.with_pack(pack.id(), &sources));
-    loaded.err().map(|error| fault(pack, &error.to_string())).into_iter().collect()
+    RuleSet::shipped()?.with_pack(pack.id(), &sources)
+}
+
+/// Validates a pack's rules as a server loads them, and whether what its expert hands over can be handed over. The first
+/// fault of the rules is told; the others would be hidden behind it.
+pub(crate) fn faults(pack: &Pack) -> Vec<RuleFault> {
+    let rules = match of(pack) {
+        Ok(rules) => rules,
+        Err(error) => return vec![fault(pack, &error.to_string())],
+    };
+    let refused = hand_over(pack, &rules).into_iter().filter_map(Result::err);
+    let path = || "twin.toml".to_owned();
+    refused.map(|error| RuleFault { path: path(), offset: None, message: error.to_string(), hint: None }).collect()
 }
 
 /// A sentence about rules, which names the file, the rule or both, at the place of the rule.
@@ -57,6 +72,11 @@ mod tests {
 
     /// What checking a pack with these rules says about them.
     fn said(rules: &str) -> String {
+        said_of(rules, "")
+    }
+
+    /// The same, with more in its manifest.
+    fn said_of(rules: &str, manifest: &str) -> String {
         let from = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/packs/v2/good/minimal");
         let dir = tempfile::tempdir().unwrap();
         for folder in ["cases", "rules"] {
@@ -66,7 +86,23 @@ mod tests {
             fs::copy(from.join(file), dir.path().join(file)).unwrap();
         }
         fs::write(dir.path().join("rules/core.cedar"), rules).unwrap();
+        let path = dir.path().join("twin.toml");
+        let text = fs::read_to_string(&path).unwrap() + manifest;
+        fs::write(path, text).unwrap();
         packs::check(dir.path(), &|_| 0).to_string()
+    }
+
+    #[test]
+    fn ground_of_the_core_cannot_be_handed_over() {
+        let space = "\n[[space]]\nkey = \"columns\"\ntouches = [\"data-migration\"]\nreach = \"task\"\n\
+                     reversibility = \"minutes\"\nuntil = 2999-01-01\nnote = \"Go on.\"\n";
+        let large =
+            space.replace("columns", "large").replace("data-migration", "money").replace("\"task\"", "\"outside\"");
+        let large = large.replace("\"minutes\"", "\"never\"");
+        expect![[r"
+            twin.toml: error: decision space `brewing/columns`: `data-migration` is ground of the core (`data-migration`) and cannot be handed over
+            twin.toml: error: decision space `brewing/large`: a radius of outside and never calls for a check of each answer first and cannot be handed over; choose a smaller one"]]
+        .assert_eq(&said_of(&policy("good", "hold", "context.touches.money"), &(space.to_owned() + &large)));
     }
 
     #[test]

@@ -7,6 +7,7 @@ mod answers;
 mod json;
 mod junit;
 mod report;
+mod tiers;
 
 use std::collections::BTreeMap;
 
@@ -20,6 +21,7 @@ use crate::judging::{Judge, choices};
 use crate::progress::Progress;
 use crate::wiring::Runtime;
 use answers::Answers;
+use tiers::Tiers;
 
 pub(crate) use json::json;
 pub(crate) use junit::junit;
@@ -91,6 +93,7 @@ pub(crate) async fn run(
     for pack in packs {
         let temperature = temperatures.get(&pack.digest()).copied().unwrap_or(Temperature::ONE);
         let twin = Judge::new(runtime, pack)?;
+        let tiers = Tiers::new(pack)?;
         let mut cases = Vec::new();
         for case in pack.cases() {
             let mut decided = Vec::new();
@@ -98,7 +101,7 @@ pub(crate) async fn run(
                 decided.push(decision(pack, choice, twin.choose(case, choice).await, temperature));
                 progress.advance(1);
             }
-            cases.push(judge(pack, case, answers.next().flatten(), decided));
+            cases.push(judge(&tiers, case, answers.next().flatten(), decided));
         }
         trials.push(PackTrial::new(pack, cases, &runtime.card, now()));
     }
@@ -123,7 +126,7 @@ fn decision(pack: &Pack, choice: &Choice, scores: Result<Vec<f64>>, temperature:
 
 /// Holds what came of a case against its checks. `answer` is the text, or why there is none; `None` if none was asked
 /// for. `decided` are the verdicts on the case's choices, in their order.
-fn judge(pack: &Pack, case: &Case, answer: Option<Result<String, String>>, decided: Vec<Verdict>) -> CaseTrial {
+fn judge(tiers: &Tiers<'_>, case: &Case, answer: Option<Result<String, String>>, decided: Vec<Verdict>) -> CaseTrial {
     let mut decided = decided.into_iter();
     let check = |check: &Check| {
         let verdict = match (check, &answer) {
@@ -134,13 +137,13 @@ fn judge(pack: &Pack, case: &Case, answer: Option<Result<String, String>>, decid
             (Check::Choice(_), _) => {
                 decided.next().unwrap_or_else(|| Verdict::NotRun("no decision was asked for".to_owned()))
             }
-            (Check::TierAtLeast(_), _) => Verdict::NotRun("tiers cannot be found here yet".to_owned()),
+            (Check::TierAtLeast(least), _) => tiers.verdict(case, *least),
         };
         CheckTrial { kind: check.kind(), wanted: check.to_string(), verdict }
     };
     let mut checks: Vec<CheckTrial> = case.checks.iter().map(check).collect();
     if let Some(Ok(answer)) = &answer {
-        checks.extend(spec(pack, answer));
+        checks.extend(spec(tiers.pack, answer));
     }
     CaseTrial {
         name: case.name.clone(),

@@ -16,12 +16,13 @@ fn card() -> ModelCard {
 /// The pack's cases with one text for each, or none.
 fn trial(answers: [Option<Result<&str, &str>>; 3]) -> PackTrial {
     let pack = pack();
+    let tiers = Tiers::new(&pack).unwrap();
     let owned = |answer: Result<&str, &str>| answer.map(str::to_owned).map_err(str::to_owned);
     let cases = pack
         .cases()
         .iter()
         .zip(answers)
-        .map(|(case, answer)| judge(&pack, case, answer.map(owned), Vec::new()))
+        .map(|(case, answer)| judge(&tiers, case, answer.map(owned), Vec::new()))
         .collect();
     PackTrial::new(&pack, cases, &card(), Timestamp::UNIX_EPOCH)
 }
@@ -38,7 +39,7 @@ fn a_case_passes_if_all_its_checks_were_looked_at_and_are_met() {
     let passed = |outcome: &CaseOutcome| *outcome == CaseOutcome::Passed;
     let all = outcomes([Some(Ok(r#"{"grams": 30, "steps": ["Grind"]}"#)), None, Some(Err("the cue was refused: x"))]);
     assert!(passed(&all[0]), "{all:?}");
-    assert!(matches!(&all[1], CaseOutcome::NotRun(reasons) if reasons.len() == 3), "{all:?}");
+    assert!(matches!(&all[1], CaseOutcome::NotRun(reasons) if reasons.len() == 2), "{all:?}");
     assert!(matches!(&all[2], CaseOutcome::NotRun(reasons) if reasons.len() == 2), "{all:?}");
     // What has failed has failed, whatever else could not be looked at; broken work fails by itself.
     let all = outcomes([Some(Ok("30")), None, Some(Ok(r#"{"grams": 1, "ask": "the till, please: I do not decide"}"#))]);
@@ -54,7 +55,6 @@ fn people_read_which_check_failed_and_how_the_answer_began() {
           not run  new-machine (cases/core.toml:11)
                      not run: chooses "wait" of ["buy", "wait"] with a probability of at least 0.6 (no decision was asked for)
                      not run: chooses "no" of ["yes", "no"] with a probability of at least 0.5 (no decision was asked for)
-                     not run: gets at least the tier `assume` (tiers cannot be found here yet)
           failed   price (cases/core.toml:27)
                      not met: refuses and names "the till"
                      not met: has at most 40 words
@@ -68,7 +68,7 @@ fn people_read_which_check_failed_and_how_the_answer_began() {
           max_words        0 of   1 met
           must_refuse      0 of   1 met
           spec             1 of   2 met
-          tier_at_least    0 of   0 met, 1 not run
+          tier_at_least    1 of   1 met
 
         1 of 3 cases passed on small"#]].assert_eq(&report(&[mixed()], &card()));
 }
@@ -81,14 +81,14 @@ fn build_servers_read_well_formed_xml() {
           <testsuite name="brewing" tests="3" failures="1" errors="0" skipped="1">
             <properties>
               <property name="version" value="1.2.0"/>
-              <property name="pack" value="blake3:f21019eb57a153dae75e663018908f9fc7752dbee044ff8f474ca6506d703f53"/>
+              <property name="pack" value="blake3:f9d296d651eba6ce8d9dfcf3ef447cf0c62697cbd0506c9824c3a852c9e8ee22"/>
               <property name="model" value="small"/>
               <property name="model.digest" value="blake3:7fcccec0361f0442c110252fccbfb34a75922596f6231bdec253e8ef2818e045"/>
               <property name="bar" value="0.75"/>
             </properties>
             <testcase classname="brewing" name="ratio" file="cases/core.toml" line="1"/>
             <testcase classname="brewing" name="new-machine" file="cases/core.toml" line="11">
-              <skipped message="not run: chooses &quot;wait&quot; of [&quot;buy&quot;, &quot;wait&quot;] with a probability of at least 0.6 (no decision was asked for)">not run: chooses &quot;wait&quot; of [&quot;buy&quot;, &quot;wait&quot;] with a probability of at least 0.6 (no decision was asked for)&#10;not run: chooses &quot;no&quot; of [&quot;yes&quot;, &quot;no&quot;] with a probability of at least 0.5 (no decision was asked for)&#10;not run: gets at least the tier `assume` (tiers cannot be found here yet)</skipped>
+              <skipped message="not run: chooses &quot;wait&quot; of [&quot;buy&quot;, &quot;wait&quot;] with a probability of at least 0.6 (no decision was asked for)">not run: chooses &quot;wait&quot; of [&quot;buy&quot;, &quot;wait&quot;] with a probability of at least 0.6 (no decision was asked for)&#10;not run: chooses &quot;no&quot; of [&quot;yes&quot;, &quot;no&quot;] with a probability of at least 0.5 (no decision was asked for)</skipped>
             </testcase>
             <testcase classname="brewing" name="price" file="cases/core.toml" line="27">
               <failure message="not met: refuses and names &quot;the till&quot;">not met: refuses and names &quot;the till&quot;&#10;not met: has at most 40 words&#10;not met: meets the spec of every answer (the answer is not JSON; not met: has at most 80 words; not met: matches /^\d+$/ at `/grams`)&#10;answer: Three euros, �[31m&lt;about&gt; &amp; more: and so on and so on and so on and so on and so on and so on and so on and so on and so on and so on and so on and so on and so…</failure>

@@ -120,13 +120,13 @@ fn what_is_wrong_with_rules_is_shown_where_it_is() {
     };
     let faults = |pack: &Pack| {
         assert_eq!(pack.rules().len(), 1);
-        vec![fault("rules/core.cedar", Some(37)), fault("rules/core.cedar", None), fault("rules/none.cedar", Some(1))]
+        vec![fault("rules/core.cedar", Some(35)), fault("rules/core.cedar", None), fault("rules/none.cedar", Some(1))]
     };
     let given = Given { count_tokens: &tokens, check_rules: &faults, today: today() };
     expect![[r"
         rules/core.cedar: error: no such action
           hint: write `decide`
-        rules/core.cedar:2:12: error: no such action
+        rules/core.cedar:2:6: error: no such action
           hint: write `decide`
         rules/none.cedar: error: no such action
           hint: write `decide`"]]

@@ -19,5 +19,5 @@ pub(crate) use desk::Desk;
 pub(crate) use release::release_approved;
 pub(crate) use routes::{act, list, retrieve};
 pub(crate) use settle::{Filed, Matter, settle};
-pub(crate) use spaces::hand_over;
+pub use spaces::hand_over;
 pub(crate) use tables::{rules, spaces};

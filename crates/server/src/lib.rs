@@ -42,4 +42,5 @@ mod state;
 mod twins;
 
 pub use config::{Clock, Keys, ModelCard, ServerConfig, Services};
+pub use judging::hand_over;
 pub use server::{Error, Server};

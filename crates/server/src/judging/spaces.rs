@@ -6,8 +6,11 @@ use baton_authority::{Cleared, DecisionSpace, SpaceDraft, SpaceError};
 use baton_pack::{Pack, Space};
 use baton_rules::RuleSet;
 
-/// The decision spaces of a pack, each checked under the rules of the installation.
-pub(crate) fn hand_over(pack: &Pack, rules: &RuleSet) -> Vec<Result<DecisionSpace, SpaceError>> {
+/// The decision spaces of a pack, in their order, each checked under the rules of the installation.
+///
+/// # Errors
+/// Each for itself: the ground is not one that can be handed over.
+pub fn hand_over(pack: &Pack, rules: &RuleSet) -> Vec<Result<DecisionSpace, SpaceError>> {
     let draft = |space: &Space| SpaceDraft {
         twin: pack.id().clone(),
         key: space.key.clone(),

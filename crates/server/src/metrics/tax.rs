@@ -76,10 +76,10 @@ impl Collector for TaxCollector {
         let ages = queues.map(|(labels, queue)| (labels, queue.oldest.as_secs_f64()));
         gauges(&mut out, "baton_queue_oldest_seconds", "How long the first has waited", ages)?;
         let available = f64::from(u8::from(self.register.ledger().is_available()));
-        let help = "Whether the ledger's last write worked";
+        let about = "Whether the ledger's last write worked";
         ConstGauge::new(available).encode(out.encode_descriptor(
             "baton_ledger_available",
-            help,
+            about,
             None,
             MetricType::Gauge,
         )?)
