@@ -5,13 +5,14 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 use baton_contract::TokenId;
-use baton_decoder::{BLOCK, Batch, Decoder, PagedCache, SpanLayout};
+use baton_decoder::{BLOCK, Backend, Batch, Decoder, GgufFile, PagedCache, SpanLayout, UseBackend, with_gpu};
 use baton_kernels::Kernels;
 use candle_core::DType;
 use serde_json::json;
 
 use crate::args::PerplexityArgs;
 use crate::config::Config;
+use crate::device::{self, Place};
 use crate::progress::Progress;
 use crate::wiring::{self, CACHE_TYPE, Opened, TOKEN_BUDGET};
 use crate::{Outcome, model, output};
@@ -53,9 +54,10 @@ pub(crate) fn run(args: &PerplexityArgs, config: &Config) -> Result<Outcome> {
     let digest = wiring::digest(&file);
     let kernels = Kernels::new(config.threads);
     // One after the other: the wide weights of a large model leave no room for a second copy.
-    let served = {
-        let decoder = wiring::with_progress(&file, |told| Decoder::load(&file, kernels.clone(), told))?;
-        score("as served", &decoder, CACHE_TYPE, &tokens)?
+    let served = AsServed { file: &file, tokens: &tokens };
+    let served = match device::choose(config)? {
+        Place::Cpu => served.with(kernels.clone())?,
+        Place::Gpu { .. } => with_gpu(&device::gpu_config(config, &file), served)??,
     };
     let decoder = wiring::with_progress(&file, |told| Decoder::load_widened(&file, kernels, told))?;
     let reference = score("in f32", &decoder, DType::F32, &tokens)?;
@@ -91,8 +93,30 @@ fn read_text(path: Option<&Path>) -> Result<String> {
     }
 }
 
+/// The weights as a server would keep them.
+struct AsServed<'a> {
+    file: &'a GgufFile,
+    tokens: &'a [TokenId],
+}
+
+impl UseBackend for AsServed<'_> {
+    type Output = Result<Vec<Scored>>;
+
+    fn with<B: Backend>(self, kernels: B) -> Self::Output {
+        let Self { file, tokens } = self;
+        let decoder = wiring::with_progress(file, |told| Decoder::load(file, kernels, told))?;
+        let dtype = decoder.kernels().pages_dtype(CACHE_TYPE);
+        score("as served", &decoder, dtype, tokens)
+    }
+}
+
 /// What the decoder says to each token but the first of every window.
-fn score(what: &'static str, decoder: &Decoder, cache_type: DType, tokens: &[TokenId]) -> Result<Vec<Scored>> {
+fn score<B: Backend>(
+    what: &'static str,
+    decoder: &Decoder<B>,
+    cache_type: DType,
+    tokens: &[TokenId],
+) -> Result<Vec<Scored>> {
     let window = WINDOW.min(decoder.architecture().max_context);
     let mut cache = PagedCache::new(decoder.kernels(), decoder.architecture(), window.div_ceil(BLOCK), cache_type)?;
     let progress = Progress::count(what, tokens.len());

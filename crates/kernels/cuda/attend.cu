@@ -423,12 +423,14 @@ struct Merge {
     uint32_t row, first, count, unused;
 };
 
-// One block for each row that has partial results and each head; a thread for every two elements.
+// One block for each row that has partial results and some of its heads; a thread for every two elements.
 template <typename T> __device__ __forceinline__ void merge(const Attend &call) {
     const uint32_t *place = call.place;
     if (blockIdx.x >= place[MERGES]) return;
     const Merge one = reinterpret_cast<const Merge *>(place + place[MERGES_AT])[blockIdx.x];
-    const uint32_t head = blockIdx.y, d = threadIdx.x * 2;
+    const uint32_t threads = call.dim / 2, head = blockIdx.y * (blockDim.x / threads) + threadIdx.x / threads;
+    if (head >= call.heads) return;
+    const uint32_t d = threadIdx.x % threads * 2;
     const float2 *tops = call.tops + (size_t)one.first * call.heads + head;
     float top = -INFINITY;
     for (uint32_t i = 0; i < one.count; i++) top = fmaxf(top, tops[(size_t)i * call.heads].x);

@@ -175,8 +175,7 @@ impl Gpu {
             halves: u32::from(rope.style == RopeStyle::Halves),
             eps: norms.map_or(0.0, |(_, eps)| eps),
         };
-        let warps = (heads.query + 2 * heads.kv).min(16);
-        let shape = Shape { grid: (qkv.rows, 1), block: 32 * warps, shared: 0 };
+        let shape = Shape { grid: (qkv.rows, (heads.query + 2 * heads.kv).div_ceil(8)), block: 8 * 32, shared: 0 };
         // SAFETY: the batch was checked against blocks and positions, and the widths against the heads.
         unsafe { self.device.launch(self.named(["rope_write_f16", "rope_write_bf16"]), shape, &[&turn]) }?;
         Ok(query)
@@ -222,7 +221,10 @@ impl Gpu {
         let shape = Shape { grid: (blocks, 1), block: THREADS, shared: shared_bytes(heads.dim) };
         // SAFETY: the units name rows, blocks and partial rows that were checked when the batch was placed.
         unsafe { self.device.launch(self.attention_name(heads.dim), shape, &[&attend]) }?;
-        let shape = Shape { grid: (placed.merges, heads.query), block: heads.dim / 2, shared: 0 };
+        // Some heads to a block: a block for each would be too little work.
+        let (threads, together) = (heads.dim / 2, 4);
+        let shape =
+            Shape { grid: (placed.merges, heads.query.div_ceil(together)), block: threads * together, shared: 0 };
         // SAFETY: as above.
         unsafe { self.device.launch(self.named(["merge_f16", "merge_bf16"]), shape, &[&attend]) }?;
         Ok(out)

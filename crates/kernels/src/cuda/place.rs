@@ -123,7 +123,7 @@ impl Gpu {
         let aim = Aim {
             group: heads.group(),
             kv_heads: heads.kv,
-            tasks: 4 * processors,
+            tasks: 3 * processors,
             partials: fixed,
             cascade: self.cascade,
         };
