@@ -1,0 +1,164 @@
+//! Whole decoders of random weights on a GPU, beside the same on the CPU.
+//!
+//! Without a GPU they say so and pass; with `BATON_NEEDS_GPU` in the environment they fail instead.
+#![expect(clippy::unwrap_used, clippy::cast_precision_loss, clippy::cast_possible_truncation, reason = "tests")]
+
+use baton_decoder::{
+    Architecture, BLOCK, Backend, Batch, Decoder, GpuConfig, Heads, Kernels, PagedCache, RopeSpec, RopeStyle,
+    SpanLayout, UseBackend, with_gpu,
+};
+use baton_kernels::{CudaStatus, cuda_status};
+use candle_core::DType;
+
+fn has_device(test: &str) -> bool {
+    if let CudaStatus::Ready { .. } = cuda_status() {
+        return true;
+    }
+    assert!(std::env::var_os("BATON_NEEDS_GPU").is_none(), "{test} needs a GPU");
+    eprintln!("skipped {test}: there is no GPU that can be used");
+    false
+}
+
+fn architectures() -> [Architecture; 2] {
+    let one = Architecture {
+        family: "llama".to_owned(),
+        vocabulary: 1003,
+        max_context: 2048,
+        hidden: 576,
+        layers: 4,
+        heads: Heads { query: 9, kv: 3, dim: 64 },
+        feed_forward: 1536,
+        norm_eps: 1e-5,
+        attention_scale: 0.125,
+        rope: RopeSpec { base: 10_000.0, scale: 1.0, dim: 64, style: RopeStyle::Interleaved, divisors: false },
+        qkv_bias: false,
+        output_bias: false,
+        query_key_norm: false,
+        tied_head: true,
+    };
+    let rope = RopeSpec { base: 1_000_000.0, dim: 128, style: RopeStyle::Halves, ..one.rope };
+    let heads = Heads { query: 8, kv: 2, dim: 128 };
+    let other = Architecture {
+        family: "qwen3".to_owned(),
+        heads,
+        hidden: 512,
+        rope,
+        query_key_norm: true,
+        tied_head: false,
+        attention_scale: 128f32.powf(-0.5),
+        ..one.clone()
+    };
+    [one, other]
+}
+
+/// A pack that four sequences share, a prompt of their own for each, and tokens that are decoded together.
+struct Story {
+    architecture: Architecture,
+    decoded: usize,
+}
+
+const PACK: usize = 320;
+const OWN: usize = 37;
+const SEQUENCES: usize = 4;
+
+impl Story {
+    fn extend(batch: &mut Batch, sequence: usize, positions: std::ops::Range<usize>, draws: bool) {
+        let of = |block: usize| if block < PACK / BLOCK { block } else { 64 + sequence * 16 + block };
+        let blocks: Vec<u32> = (0..positions.end.div_ceil(BLOCK)).map(|block| of(block) as u32).collect();
+        let (first_row, rows) = (batch.tokens.len(), positions.len());
+        for position in positions.clone() {
+            let whose = if position < PACK { 0 } else { sequence };
+            batch.tokens.push(((position * 37 + whose * 101) % 1003) as u32);
+            batch.layout.positions.push(position as u32);
+            batch.layout.slots.push(blocks[position / BLOCK] * BLOCK as u32 + (position % BLOCK) as u32);
+        }
+        let shared_blocks = (PACK / BLOCK).min(blocks.len());
+        batch.layout.spans.push(SpanLayout { first_row, rows, context: positions.end, blocks, shared_blocks });
+        if draws {
+            batch.draw_rows.push((batch.tokens.len() - 1) as u32);
+        }
+    }
+}
+
+impl UseBackend for Story {
+    /// Logits of every step, [sequences * vocabulary] each.
+    type Output = Vec<Vec<f32>>;
+
+    fn with<B: Backend>(self, backend: B) -> Self::Output {
+        let decoder = Decoder::random(self.architecture, 5, backend).unwrap();
+        let dtype = decoder.kernels().pages_dtype(DType::F16);
+        let mut cache = PagedCache::new(decoder.kernels(), decoder.architecture(), 192, dtype).unwrap();
+        let mut pack = Batch::default();
+        Self::extend(&mut pack, 0, 0..PACK, false);
+        assert!(decoder.forward(&pack, &mut cache).unwrap().is_none());
+        let mut steps = vec![PACK..PACK + OWN];
+        steps.extend((0..self.decoded).map(|step| PACK + OWN + step..PACK + OWN + step + 1));
+        let mut all = Vec::new();
+        for positions in steps {
+            let mut batch = Batch::default();
+            for sequence in 0..SEQUENCES {
+                Self::extend(&mut batch, sequence, positions.clone(), true);
+            }
+            let logits = decoder.forward(&batch, &mut cache).unwrap().unwrap();
+            all.push(decoder.read(&logits, SEQUENCES).unwrap());
+        }
+        all
+    }
+}
+
+fn gpu(dtype: DType, cascade: bool, graphs: bool) -> GpuConfig {
+    GpuConfig { ordinal: 0, dtype, cascade, graphs, threads: 1 }
+}
+
+/// The mean difference, relative to the size of what is compared, and the share of rows with the same best token.
+fn compare(a: &[Vec<f32>], b: &[Vec<f32>], vocabulary: usize) -> (f32, f32) {
+    assert_eq!(a.len(), b.len());
+    let (mut sum, mut size, mut same, mut rows) = (0.0, 0.0, 0.0, 0.0);
+    for (a, b) in a.iter().zip(b) {
+        assert_eq!(a.len(), b.len());
+        for (a, b) in a.chunks(vocabulary).zip(b.chunks(vocabulary)) {
+            sum += a.iter().zip(b).map(|(a, b)| (a - b).abs()).sum::<f32>();
+            size += b.iter().map(|b| b.abs()).sum::<f32>();
+            let best = |row: &[f32]| row.iter().enumerate().max_by(|a, b| a.1.total_cmp(b.1)).map(|best| best.0);
+            same += f32::from(u8::from(best(a) == best(b)));
+            rows += 1.0;
+        }
+    }
+    (sum / size, same / rows)
+}
+
+#[test]
+fn logits_are_the_cpus() {
+    if !has_device("logits_are_the_cpus") {
+        return;
+    }
+    for architecture in architectures() {
+        let story = || Story { architecture: architecture.clone(), decoded: 24 };
+        let expected = story().with(Kernels::new(4));
+        for (dtype, most) in [(DType::F16, 0.004), (DType::BF16, 0.03)] {
+            for cascade in [true, false] {
+                let found = with_gpu(&gpu(dtype, cascade, true), story()).unwrap();
+                let (difference, same) = compare(&found, &expected, architecture.vocabulary);
+                eprintln!(
+                    "{} {dtype:?} cascade {cascade}: differ by {difference:.5}, same best {same:.3}",
+                    architecture.family
+                );
+                assert!(difference < most, "{} {dtype:?} cascade {cascade}: {difference}", architecture.family);
+            }
+        }
+    }
+}
+
+#[test]
+fn recorded_steps_give_what_they_recorded() {
+    if !has_device("recorded_steps_give_what_they_recorded") {
+        return;
+    }
+    for architecture in architectures() {
+        let story = || Story { architecture: architecture.clone(), decoded: 40 };
+        let recorded = with_gpu(&gpu(DType::F16, true, true), story()).unwrap();
+        let started = with_gpu(&gpu(DType::F16, true, false), story()).unwrap();
+        let (difference, same) = compare(&recorded, &started, architecture.vocabulary);
+        assert!(difference < 0.002 && same > 0.99, "{}: {difference}, same best {same}", architecture.family);
+    }
+}
