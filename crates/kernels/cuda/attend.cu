@@ -432,16 +432,20 @@ template <typename T> __device__ __forceinline__ void merge(const Attend &call) 
     if (head >= call.heads) return;
     const uint32_t d = threadIdx.x % threads * 2;
     const float2 *tops = call.tops + (size_t)one.first * call.heads + head;
+    const float *values = call.values + ((size_t)one.first * call.heads + head) * call.dim + d;
+    const size_t next = (size_t)call.heads * call.dim;
+    // Loads do not wait for each other: a few partial results are on their way at once.
     float top = -INFINITY;
+#pragma unroll 4
     for (uint32_t i = 0; i < one.count; i++) top = fmaxf(top, tops[(size_t)i * call.heads].x);
     const float base = top == -INFINITY ? 0.0f : top;
     float total = 0.0f;
     float2 all = make_float2(0.0f, 0.0f);
+#pragma unroll 4
     for (uint32_t i = 0; i < one.count; i++) {
         const float2 part_top = tops[(size_t)i * call.heads];
+        const float2 part = *reinterpret_cast<const float2 *>(values + i * next);
         const float weight = power2(part_top.x - base);
-        const size_t slot = ((size_t)(one.first + i) * call.heads + head) * call.dim + d;
-        const float2 part = *reinterpret_cast<const float2 *>(call.values + slot);
         total += part_top.y * weight;
         all.x += part.x * weight;
         all.y += part.y * weight;
