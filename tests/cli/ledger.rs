@@ -203,7 +203,7 @@ fn entries_are_told_in_words() {
     let ledger = open(&home);
     ledger.append_all(entries.collect()).wait().unwrap();
     drop(ledger);
-    expect![[r#"
+    expect![[r"
         exit 0
         out:
         entry  at                   kind      actor  subject  what
@@ -221,7 +221,7 @@ fn entries_are_told_in_words() {
            11  2026-11-23 08:11:00  key       ada    -        key revoked
            12  2026-11-23 08:12:00  rules     ada    -        rules in force: 2477c2f49406
            13  2026-11-23 08:13:00  pack      ada    -        pack loaded: version 1.2.3, 2477c2f49406
-    "#]].assert_eq(&home.baton(&["ledger", "show", "--oldest-first"]).report());
+    "]].assert_eq(&home.baton(&["ledger", "show", "--oldest-first"]).report());
     let one = home.baton(&["ledger", "show", "0"]).stdout;
     assert!(one.ends_with("what     `ux` at /v1/cues, 520 tokens read, 41 written\n"), "{one}");
 }

@@ -44,7 +44,7 @@ fn the_tax_is_told_and_drawn() {
     let run = home.baton(&["report", "--svg", "tax.svg"]);
     let lines: Vec<&str> = run.stdout.lines().collect();
     assert!(run.code == Some(0) && lines[0].starts_with("Waiting for people, "), "{}", run.report());
-    expect![[r#"
+    expect![[r"
 
         nobody waited               1 of 2, 50.0 %
         asked without a why          0 of 2, 0.0 %
@@ -68,7 +68,7 @@ fn the_tax_is_told_and_drawn() {
         waits now for    decisions    p50  oldest
         approval of law          1  1.0 h   1.0 h
 
-        Nothing is proposed: no rule and no answer has enough that speaks for a change."#]]
+        Nothing is proposed: no rule and no answer has enough that speaks for a change."]]
     .assert_eq(&lines[1..].join("\n"));
     assert_eq!(run.stderr, "The plot is in tax.svg\n");
     let plot = fs::read_to_string(home.path("tax.svg")).unwrap();

@@ -82,6 +82,7 @@ async fn get(server: &Fixture, key: &str, path: &str) -> Reply {
 }
 
 #[tokio::test]
+#[expect(clippy::too_many_lines, reason = "most of them are what is expected")]
 async fn reports_tell_what_waits_and_what_could_change() {
     let server = served().await;
     let reply = get(&server, &key_of(REX), PATH).await;
