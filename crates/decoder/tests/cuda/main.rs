@@ -91,8 +91,8 @@ impl UseBackend for Story {
         let mut pack = Batch::default();
         Self::extend(&mut pack, 0, 0..PACK, false);
         assert!(decoder.forward(&pack, &mut cache).unwrap().is_none());
-        let decoded = (0..self.decoded).map(|step| PACK + OWN + step..PACK + OWN + step + 1);
-        let steps = std::iter::once(PACK..PACK + OWN).chain(decoded);
+        let alone = (0..self.decoded).map(|step| PACK + OWN + step..PACK + OWN + step + 1);
+        let steps = std::iter::once(PACK..PACK + OWN).chain(alone);
         let mut all = Vec::new();
         for positions in steps {
             let mut batch = Batch::default();
