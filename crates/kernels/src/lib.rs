@@ -1,14 +1,17 @@
 //! Attends over a paged cache and multiplies by weights in every stored form.
 //!
-//! Every call takes and gives candle tensors; today they live on the CPU. The crate knows no model, no request and no
-//! schedule: a [`Layout`] says which row of a batch belongs to which cached positions, and that is all it is told.
+//! The CPU's kernels, [`Kernels`], take and give candle tensors. `cuda` has the same on a GPU, and [`Backend`] is what a
+//! forward pass sees of either. The crate knows no model, no request and no schedule: a [`Layout`] says which row of a
+//! batch belongs to which cached positions, and that is all it is told.
 //!
-//! Two promises hold for every call:
+//! Two promises hold for every call on the CPU:
 //!
 //! * **Batch invariance.** Each row of a result is computed in an order that depends on that row alone. The same row has
 //!   the same bits alone or among others, in one chunk or several, with any number of threads.
 //! * **One definition.** Each fast kernel stands beside a plain one, which is the definition. Both give the same bits,
 //!   so the instruction set is a matter of speed only.
+//!
+//! On a GPU the same batch gives the same bits again, within one process; each stage is held against the CPU's.
 //!
 //! There are no globals: [`Kernels`] carries the thread pool and the instruction set, and is passed in.
 #![expect(clippy::inline_always, reason = "vector code must end up in functions compiled for its instructions")]
