@@ -94,11 +94,6 @@ pub trait Backend: Send + Sync + Sized + 'static {
     /// The device has not enough memory.
     fn rope(&self, rope: Rope) -> Result<Self::Rope>;
 
-    /// Bytes of memory that are free on a device; absent on the CPU.
-    ///
-    /// # Errors
-    /// The device does not answer.
-    fn free_memory(&self) -> Result<Option<usize>>;
     /// Bytes that a device reads and writes a second when it copies large memory; absent on the CPU, which
     /// [`crate::peak`] measures.
     ///

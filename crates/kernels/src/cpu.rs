@@ -53,10 +53,6 @@ impl Backend for Kernels {
         PackedMatrix::pack(GgmlDType::F16, rows, cols, &bytes)
     }
 
-    fn free_memory(&self) -> Result<Option<usize>> {
-        Ok(None)
-    }
-
     fn copy_speed(&self) -> Result<Option<f64>> {
         Ok(None)
     }

@@ -71,10 +71,6 @@ impl Backend for Gpu {
         self.random_matrix(rows, cols, seed)
     }
 
-    fn free_memory(&self) -> Result<Option<usize>> {
-        Ok(Some(self.memory()?.0))
-    }
-
     fn copy_speed(&self) -> Result<Option<f64>> {
         self.measure_copies().map(Some)
     }

@@ -99,14 +99,6 @@ impl Gpu {
         &self.device.info
     }
 
-    /// Free and total bytes of the device's memory.
-    ///
-    /// # Errors
-    /// The device does not answer.
-    pub fn memory(&self) -> Result<(usize, usize)> {
-        self.device.context.mem_get_info().map_err(device::failed("asking for free memory"))
-    }
-
     /// Waits until everything that was started is done.
     ///
     /// # Errors
