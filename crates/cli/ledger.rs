@@ -9,7 +9,8 @@ use std::sync::Arc;
 use anyhow::{Context, Result};
 use baton_authority::KeyRing;
 use baton_ledger::{Ledger, Options, PublicKey, Random, Reader, Secret, Signer};
-use baton_register::{Change, Held};
+use baton_pack::Versions;
+use baton_register::{Change, Held, Published, record};
 
 use crate::keys::{SIGNING_KEY, fill_random, installation_secret, read_32, read_or_make, replace, secret_file};
 use crate::mandate;
@@ -71,6 +72,41 @@ pub(crate) fn changes_of(ring: &KeyRing) -> Vec<Change> {
         [Some(made), revoked]
     });
     changes.flatten().map(|(what, at)| Change { what, by: OPERATOR.to_owned(), at }).collect()
+}
+
+/// What there is to say about the versions of twins' packs that went live.
+pub(crate) fn changes_of_versions(versions: &Versions) -> Result<Vec<Change>> {
+    let mut changes = Vec::new();
+    for twin in versions.twins()? {
+        for one in versions.publications(&twin)? {
+            let on_trial = !one.tested.meets_bar();
+            let what = Held::Published(Published {
+                twin: twin.clone(),
+                number: one.number,
+                rolled_back: one.rolled_back,
+                version: one.version,
+                digest: one.pack,
+                model: one.tested.model,
+                passed: (one.tested.passed, one.tested.cases),
+                bar: one.tested.bar,
+                on_trial,
+            });
+            changes.push(Change { what, by: one.by, at: one.at });
+        }
+    }
+    Ok(changes)
+}
+
+/// Has the ledger say what it does not say yet; false if another process has it.
+pub(crate) fn record_if_free(data: &Path, changes: &[Change]) -> Result<bool> {
+    let ledger = match open_to_write(data) {
+        Ok(ledger) => ledger,
+        Err(error) if matches!(error.downcast_ref(), Some(baton_ledger::Error::Held(_))) => return Ok(false),
+        Err(error) => return Err(error),
+    };
+    record(&ledger, changes)?;
+    ledger.close().wait()?;
+    Ok(true)
 }
 
 /// The public key of the ledger in a data folder: from the private key, or else from the file that lies beside the

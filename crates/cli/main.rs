@@ -25,6 +25,7 @@ mod rules;
 mod session;
 mod spec;
 mod trial;
+mod watch;
 mod wiring;
 
 use std::process::ExitCode;

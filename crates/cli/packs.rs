@@ -2,11 +2,11 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use baton_contract::TwinId;
-use baton_pack::{Catalog, Date, Finding, Given, Pack, Report, Severity};
+use baton_pack::{Catalog, Date, Finding, Given, Pack, Report, Severity, Versions};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
@@ -65,6 +65,27 @@ pub(crate) fn load(dir: &Path) -> Result<Pack> {
         Ok(pack) => Ok(pack),
         Err(report) => bail!("the pack in {} has errors\n{}", dir.display(), show(dir, &report)),
     }
+}
+
+/// Where a pack lies, and what it is: in the folder `name` if there is one in it, else that of a twin of the configured
+/// folder.
+pub(crate) fn locate(name: &str, config: &Config) -> Result<(PathBuf, Pack)> {
+    let folder = Path::new(name);
+    if folder.components().count() > 1 || folder.join("twin.toml").exists() {
+        return Ok((folder.to_owned(), load(folder)?));
+    }
+    let pack = find(name, config)?;
+    // A folder usually has the name of its twin, but it need not.
+    let all = config.packs.iter().flat_map(fs::read_dir).flatten().flatten().map(|entry| entry.path());
+    let usual = config.packs.iter().map(|packs| packs.join(name));
+    let here = |dir: &PathBuf| Pack::load(dir).is_ok_and(|other| other.digest() == pack.digest());
+    let dir = usual.chain(all).find(here).with_context(|| format!("the pack of `{name}` has just changed"))?;
+    Ok((dir, pack))
+}
+
+/// What is served of these packs: of a twin that was published, the version that is live.
+pub(crate) fn live(drafts: Vec<Pack>, versions: &Versions) -> Result<Vec<Pack>> {
+    drafts.into_iter().map(|draft| Ok(versions.live(draft.id())?.map_or(draft, |(_, pack)| pack))).collect()
 }
 
 /// Finds a twin's pack in the configured folder.

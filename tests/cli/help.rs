@@ -6,7 +6,7 @@ use super::support::Home;
 
 #[test]
 fn help_of_every_command() {
-    let commands: [(&str, &[&str]); 30] = [
+    let commands: [(&str, &[&str]); 33] = [
         ("baton", &[]),
         ("serve", &["serve"]),
         ("pull", &["pull"]),
@@ -18,6 +18,9 @@ fn help_of_every_command() {
         ("twin-list", &["twin", "list"]),
         ("twin-compile", &["twin", "compile"]),
         ("twin-test", &["twin", "test"]),
+        ("twin-publish", &["twin", "publish"]),
+        ("twin-rollback", &["twin", "rollback"]),
+        ("twin-versions", &["twin", "versions"]),
         ("twin-calibrate", &["twin", "calibrate"]),
         ("twin-try", &["twin", "try"]),
         ("key", &["key"]),

@@ -251,3 +251,60 @@ fn what_is_missing_is_said_before_a_model_is_loaded() {
     "]]
     .assert_eq(&home.baton(&["serve", "--listen", &listen]).report().replace(&listen, "TAKEN"));
 }
+
+/// Waits until the ledger, beside the server, lists what is wanted.
+fn listed(home: &Home, kind: &str, wanted: &[&str]) -> String {
+    let began = Instant::now();
+    loop {
+        let told = home.baton(&["ledger", "show", "--kind", kind, "--oldest-first"]).stdout;
+        if wanted.iter().all(|part| told.contains(part)) {
+            return told;
+        }
+        assert!(began.elapsed() < Duration::from_mins(1), "{wanted:?} are not in\n{told}");
+        thread::sleep(Duration::from_millis(100));
+    }
+}
+
+#[test]
+fn what_is_live_is_served_whatever_is_written_meanwhile() {
+    let home = super::trial::home("0.5");
+    let twin = |served: &Served, key: &str| {
+        let (_, answer) = served.ask("GET", "/v1/models/physics", key, &Value::Null);
+        let body: Value = serde_json::from_str(answer.split("\r\n\r\n").nth(1).unwrap()).unwrap();
+        body["baton"].clone()
+    };
+    let publish =
+        || home.baton(&[&["twin", "publish", "physics", "--packs", "packs"][..], &super::trial::LITTLE].concat());
+    assert_eq!(publish().code, Some(0));
+    let edit = |from: &str, to: &str| {
+        let path = home.path("packs/physics/twin.toml");
+        std::fs::write(&path, std::fs::read_to_string(&path).unwrap().replace(from, to)).unwrap();
+    };
+    edit("1.0.0", "1.1.0");
+    let served = Served::start(&home, "packs");
+    let key = served.key.clone().unwrap();
+    assert_eq!(twin(&served, &key)["pack_version"], "1.0.0");
+
+    // A key that comes and goes between two looks of the server is in its ledger all the same.
+    let made = home.baton(&["key", "new", "olga"]);
+    let id = made.stderr.split("This is key ").nth(1).unwrap().split(' ').next().unwrap().to_owned();
+    assert_eq!(home.baton(&["key", "revoke", &id]).code, Some(0));
+    let keys = listed(&home, "key", &["key made for olga", "key revoked"]);
+    assert_eq!(keys.matches(&id).count(), 2, "{keys}");
+
+    let run = publish();
+    assert!(run.code == Some(0) && run.stdout.contains("physics 1.1.0 is live: "), "{}", run.report());
+    assert!(run.stderr.contains("A server has the ledger"), "{}", run.report());
+    listed(&home, "publication", &["published version 1.0.0", "published version 1.1.0"]);
+    drop(served);
+    let served = Served::start(&home, "packs");
+    assert_eq!(twin(&served, &key)["pack_version"], "1.1.0");
+    drop(served);
+
+    // A broken draft is nobody's trouble while a version is live; and going back is as good as publishing.
+    std::fs::remove_file(home.path("packs/physics/instructions.md")).unwrap();
+    assert_eq!(home.baton(&["twin", "rollback", "physics"]).code, Some(0));
+    let served = Served::start(&home, "packs");
+    assert_eq!(twin(&served, &key)["pack_version"], "1.0.0");
+    listed(&home, "publication", &["rolled back to version 1.0.0"]);
+}

@@ -6,10 +6,10 @@ use serde_json::Value;
 
 use super::support::{Home, Run, copy, example_packs};
 
-const LITTLE: [&str; 2] = ["--kv-cache-memory", "256MiB"];
+pub(super) const LITTLE: [&str; 2] = ["--kv-cache-memory", "256MiB"];
 
 /// A home with a small pack whose cases are of every kind of outcome.
-fn home(bar: &str) -> Home {
+pub(super) fn home(bar: &str) -> Home {
     let home = Home::with_model();
     let manifest = format!(
         "format = 2\nid = \"physics\"\nversion = \"1.0.0\"\ntitle = \"Physics\"\ncraft = \"physics\"\n\
@@ -84,4 +84,52 @@ fn what_cannot_be_run_is_said_before_a_model_is_loaded() {
     assert!(run.stderr.contains("error: there is no twin `cooking` in "), "{}", run.stderr);
     let run = test(&home, &["packs/ux", "--junit", "no/such/folder/cases.xml"]);
     assert!(run.stderr.contains("error: cannot write no/such/folder/cases.xml"), "{}", run.stderr);
+}
+
+#[test]
+fn a_version_goes_live_if_its_cases_pass_and_going_back_brings_the_old_one_back() {
+    let home = home("0.5");
+    let publish =
+        |args: &[&str]| home.baton(&[&["twin", "publish", "physics", "--packs", "packs"], args, &LITTLE].concat());
+    let versions = || home.baton(&["twin", "versions", "physics"]);
+    assert!(versions().stderr.contains("No version of `physics` ever went live"), "{}", versions().report());
+    let run = publish(&["--actor", "grace"]);
+    assert_eq!(run.code, Some(0), "{}", run.report());
+    let live = "physics 1.0.0 is live: 1 of 2 cases passed on smollm2-135m-instruct (";
+    assert!(run.stdout.contains(live) && run.stdout.contains("), wanted 50 %\n"), "{}", run.report());
+    assert!(publish(&[]).stdout.contains("physics 1.0.0 was live already: "));
+
+    // Another content is another version, and one that misses its bar goes live on trial alone.
+    let manifest = home.path("packs/physics/twin.toml");
+    let text = fs::read_to_string(&manifest).unwrap().replace("bar = 0.5", "bar = 0.9");
+    fs::write(&manifest, &text).unwrap();
+    let run = publish(&[]);
+    assert!(run.code == Some(1) && run.stderr.contains("went live with another content already"), "{}", run.report());
+    assert!(run.stderr.contains("hint: raise `version` in twin.toml"), "{}", run.report());
+    fs::write(&manifest, text.replace("\"1.0.0\"", "\"1.1.0\"")).unwrap();
+    let run = publish(&[]);
+    assert!(run.code == Some(1) && run.stdout.contains("physics 1.1.0 does not go live: 1 of 2"), "{}", run.report());
+    let run = publish(&["--on-trial"]);
+    assert!(run.code == Some(0) && run.stdout.contains("physics 1.1.0 is live, on trial: "), "{}", run.report());
+
+    let back = home.baton(&["twin", "rollback", "physics", "--actor", "olga"]);
+    assert!(back.code == Some(0) && back.stdout.contains("physics 1.0.0 is live again: 1 of 2"), "{}", back.report());
+    let again = home.baton(&["twin", "rollback", "physics"]);
+    assert!(again.stderr.contains("nothing was live before what is live now"), "{}", again.report());
+    let listed = versions().stdout;
+    let lines: Vec<&str> = listed.lines().collect();
+    assert!(lines[0].starts_with("  3  live    1.0.0  ") && lines[0].contains(" rolled back to by olga: 1 of 2 "));
+    assert!(lines[1].starts_with("  2          1.1.0  ") && lines[2].contains(" published by grace: "), "{listed}");
+
+    let rows = home.baton(&["ledger", "show", "--kind", "publication", "--oldest-first"]).stdout;
+    let rows: Vec<&str> = rows.lines().skip(1).collect();
+    assert_eq!(rows.len(), 3, "{rows:?}");
+    for (row, parts) in rows.iter().zip([
+        [" grace ", " published version 1.0.0, ", "1 of 2 cases passed"],
+        [" operator ", " published version 1.1.0, ", "1 of 2 cases passed, on trial"],
+        [" olga ", " rolled back to version 1.0.0, ", "1 of 2 cases passed"],
+    ]) {
+        assert!(parts.iter().all(|part| row.contains(part)) && row.contains("physics"), "{row}");
+    }
+    assert_eq!(home.baton(&["ledger", "verify"]).code, Some(0));
 }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use baton_contract::{Emission, Generate, Prefix, Sampling, StopRules};
 use baton_engine::{EngineHandle, PrefixStore};
-use baton_pack::Pack;
+use baton_pack::{Pack, Versions};
 
 use crate::Outcome;
 use crate::config::{ByteSize, Config};
@@ -35,7 +35,8 @@ pub(crate) fn run(twins: &[String], config: &Config) -> Result<Outcome> {
         bail!("computed packs are not kept: `engine.prefix_store` is 0\nhint: allow some space with --prefix-store");
     }
     // Everything cheap is checked before the model is loaded.
-    let (packs, broken) = choose(twins, config)?;
+    let (drafts, broken) = choose(twins, config)?;
+    let packs = packs::live(drafts, &Versions::of(&config.data))?;
     let runtime = Runtime::load(config)?;
     let compiled = wiring::block_on(compile(&runtime, &packs))?;
     let names = packs.iter().map(|pack| pack.id().as_str()).chain(broken.iter().map(String::as_str));

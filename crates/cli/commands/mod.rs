@@ -9,6 +9,7 @@ pub(crate) mod key;
 pub(crate) mod ledger;
 pub(crate) mod perplexity;
 pub(crate) mod probe;
+pub(crate) mod publish;
 pub(crate) mod pull;
 pub(crate) mod report;
 pub(crate) mod rules;

@@ -1,17 +1,15 @@
 //! `baton serve`: everything, from the configuration to the last answer.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use baton_authority::{KeyRing, Mandate, NewKey};
 use baton_contract::{Digest, TwinId};
-use baton_ledger::Ledger;
-use baton_pack::{Pack, Trial};
-use baton_register::Change;
+use baton_pack::{Pack, Versions};
 use baton_server::{Keys, Server, ServerConfig, Services};
 use baton_text::Tokenizer;
 use jiff::Timestamp;
@@ -22,16 +20,15 @@ use crate::args::ServeArgs;
 use crate::calibrations;
 use crate::config::{Config, LedgerCues};
 use crate::house;
-use crate::keys::{KeyStore, key_file};
+use crate::keys::KeyStore;
 use crate::ledger;
 use crate::output;
 use crate::packs::{self, Packs};
+use crate::watch;
 use crate::wiring::Runtime;
 
 /// Whose key the first start makes.
 const FIRST_CONDUCTOR: &str = "first";
-/// How soon a changed key file is noticed.
-const KEY_CHECK: Duration = Duration::from_secs(1);
 
 /// Serves until it is told to stop.
 pub(crate) fn run(args: &ServeArgs, config: &Config) -> Result<Outcome> {
@@ -48,12 +45,15 @@ pub(crate) fn run(args: &ServeArgs, config: &Config) -> Result<Outcome> {
     let (runtime, twins) = Runtime::load_and(config, |tokenizer| read_packs(config, tokenizer))?;
     let names: Vec<TwinId> = twins.iter().map(|pack| pack.id().clone()).collect();
     let (ring, first) = open_keys(&config.data)?;
-    let unrecorded = record_keys(&ledger, ledger::changes_of(&ring));
+    let versions = Versions::of(&config.data);
+    // What is served has to be in the ledger before it is.
+    baton_register::record(&ledger, &ledger::changes_of_versions(&versions)?)?;
+    let unrecorded = watch::record(&ledger, ledger::changes_of(&ring));
     let keys = Keys::new(ring);
     let banner = banner(address, &runtime, &names, first.as_ref());
     let engine = runtime.engine.clone();
     let calibrations = calibrations::read_all(&config.data, &twins, runtime.card.digest);
-    let on_trial = on_trial(&config.data, &twins, runtime.card.digest)?;
+    let on_trial = on_trial(&versions, &twins, runtime.card.digest)?;
     let keys_ledger = ledger.clone();
     let services = Services {
         engine: runtime.engine,
@@ -78,7 +78,7 @@ pub(crate) fn run(args: &ServeArgs, config: &Config) -> Result<Outcome> {
     tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(async move {
         let stop = stop_signal()?;
         let listener = tokio::net::TcpListener::from_std(listener)?;
-        let watch = tokio::spawn(async move { watch_keys(&data, &keys, &keys_ledger, unrecorded).await });
+        let watch = tokio::spawn(async move { watch::watch(&data, &keys, &keys_ledger, unrecorded).await });
         output::part(&banner)?;
         server.serve(listener, stop).await;
         watch.abort();
@@ -89,21 +89,30 @@ pub(crate) fn run(args: &ServeArgs, config: &Config) -> Result<Outcome> {
     })
 }
 
-/// Twins whose cases have not passed on this model as their packs ask for, with a word about them.
-fn on_trial(data: &Path, packs: &[Pack], model: Digest) -> Result<BTreeSet<TwinId>> {
+/// Twins of which no version was published on this model whose cases passed, with a word about them.
+fn on_trial(versions: &Versions, packs: &[Pack], model: Digest) -> Result<BTreeSet<TwinId>> {
     let mut on_trial = BTreeSet::new();
+    let mut told = Vec::new();
     for pack in packs {
-        let trial = Trial::read(data, pack, model)?;
-        if !trial.is_some_and(|trial| trial.meets_bar()) {
-            on_trial.insert(pack.id().clone());
+        let publications = versions.publications(pack.id())?;
+        let passed = publications.iter().filter(|one| one.pack == pack.digest() && one.tested.meets_bar());
+        let models: BTreeMap<Digest, &str> =
+            passed.map(|one| (one.tested.model, one.tested.model_name.as_str())).collect();
+        if models.contains_key(&model) {
+            continue;
         }
+        let names = models.iter().map(|(digest, name)| format!("{name} {}", digest.short())).collect::<Vec<_>>();
+        told.push(match &names[..] {
+            [] => pack.id().to_string(),
+            names => format!("{} (its cases passed on {})", pack.id(), names.join(" and ")),
+        });
+        on_trial.insert(pack.id().clone());
     }
     if !on_trial.is_empty() {
-        let names: Vec<&str> = on_trial.iter().map(TwinId::as_str).collect();
         output::note(format!(
-            "On trial on this model, so nothing of theirs is decided unchecked: {}\nhint: `baton twin test` runs their \
-             known-good cases",
-            names.join(", ")
+            "On trial on this model, so nothing of theirs is decided unchecked: {}\nhint: `baton twin publish` runs their \
+             known-good cases and lets those go live that pass",
+            told.join(", ")
         ));
     }
     Ok(on_trial)
@@ -117,7 +126,8 @@ fn bind(listen: &str) -> Result<TcpListener> {
     Ok(listener)
 }
 
-/// The packs to serve; refuses if one is broken, unless that is wanted.
+/// The packs to serve: of a published twin what is live. Refuses if one is broken, unless that is wanted or a version of
+/// it is live.
 fn read_packs(config: &Config, tokenizer: &Tokenizer) -> Result<Vec<Pack>> {
     let Some(folder) = &config.packs else {
         output::note("No packs: only the model itself is served. Name a folder of packs with --packs.");
@@ -127,15 +137,42 @@ fn read_packs(config: &Config, tokenizer: &Tokenizer) -> Result<Vec<Pack>> {
     if !report.findings.is_empty() {
         output::note(packs::show(folder, &report));
     }
-    if report.has_errors() && !config.skip_broken_packs {
+    let versions = Versions::of(&config.data);
+    let mut served = Vec::new();
+    for draft in good {
+        let Some((_, live)) = versions.live(draft.id())? else {
+            served.push(draft);
+            continue;
+        };
+        if live.digest() != draft.digest() {
+            let (twin, version) = (live.id(), &live.manifest().version);
+            output::note(format!("{twin}: version {version} is live; what is in the folder is not published"));
+        }
+        served.push(live);
+    }
+    let mut left_out = 0;
+    for name in &broken {
+        // A folder usually has the name of its twin.
+        match name.parse().ok().map(|twin| versions.live(&twin)).transpose()?.flatten() {
+            Some((_, live)) if served.iter().all(|other| other.id() != live.id()) => {
+                output::note(format!(
+                    "{name}: version {} is live; what is in the folder is broken",
+                    live.manifest().version
+                ));
+                served.push(live);
+            }
+            _ => left_out += 1,
+        }
+    }
+    let outside = report.has_errors() && broken.is_empty();
+    if (left_out > 0 || outside) && !config.skip_broken_packs {
         bail!(
-            "{} of the packs in {} have errors\nhint: mend them (see `baton twin check`) or leave them out with \
+            "{left_out} of the packs in {} have errors\nhint: mend them (see `baton twin check`) or leave them out with \
              --skip-broken-packs",
-            broken.len(),
             folder.display()
         );
     }
-    Ok(good)
+    Ok(served)
 }
 
 /// The installation's keys; the first start makes one.
@@ -147,48 +184,6 @@ fn open_keys(data: &Path) -> Result<(KeyRing, Option<NewKey>)> {
         None
     };
     Ok((store.ring, first))
-}
-
-/// Takes up keys that were made or revoked while the server runs, and has the ledger say so.
-async fn watch_keys(data: &Path, keys: &Keys, ledger: &Ledger, mut unrecorded: Vec<Change>) {
-    let path = key_file(data);
-    let changed = || std::fs::metadata(&path).and_then(|metadata| metadata.modified()).ok();
-    let mut seen: Option<SystemTime> = changed();
-    loop {
-        tokio::time::sleep(KEY_CHECK).await;
-        let now = changed();
-        if now != seen {
-            match KeyStore::open(data) {
-                Ok(store) => {
-                    unrecorded = ledger::changes_of(&store.ring);
-                    // At once: a revoked key opens nothing, whether or not the ledger can be written.
-                    keys.replace(store.ring);
-                    tracing::info!("the keys have changed");
-                }
-                Err(error) => {
-                    tracing::error!("the keys have changed, but cannot be read; the old ones stay: {error:#}");
-                }
-            }
-            seen = now;
-        }
-        if !unrecorded.is_empty() {
-            let ledger = ledger.clone();
-            let rest = tokio::task::spawn_blocking(move || record_keys(&ledger, unrecorded)).await;
-            // A panic was reported; the next change of the keys tries all of them again.
-            unrecorded = rest.unwrap_or_default();
-        }
-    }
-}
-
-/// Has the ledger say which keys there are. What it cannot be told now comes back.
-fn record_keys(ledger: &Ledger, changes: Vec<Change>) -> Vec<Change> {
-    match baton_register::record(ledger, &changes) {
-        Ok(_) => Vec::new(),
-        Err(error) => {
-            tracing::error!("the ledger does not have the keys in use: {error}");
-            changes
-        }
-    }
 }
 
 /// Ready at the first SIGTERM or SIGINT. From then on a second one ends the process at once.

@@ -1,7 +1,6 @@
 //! `baton twin test`: runs packs' known-good cases on the loaded model.
 
 use std::fs;
-use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 use baton_pack::{Pack, Timestamp};
@@ -17,9 +16,7 @@ use crate::{calibrations, output, trial};
 pub(crate) fn run(args: &TestArgs, config: &Config) -> Result<Outcome> {
     // Everything cheap is checked before the model is loaded.
     let (packs, broken) = choose(&args.packs, config)?;
-    if let Some(pack) = packs.iter().find(|pack| pack.has_adapter()) {
-        bail!("the pack `{}` has an adapter, which cannot be applied; its cases would run without it", pack.id());
-    }
+    refuse_adapters(&packs)?;
     if let Some(path) = &args.junit {
         // Found out now and not after minutes.
         fs::write(path, "").with_context(|| format!("cannot write {}", path.display()))?;
@@ -51,10 +48,20 @@ pub(crate) fn run(args: &TestArgs, config: &Config) -> Result<Outcome> {
     Ok(if good { Outcome::Good } else { Outcome::FoundErrors })
 }
 
+/// Refuses packs whose cases would run without a part of them.
+pub(super) fn refuse_adapters(packs: &[Pack]) -> Result<()> {
+    match packs.iter().find(|pack| pack.has_adapter()) {
+        Some(pack) => {
+            bail!("the pack `{}` has an adapter, which cannot be applied; its cases would run without it", pack.id())
+        }
+        None => Ok(()),
+    }
+}
+
 /// The packs that are meant, and the folders of those that have errors, unless they are to be left out.
 fn choose(packs: &[String], config: &Config) -> Result<(Vec<Pack>, Vec<String>)> {
     if !packs.is_empty() {
-        return Ok((packs.iter().map(|name| find(name, config)).collect::<Result<_>>()?, Vec::new()));
+        return Ok((packs.iter().map(|name| Ok(packs::locate(name, config)?.1)).collect::<Result<_>>()?, Vec::new()));
     }
     let Some(folder) = &config.packs else {
         bail!("there is no folder of packs\nhint: name one with --packs");
@@ -62,13 +69,4 @@ fn choose(packs: &[String], config: &Config) -> Result<(Vec<Pack>, Vec<String>)>
     // Whether a pack fits its budget is for `check` to say.
     let Packs { good, broken, .. } = Packs::read(folder, &|_| 0)?;
     Ok((good, broken.into_iter().filter(|_| !config.skip_broken_packs).collect()))
-}
-
-/// A folder with a pack in it, else a twin of the configured folder.
-fn find(name: &str, config: &Config) -> Result<Pack> {
-    let folder = Path::new(name);
-    if folder.components().count() > 1 || folder.join("twin.toml").exists() {
-        return packs::load(folder);
-    }
-    packs::find(name, config)
 }

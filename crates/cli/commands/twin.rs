@@ -1,4 +1,4 @@
-//! `baton twin`: make, check, show, list and try packs. Compiling them is in `compile`.
+//! `baton twin`: make, check, show, list and try packs. Compiling, testing and publishing them are modules of their own.
 
 use std::path::{Path, PathBuf};
 
@@ -8,7 +8,7 @@ use baton_pack::{Manifest, Pack, create_new};
 
 use crate::Outcome;
 use crate::args::{AnswerArgs, TwinCommand};
-use crate::commands::{calibrate, compile, trial};
+use crate::commands::{calibrate, compile, publish, trial};
 use crate::config::Config;
 use crate::description::{counted, description};
 use crate::packs::{self, today};
@@ -25,6 +25,9 @@ pub(crate) fn run(command: TwinCommand, config: &Config) -> Result<Outcome> {
         TwinCommand::List { .. } => list(config),
         TwinCommand::Compile { twins, .. } => compile::run(&twins, config),
         TwinCommand::Test(args) => trial::run(&args, config),
+        TwinCommand::Publish(args) => publish::run(&args, config),
+        TwinCommand::Rollback(args) => publish::roll_back(&args, config),
+        TwinCommand::Versions { twin, .. } => publish::list(&twin, config),
         TwinCommand::Calibrate { twins, .. } => calibrate::run(&twins, config),
         TwinCommand::Try { folder, prompt, answer, .. } => try_pack(&folder, &prompt, &answer, config),
     }

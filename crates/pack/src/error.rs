@@ -1,7 +1,9 @@
-//! What can go wrong when a pack is created, and when the record of its cases is kept.
+//! What can go wrong when a pack is created, when the record of its cases is kept, and when versions go live.
 
 use std::io;
 use std::path::PathBuf;
+
+use baton_contract::Digest;
 
 /// Why no new pack was made.
 #[derive(Debug, thiserror::Error)]
@@ -59,5 +61,78 @@ impl TrialError {
     /// Whether the caller can mend it by asking for something else: what is in the data folder is the operator's.
     pub fn is_request_fault(&self) -> bool {
         false
+    }
+}
+
+/// Why a version cannot go live, or why what is live cannot be told.
+#[derive(Debug, thiserror::Error)]
+pub enum VersionError {
+    /// The file system refused.
+    #[error("cannot use {}: {error}", path.display())]
+    Io {
+        /// The file or folder.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        error: io::Error,
+    },
+    /// The journal is none.
+    #[error("{} is no journal of versions: {reason}\nhint: restore it from a backup", path.display())]
+    Journal {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
+    /// The copy of a version is gone, or is not what was kept.
+    #[error(
+        "the kept version in {} is gone or damaged\nhint: restore it from a backup, or publish that content again",
+        .0.display()
+    )]
+    Copy(PathBuf),
+    /// The pack was changed while it was copied.
+    #[error("the pack in {} changed while it was published; try again", .0.display())]
+    Changed(PathBuf),
+    /// One version would be two contents.
+    #[error(
+        "version {version} went live with another content already (blake3 {})\nhint: raise `version` in twin.toml",
+        by.short()
+    )]
+    Taken {
+        /// The version.
+        version: String,
+        /// What went live under it.
+        by: Digest,
+    },
+    /// No version of the twin ever went live.
+    #[error("no version of it ever went live\nhint: `baton twin publish` lets one")]
+    NeverLive,
+    /// What is live is what went live first.
+    #[error("nothing was live before what is live now")]
+    NothingBefore,
+    /// That is what is live.
+    #[error("version {0} is live already")]
+    LiveAlready(String),
+    /// There is no such version, or more than one.
+    #[error("`{wanted}` is not one of its versions\nhint: there are {known}")]
+    Unknown {
+        /// What was asked for.
+        wanted: String,
+        /// Those that there are.
+        known: String,
+    },
+}
+
+impl VersionError {
+    /// Whether the caller can mend it by asking for something else.
+    pub fn is_request_fault(&self) -> bool {
+        match self {
+            Self::Taken { .. }
+            | Self::NeverLive
+            | Self::NothingBefore
+            | Self::LiveAlready(_)
+            | Self::Unknown { .. } => true,
+            Self::Io { .. } | Self::Journal { .. } | Self::Copy(_) | Self::Changed(_) => false,
+        }
     }
 }

@@ -34,6 +34,8 @@ pub(crate) const REVIEW_DAYS: u32 = 365;
 pub(crate) const APPROVAL_HOURS: u32 = 672;
 /// Bytes of the record of a pack's cases on a model.
 pub(crate) const TRIAL_BYTES: u64 = 16 * 1024 * 1024;
+/// Bytes of the journal of a twin's versions: some ten thousand of them.
+pub(crate) const JOURNAL_BYTES: u64 = 4 * 1024 * 1024;
 /// Characters of a name, a title or another short line.
 pub(crate) const LINE_CHARS: usize = 120;
 /// Characters of one item of the scope, or of one text that a check looks for.

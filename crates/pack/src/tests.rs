@@ -3,6 +3,7 @@
 mod answers;
 mod properties;
 mod trials;
+mod versions;
 
 use std::collections::BTreeSet;
 use std::fmt::Write;

@@ -8,7 +8,7 @@ use baton_contract::{Digest, TwinId};
 use jiff::Timestamp;
 
 use crate::limits::TRIAL_BYTES;
-use crate::{Pack, TrialError, trial_file};
+use crate::{Pack, Tested, TrialError, trial_file};
 
 /// What came of all cases of one pack on one model.
 #[derive(Clone, Debug, PartialEq)]
@@ -65,10 +65,15 @@ impl Trial {
         if self.cases.is_empty() { 0.0 } else { self.passed() as f64 / self.cases.len() as f64 }
     }
 
+    /// What came of it in numbers.
+    pub fn tested(&self) -> Tested {
+        let (model, model_name) = (self.model, self.model_name.clone());
+        Tested { model, model_name, passed: self.passed(), cases: self.cases.len(), bar: self.bar }
+    }
+
     /// Whether so many cases passed as the pack wants.
     pub fn meets_bar(&self) -> bool {
-        // 9 of 10 meet a bar of 0.9, whatever the last bit of the quotient.
-        self.share() + 1e-9 >= self.bar && !self.cases.is_empty()
+        self.tested().meets_bar()
     }
 
     /// Keeps the trial in the data folder `data`, in place of an older one of the same pack on the same model, and

@@ -1,5 +1,5 @@
-//! Rows about what cues and decisions depend on: keys, rules and packs. They are written when the ledger does not say so
-//! yet, so that it is known what held when, and which change was made while nothing ran.
+//! Rows about what cues and decisions depend on: keys, rules, packs and which of their versions are live. They are written
+//! when the ledger does not say so yet, so that it is known what held when, and which change was made while nothing ran.
 
 use baton_authority::KeyId;
 use baton_contract::{ConductorId, Digest, TwinId};
@@ -9,15 +9,17 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::Error;
-use crate::kinds::{KEY, PACK, RULES};
+use crate::kinds::{KEY, PACK, PUBLICATION, RULES};
 
 /// What the rows about all rules are about.
 const ALL_RULES: &str = "rules";
 /// Most rows about one key; it is made and revoked once.
 const ROWS_OF_A_KEY: usize = 8;
+/// Most publications of one twin that are looked through.
+const PUBLICATIONS: usize = 1 << 16;
 
 /// Something that holds from now on.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Change {
     /// What it is.
     pub what: Held,
@@ -28,7 +30,7 @@ pub struct Change {
 }
 
 /// What can hold.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Held {
     /// There is a key.
     KeyMade {
@@ -60,6 +62,31 @@ pub enum Held {
         /// Of the rules that stand on the twin's decisions.
         rules: Digest,
     },
+    /// A version of a twin's pack went live.
+    Published(Published),
+}
+
+/// A version of a twin's pack that went live.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Published {
+    /// The twin.
+    pub twin: TwinId,
+    /// Which of the twin's publications it is, from 1.
+    pub number: u64,
+    /// Whether it was gone back to.
+    pub rolled_back: bool,
+    /// The pack's version, as it says itself.
+    pub version: String,
+    /// The pack's digest.
+    pub digest: Digest,
+    /// The model that its cases were run on.
+    pub model: Digest,
+    /// How many cases passed, and how many there are.
+    pub passed: (usize, usize),
+    /// The share of the cases, in (0, 1], that the pack wants to pass.
+    pub bar: f64,
+    /// Whether fewer passed: it is live on trial.
+    pub on_trial: bool,
 }
 
 /// The body of the row, version 1.
@@ -70,6 +97,21 @@ enum Body<'a> {
     Revoked { v: u32 },
     InForce { v: u32, digest: String },
     Loaded { v: u32, version: &'a str, digest: String, rules: String },
+    Published(PublishedBody<'a>),
+    RolledBack(PublishedBody<'a>),
+}
+
+#[derive(Serialize)]
+struct PublishedBody<'a> {
+    v: u32,
+    number: u64,
+    version: &'a str,
+    digest: String,
+    model: String,
+    passed: usize,
+    cases: usize,
+    bar: f64,
+    on_trial: bool,
 }
 
 /// Writes those of `changes` that the ledger does not say yet, all or none, and says how many. Blocks on the disk.
@@ -100,7 +142,7 @@ impl Change {
         match &self.what {
             // It names processes and products, which are what people wrote.
             Held::KeyMade { mandate, .. } => entry.text("mandate", mandate),
-            Held::KeyRevoked { .. } | Held::Rules { .. } | Held::Pack { .. } => Ok(entry),
+            Held::KeyRevoked { .. } | Held::Rules { .. } | Held::Pack { .. } | Held::Published(_) => Ok(entry),
         }
     }
 
@@ -110,6 +152,7 @@ impl Change {
         let limit = match &self.what {
             Held::KeyMade { .. } | Held::KeyRevoked { .. } => ROWS_OF_A_KEY,
             Held::Rules { .. } | Held::Pack { .. } => 1,
+            Held::Published(_) => PUBLICATIONS,
         };
         let (kinds, subject) = (vec![kind.to_owned()], Some(subject.to_owned()));
         let page = reader.find(&Filter { kinds, subject, newest_first: true, limit, ..Filter::default() })?;
@@ -126,6 +169,7 @@ impl Held {
             Self::KeyMade { id, .. } | Self::KeyRevoked { id } => (KEY, id.as_str()),
             Self::Rules { .. } => (RULES, ALL_RULES),
             Self::Pack { twin, .. } => (PACK, twin.as_str()),
+            Self::Published(one) => (PUBLICATION, one.twin.as_str()),
         }
     }
 
@@ -137,6 +181,24 @@ impl Held {
             Self::Pack { version, digest, rules, .. } => {
                 Body::Loaded { v: 1, version, digest: digest.to_string(), rules: rules.to_string() }
             }
+            Self::Published(one) if one.rolled_back => Body::RolledBack(one.body()),
+            Self::Published(one) => Body::Published(one.body()),
+        }
+    }
+}
+
+impl Published {
+    fn body(&self) -> PublishedBody<'_> {
+        PublishedBody {
+            v: 1,
+            number: self.number,
+            version: &self.version,
+            digest: self.digest.to_string(),
+            model: self.model.to_string(),
+            passed: self.passed.0,
+            cases: self.passed.1,
+            bar: self.bar,
+            on_trial: self.on_trial,
         }
     }
 }

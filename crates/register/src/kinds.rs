@@ -17,6 +17,8 @@ pub const KEY: &str = "key";
 pub const RULES: &str = "rules";
 /// A twin's pack was loaded, and was another one before.
 pub const PACK: &str = "pack";
+/// A version of a twin's pack went live, for the first time or again.
+pub const PUBLICATION: &str = "publication";
 
 /// Those that the docket is rebuilt from.
 pub(crate) const OF_DOCKET: [&str; 4] = [DECISION, OVERRIDE, APPROVAL, REVIEW];

@@ -18,9 +18,9 @@ mod register;
 mod rows;
 mod wire;
 
-pub use change::{Change, Held, record};
+pub use change::{Change, Held, Published, record};
 pub use cue::{Cue, Drawn, Ended};
 pub use error::Error;
-pub use kinds::{APPROVAL, CUE, DECISION, KEY, OVERRIDE, PACK, REVIEW, RULES};
+pub use kinds::{APPROVAL, CUE, DECISION, KEY, OVERRIDE, PACK, PUBLICATION, REVIEW, RULES};
 pub use register::{Register, docket_of};
 pub use rows::{entry_of, event_of};

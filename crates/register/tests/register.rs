@@ -12,7 +12,7 @@ use baton_authority::docket::{
 };
 use baton_contract::{Digest, Sampling};
 use baton_ledger::{Erasure, Ledger, NewEntry, Options, Secret, Signer};
-use baton_register::{Change, Cue, Drawn, Ended, Error, Held, Register, entry_of, event_of, record};
+use baton_register::{Change, Cue, Drawn, Ended, Error, Held, Published, Register, entry_of, event_of, record};
 use jiff::{SignedDuration, Timestamp};
 
 fn ledger(folder: &Path) -> Ledger {
@@ -376,4 +376,38 @@ fn what_holds_is_written_once_and_again_when_it_has_changed() {
     ledger.close().wait().unwrap();
     assert!(record(&ledger, &[rules(b"c")]).is_err());
     assert_eq!(record(&ledger, &[rules(b"a")]).unwrap(), 0, "nothing is to be written");
+}
+
+#[test]
+fn what_went_live_is_written_once_each_time() {
+    let folder = tempfile::tempdir().unwrap();
+    let ledger = ledger(folder.path());
+    let published = |number, rolled_back, text: &[u8]| {
+        let what = Held::Published(Published {
+            twin: "ux".parse().unwrap(),
+            number,
+            rolled_back,
+            version: "1.0.0".to_owned(),
+            digest: Digest::of(text),
+            model: Digest::of(b"weights"),
+            passed: (9, 10),
+            bar: 0.9,
+            on_trial: false,
+        });
+        Change { what, by: "grace".to_owned(), at: at(5) }
+    };
+    let all = [published(1, false, b"a"), published(2, false, b"b"), published(3, true, b"a")];
+    assert_eq!(record(&ledger, &all[..2]).unwrap(), 2);
+    assert_eq!(record(&ledger, &all).unwrap(), 1);
+    assert_eq!(record(&ledger, &all).unwrap(), 0);
+    let row = ledger.reader().unwrap().entry(2).unwrap();
+    assert_eq!((row.kind.as_str(), row.actor.as_str(), row.subject.as_deref()), ("publication", "grace", Some("ux")));
+    let body: serde_json::Value = serde_json::from_str(&row.body).unwrap();
+    assert_eq!(
+        body,
+        serde_json::json!({
+            "v": 1, "event": "rolled-back", "number": 3, "version": "1.0.0", "digest": Digest::of(b"a").to_string(),
+            "model": Digest::of(b"weights").to_string(), "passed": 9, "cases": 10, "bar": 0.9, "on_trial": false,
+        })
+    );
 }

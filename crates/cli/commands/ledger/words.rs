@@ -2,7 +2,7 @@
 
 use baton_contract::Digest;
 use baton_ledger::{ERASURE, Record};
-use baton_register::{APPROVAL, CUE, DECISION, KEY, OVERRIDE, PACK, REVIEW, RULES};
+use baton_register::{APPROVAL, CUE, DECISION, KEY, OVERRIDE, PACK, PUBLICATION, REVIEW, RULES};
 use jiff::Timestamp;
 use serde_json::Value;
 
@@ -36,8 +36,21 @@ pub(super) fn of(record: &Record) -> Option<String> {
             let (version, digest) = (text(&body, "version")?, short(text(&body, "digest")?));
             Some(format!("pack loaded: version {version}, {digest}"))
         }
+        PUBLICATION => publication(&body),
         _ => None,
     }
+}
+
+fn publication(body: &Value) -> Option<String> {
+    let how = match text(body, "event")? {
+        "published" => "published",
+        "rolled-back" => "rolled back to",
+        _ => return None,
+    };
+    let (version, digest) = (text(body, "version")?, short(text(body, "digest")?));
+    let (passed, cases) = (body["passed"].as_u64()?, body["cases"].as_u64()?);
+    let on_trial = if body["on_trial"].as_bool()? { ", on trial" } else { "" };
+    Some(format!("{how} version {version}, {digest}: {passed} of {cases} cases passed{on_trial}"))
 }
 
 fn cue(body: &Value) -> Option<String> {
