@@ -4,7 +4,7 @@ use std::path::Path;
 use std::{fs, io};
 
 use baton_authority::docket::{Asked, Bound, CaseDraft, Course, Docket, Expert, Opening, TextRow, Words};
-use baton_contract::Digest;
+use baton_contract::{Digest, Tier};
 use baton_pack::Pack;
 use jiff::Timestamp;
 
@@ -21,6 +21,7 @@ fn corrected(id: &str, fix: &str) -> Docket {
         process: None,
         subject: None,
         fired: Vec::new(),
+        least: Some(Tier::Decide),
         bound,
         text: TextRow(1),
     };

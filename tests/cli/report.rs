@@ -3,7 +3,7 @@
 use std::fs;
 
 use baton_authority::docket::{Bound, Course, Fired, Opening, RuleKind, TextRow};
-use baton_contract::Digest;
+use baton_contract::{Digest, Tier};
 use baton_register::Register;
 use expect_test::expect;
 use jiff::{SignedDuration, Timestamp};
@@ -20,7 +20,12 @@ fn home() -> Home {
     let bound = Bound { request: digest, answer: digest, pack: digest, model: digest, adapter: None, rules: digest };
     let hold = Course::Hold { expires: at + SignedDuration::from_hours(50) };
     for (id, course, rule) in [("dec-1", Course::Release, None), ("dec-2", hold, Some("public-api"))] {
-        let fired = rule.map(|rule| Fired { rule: rule.parse().unwrap(), kind: RuleKind::Invariant, denies: false });
+        let fired = rule.map(|rule| Fired {
+            rule: rule.parse().unwrap(),
+            kind: RuleKind::Invariant,
+            denies: false,
+            asks: None,
+        });
         let opening = Opening {
             id: id.parse().unwrap(),
             conductor: "ada".parse().unwrap(),
@@ -30,6 +35,7 @@ fn home() -> Home {
             process: None,
             subject: None,
             fired: fired.into_iter().collect(),
+            least: Some(Tier::Decide),
             bound: bound.clone(),
             text: TextRow(0),
         };

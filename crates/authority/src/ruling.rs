@@ -116,6 +116,17 @@ impl Ruling {
         &self.asked
     }
 
+    /// The tier that is asked for without any rule.
+    pub fn least(&self) -> Tier {
+        let stated = self.asked.iter().filter(|asked| !matches!(asked.by, Source::Rule(_)));
+        stated.map(|asked| asked.tier).max().unwrap_or(Tier::Decide)
+    }
+
+    /// The tier that a rule asks for, if it stands and asks for one.
+    pub fn asked_by(&self, rule: &RuleId) -> Option<Tier> {
+        self.asked.iter().find(|asked| matches!(&asked.by, Source::Rule(id) if id == rule)).map(|asked| asked.tier)
+    }
+
     /// Every rule that fired, in the order of the rule set, those that do not count among them.
     pub fn fired(&self) -> &[Fired] {
         &self.fired

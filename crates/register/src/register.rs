@@ -93,6 +93,32 @@ impl Register {
         Ok(Some(event))
     }
 
+    /// Lets one thing happen after the other, and nothing between them: what `first` gives, then what `then` gives with
+    /// that applied. `told` hears of the decision once.
+    ///
+    /// # Errors
+    /// As [`Register::act`]. What was written before the error counts.
+    pub fn act_in_turn(
+        &self,
+        first: impl FnOnce(&Docket) -> Result<Option<Event>, Rejected>,
+        then: impl FnOnce(&Docket) -> Result<Option<Event>, Rejected>,
+    ) -> Result<(), Error> {
+        let mut docket = self.docket();
+        let mut last = first(&docket)?;
+        if let Some(event) = &last {
+            self.commit(&mut docket, event)?;
+        }
+        if let Some(event) = then(&docket)? {
+            self.commit(&mut docket, &event)?;
+            last = Some(event);
+        }
+        drop(docket);
+        if let Some(event) = last {
+            (self.told)(event.id());
+        }
+        Ok(())
+    }
+
     /// Ends whatever time limit is over at `now`, and says how many those were.
     ///
     /// # Errors

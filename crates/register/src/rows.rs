@@ -83,10 +83,11 @@ fn body_of(event: &Event) -> EventBody {
         Event::Opened(one) => {
             let Opened { opening, course, .. } = &**one;
             EventBody::Opened {
-                v,
+                v: Version,
                 twin: opening.twin.to_string(),
                 why: opening.why,
                 fired: opening.fired.iter().map(fired_body).collect(),
+                least: opening.least.map(|tier| tier.to_string()),
                 bound: bound_body(&opening.bound),
                 text_row: opening.text.0,
                 course: course_body(course),
@@ -150,7 +151,12 @@ fn assumption_of(course: &Course) -> (&'static str, Option<&str>) {
 }
 
 fn fired_body(fired: &Fired) -> FiredBody {
-    FiredBody { rule: fired.rule.to_string(), kind: fired.kind.as_str().to_owned(), denies: fired.denies }
+    FiredBody {
+        rule: fired.rule.to_string(),
+        kind: fired.kind.as_str().to_owned(),
+        denies: fired.denies,
+        asks: fired.asks.map(|tier| tier.to_string()),
+    }
 }
 
 fn bound_body(bound: &Bound) -> BoundBody {
@@ -190,7 +196,7 @@ fn read(record: &Record) -> Result<Event, Problem> {
             id,
             at,
         })),
-        EventBody::Opened { twin, why, fired, bound, text_row, course, .. } => {
+        EventBody::Opened { twin, why, fired, least, bound, text_row, course, .. } => {
             let named = record.text(KEY).zip(record.text(ANSWER));
             let subject = named.map(|(key, answer)| {
                 Ok::<_, Problem>(Subject { key: parsed("typed key", key)?, answer: answer.to_owned() })
@@ -204,6 +210,7 @@ fn read(record: &Record) -> Result<Event, Problem> {
                 process: record.text(PROCESS).map(str::to_owned),
                 subject: subject.transpose()?,
                 fired: fired.into_iter().map(read_fired).collect::<Result<_, _>>()?,
+                least: least.map(|word| parsed("tier", &word)).transpose()?,
                 bound: read_bound(bound)?,
                 text: TextRow(text_row),
             };
@@ -240,11 +247,12 @@ fn words(record: &Record, name: &str) -> Words {
     record.text(name).and_then(|text| Words::new(text).ok()).unwrap_or(Words::erased())
 }
 
-fn read_fired(FiredBody { rule, kind, denies }: FiredBody) -> Result<Fired, Problem> {
+fn read_fired(FiredBody { rule, kind, denies, asks }: FiredBody) -> Result<Fired, Problem> {
     let kinds = [RuleKind::Invariant, RuleKind::Default];
     let kind =
         kinds.into_iter().find(|one| one.as_str() == kind).ok_or_else(|| format!("`{kind}` is no rule's kind"))?;
-    Ok(Fired { rule: parsed("rule id", &rule)?, kind, denies })
+    let asks = asks.map(|word| parsed("tier", &word)).transpose()?;
+    Ok(Fired { rule: parsed("rule id", &rule)?, kind, denies, asks })
 }
 
 fn read_bound(body: BoundBody) -> Result<Bound, Problem> {

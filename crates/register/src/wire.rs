@@ -1,4 +1,4 @@
-//! The bodies of rows, version 1. A change here needs a new version beside it: old ledgers are read for ever.
+//! The bodies of rows. A change here needs a new version beside the old ones: old ledgers are read for ever.
 
 use serde::{Deserialize, Serialize};
 
@@ -12,10 +12,13 @@ pub(crate) enum EventBody {
         rule: String,
     },
     Opened {
-        v: Version,
+        v: Version<2>,
         twin: String,
         why: bool,
         fired: Vec<FiredBody>,
+        /// Since version 2.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        least: Option<String>,
         bound: BoundBody,
         text_row: u64,
         course: CourseBody,
@@ -61,9 +64,9 @@ pub(crate) enum EventBody {
     },
 }
 
-/// Version 1, and no other.
+/// Written as the newest version; every one up to it is read.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Version;
+pub(crate) struct Version<const NEWEST: u32 = 1>;
 
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -71,6 +74,9 @@ pub(crate) struct FiredBody {
     pub(crate) rule: String,
     pub(crate) kind: String,
     pub(crate) denies: bool,
+    /// Since version 2.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) asks: Option<String>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -94,17 +100,19 @@ pub(crate) enum CourseBody {
     Deny {},
 }
 
-impl Serialize for Version {
+impl<const NEWEST: u32> Serialize for Version<NEWEST> {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_u32(1)
+        serializer.serialize_u32(NEWEST)
     }
 }
 
-impl<'de> Deserialize<'de> for Version {
+impl<'de, const NEWEST: u32> Deserialize<'de> for Version<NEWEST> {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        match u32::deserialize(deserializer)? {
-            1 => Ok(Self),
-            other => Err(serde::de::Error::custom(format!("it has version {other}, and this build reads version 1"))),
+        let version = u32::deserialize(deserializer)?;
+        if (1..=NEWEST).contains(&version) {
+            return Ok(Self);
         }
+        let message = format!("it has version {version}, and this build reads versions up to {NEWEST}");
+        Err(serde::de::Error::custom(message))
     }
 }

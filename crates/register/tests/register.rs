@@ -10,7 +10,7 @@ use baton_authority::docket::{
     Approve, Bound, Course, Decision, DecisionId, Docket, Event, Expert, Fired, Opening, Override, Rejected, RuleKind,
     Standing, Subject, TextRow, Verdict, Words,
 };
-use baton_contract::{Digest, Sampling};
+use baton_contract::{Digest, Sampling, Tier};
 use baton_ledger::{Erasure, Ledger, NewEntry, Options, Secret, Signer};
 use baton_register::{Change, Cue, Drawn, Ended, Error, Held, Published, Register, entry_of, event_of, record};
 use jiff::{SignedDuration, Timestamp};
@@ -66,7 +66,8 @@ fn bound(name: &str) -> Bound {
 }
 
 fn opening(name: &str) -> Opening {
-    let fired = |rule: &str, kind| Fired { rule: rule.parse().unwrap(), kind, denies: false };
+    let asks = |rule: &str| (rule == "no-why").then_some(Tier::Assume);
+    let fired = |rule: &str, kind| Fired { rule: rule.parse().unwrap(), kind, denies: false, asks: asks(rule) };
     Opening {
         id: id(name),
         conductor: "ada".parse().unwrap(),
@@ -76,6 +77,7 @@ fn opening(name: &str) -> Opening {
         process: None,
         subject: Some(Subject { key: "rename-column".parse().unwrap(), answer: "no".to_owned() }),
         fired: vec![fired("no-why", RuleKind::Default), fired("stale", RuleKind::Default)],
+        least: Some(Tier::Decide),
         bound: bound(name),
         text: TextRow(0),
     }
@@ -84,7 +86,7 @@ fn opening(name: &str) -> Opening {
 /// One on which an invariant stands.
 fn core(name: &str) -> Opening {
     let rule = "data-migration".parse().unwrap();
-    let fired = vec![Fired { rule, kind: RuleKind::Invariant, denies: false }];
+    let fired = vec![Fired { rule, kind: RuleKind::Invariant, denies: false, asks: None }];
     Opening { fired, product: None, subject: None, ..opening(name) }
 }
 
@@ -232,7 +234,7 @@ fn without_the_ledger_nothing_happens() {
     act(&register, |docket| docket.open_decision(opening("held"), Course::Hold { expires: at(500) }, at(1)));
     register.ledger().close().wait().unwrap();
     let before = decisions(&register);
-    let opened = register.act(|docket| docket.open_decision(opening("other"), Course::Release, at(2)));
+    let opened = register.act(|docket| docket.open_decision(opening("other"), assume(), at(2)));
     assert!(matches!(opened, Err(Error::Ledger(_))), "{opened:?}");
     assert!(register.expire(at(900)).is_err());
     assert_eq!(decisions(&register), before);
@@ -264,10 +266,54 @@ fn of_many_approvals_at_once_one_counts() {
     assert_eq!(released, Some(Standing::Released));
 }
 
+/// As builds wrote it that did not say what else asked for checking.
+#[test]
+fn decisions_of_version_1_are_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let ledger = ledger(folder.path());
+    let digest = Digest::of(b"x").to_string();
+    let body = format!(
+        r#"{{"event":"opened","v":1,"twin":"ux","why":true,"fired":[{{"rule":"no-why","kind":"default","denies":false}}],
+            "bound":{{"request":"{digest}","answer":"{digest}","pack":"{digest}","model":"{digest}","rules":"{digest}"}},
+            "text_row":0,"course":{{"course":"hold","expires":"2030-01-01T00:00:00Z"}}}}"#
+    );
+    let entry = NewEntry::new("decision", at(1), "ada").unwrap().about("d").unwrap().body(&body).unwrap();
+    ledger.append(entry).wait().unwrap();
+    let register = Register::open(ledger, |_| ()).unwrap();
+    let [decision] = &decisions(&register)[..] else { panic!("one decision") };
+    assert_eq!((decision.standing(), decision.opening().least, decision.can_be_less()), (Standing::Held, None, false));
+}
+
+#[test]
+fn two_things_in_turn_are_one_act() {
+    let folder = tempfile::tempdir().unwrap();
+    let told = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&told);
+    let register = Register::open(ledger(folder.path()), move |_| _ = count.fetch_add(1, Ordering::Relaxed)).unwrap();
+    act(&register, |docket| docket.open_decision(opening("held"), Course::Hold { expires: at(500) }, at(1)));
+    let wish = Override {
+        id: id("held"),
+        request: bound("held").request,
+        rule: "no-why".parse().unwrap(),
+        by: "ada".parse().unwrap(),
+        reason: words("a drill"),
+        at: at(2),
+    };
+    let lower = |docket: &Docket| docket.lower(&id("held"), Course::Release, &bound("held"), at(2)).map(Some);
+    register.act_in_turn(|docket| docket.override_default(wish.clone()).map(Some), lower).unwrap();
+    assert_eq!((decisions(&register)[0].standing(), told.load(Ordering::Relaxed)), (Standing::Released, 2));
+    // What the first one rejects, the second one is not asked about.
+    let again = register.act_in_turn(|docket| docket.override_default(wish).map(Some), |_| panic!("asked"));
+    assert!(matches!(again, Err(Error::Rejected(Rejected::Stands(_)))), "{again:?}");
+    register.act_in_turn(|_| Ok(None), |_| Ok(None)).unwrap();
+    assert_eq!(told.load(Ordering::Relaxed), 2);
+}
+
 #[test]
 fn rows_that_do_not_make_a_docket_are_refused() {
     let rows = [
-        (r#"{"event":"opened","v":2}"#, "version 2"),
+        (r#"{"event":"opened","v":3}"#, "version 3"),
+        (r#"{"event":"released","v":2}"#, "version 2"),
         (r#"{"event":"exploded","v":1}"#, "unknown variant"),
         (r#"{"event":"released","v":1,"answer":"x"}"#, "digest"),
         (r#"{"event":"expired","v":1,"more":1}"#, "unknown field"),

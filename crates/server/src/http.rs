@@ -13,6 +13,6 @@ mod watched;
 pub(crate) use accept::serve;
 pub(crate) use auth::Caller;
 pub(crate) use body::JsonBody;
-pub(crate) use query::only;
+pub(crate) use query::{flag, only};
 pub(crate) use routes::router;
 pub(crate) use sse::{Sse, done, event, stream};

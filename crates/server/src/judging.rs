@@ -5,7 +5,9 @@
 //! Nothing counts before the ledger has it.
 
 mod ask;
+mod deeds;
 mod desk;
+mod lower;
 mod refused;
 mod release;
 mod routes;
@@ -13,6 +15,7 @@ mod settle;
 mod spaces;
 mod status;
 mod tables;
+mod waiting;
 
 pub(crate) use ask::Stated;
 pub(crate) use desk::Desk;

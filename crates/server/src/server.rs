@@ -142,8 +142,12 @@ impl Server {
         let token = state.tokenizer.end_tokens().first().copied().unwrap_or_default();
         let probe = tokio::spawn(state.probe.clone().run(state.engine.clone(), probe_as, token));
         let expiry = tokio::spawn(expire(Arc::clone(&state)));
-        let (config, closing) = (Arc::clone(&state.config), Arc::clone(&state));
-        http::serve(listener, http::router(state), config, shutdown).await;
+        let (config, closing) = (Arc::clone(&state.config), state);
+        let ending = async {
+            shutdown.await;
+            closing.desk.end();
+        };
+        http::serve(listener, http::router(Arc::clone(&closing)), config, ending).await;
         probe.abort();
         expiry.abort();
         // It is waited for, so that there is nothing to do about a panic but what was done: it was reported.

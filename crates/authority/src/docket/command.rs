@@ -62,8 +62,8 @@ impl Docket {
     /// was, keeps the decision from being opened.
     ///
     /// # Errors
-    /// The request is somebody else's, the rule is an invariant or did not fire, it was overridden before, no reason is
-    /// given, or it is too late.
+    /// The request is somebody else's, the rule is an invariant or did not fire, it was overridden before, no override
+    /// would leave less against the decision, no reason is given, or it is too late.
     pub fn override_default(&self, wish: Override) -> Checked {
         said(&wish.reason)?;
         self.checked(Event::Overridden(Box::new(wish)))

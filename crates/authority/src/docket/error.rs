@@ -1,6 +1,6 @@
 //! Why a command was rejected, and why a recorded event does not fit.
 
-use baton_contract::TwinId;
+use baton_contract::{Tier, TwinId};
 use jiff::Timestamp;
 
 use super::{DecisionId, Part, RuleId, Standing, WordsError};
@@ -62,6 +62,18 @@ pub enum Rejected {
     /// The new course is not less strict.
     #[error("an override can only leave less against a decision")]
     NotLess,
+    /// More than defaults is in the way.
+    #[error(
+        "no override would leave less against this decision: what its blast radius, the pack, the caller or the core ask \
+         for is as much"
+    )]
+    NotByDefaults,
+    /// The course is less than what is asked for without any rule.
+    #[error("its blast radius, the pack or the caller ask for the tier `{0}` at least")]
+    Least(Tier),
+    /// A default asks for more.
+    #[error("the default `{0}` asks for more checking until it is overridden")]
+    Asks(RuleId),
     /// A default denies it yet.
     #[error("the default `{0}` denies this until it is overridden")]
     Denies(RuleId),

@@ -3,8 +3,8 @@
 use baton_contract::{ConductorId, Digest, Tier};
 use jiff::Timestamp;
 
-use super::{Answered, Approval, Course, Decision, DecisionId, Docket, Event, Fired, Opened, Override, Part};
-use super::{Rejected, RuleKind, Standing};
+use super::{Answered, Approval, Course, Decision, DecisionId, Docket, Event, Fired, Opened, Opening, Override, Part};
+use super::{Rejected, RuleId, RuleKind, Standing};
 
 type Fits = Result<(), Rejected>;
 
@@ -84,7 +84,7 @@ impl Docket {
             let invariant = opening.fired.iter().any(|f| f.rule == one.rule && f.kind == RuleKind::Invariant);
             not(invariant, Rejected::Invariant(one.rule.clone()))?;
         }
-        is_strict_enough(course, &opening.fired, overrides)
+        is_strict_enough(course, opening, overrides)
     }
 
     fn override_fits(&self, one: &Override) -> Fits {
@@ -99,7 +99,8 @@ impl Docket {
         self.overridable(&one.id, one.at)?;
         not(decision.fired(&one.rule, RuleKind::Invariant), Rejected::Invariant(one.rule.clone()))?;
         not(!decision.fired(&one.rule, RuleKind::Default), Rejected::NotFired(one.rule.clone()))?;
-        not(decision.overrode(&one.rule), Rejected::Overridden(one.rule.clone()))
+        not(decision.overrode(&one.rule), Rejected::Overridden(one.rule.clone()))?;
+        not(!decision.can_be_less(), Rejected::NotByDefaults)
     }
 
     fn approval_fits(&self, approval: &Approval) -> Fits {
@@ -125,6 +126,26 @@ impl Docket {
 }
 
 impl Decision {
+    /// The tier that is asked for once its overrides count; `None` while a rule denies it.
+    pub fn left(&self) -> Option<Tier> {
+        left(self.opening(), |rule| self.overrode(rule))
+    }
+
+    /// Whether what it waits for would end, or be less, if every default were overridden.
+    pub fn can_be_less(&self) -> bool {
+        let can_wait = matches!(self.standing, Standing::Held | Standing::Denied);
+        can_wait && left(self.opening(), |_| true).is_some_and(|tier| tier.number() < self.course.strictness())
+    }
+
+    /// The defaults that stand against it and can be overridden yet; none where that would leave no less.
+    pub fn overridable(&self) -> impl Iterator<Item = &RuleId> {
+        let stands = |fired: &&Fired| {
+            fired.kind == RuleKind::Default && (fired.denies || fired.asks.is_some()) && !self.overrode(&fired.rule)
+        };
+        let fired = self.opening().fired.iter().filter(stands).map(|fired| &fired.rule);
+        fired.take(if self.can_be_less() { usize::MAX } else { 0 })
+    }
+
     pub(super) fn is_not_of(&self, person: &ConductorId) -> Fits {
         not(self.opening().conductor == *person, Rejected::OwnRequest)
     }
@@ -140,7 +161,7 @@ impl Decision {
     fn lowering_fits(&self, course: &Course, at: Timestamp) -> Fits {
         not(course.strictness() >= self.course.strictness(), Rejected::NotLess)?;
         is_ahead(course, at)?;
-        is_strict_enough(course, &self.opening().fired, &self.overrides)?;
+        is_strict_enough(course, self.opening(), &self.overrides)?;
         not(self.overridden_since == 0, Rejected::NotOverridden)
     }
 }
@@ -149,21 +170,36 @@ fn is_ahead(course: &Course, at: Timestamp) -> Fits {
     course.due().filter(|due| *due <= at).map_or(Ok(()), |due| Err(Rejected::Limit(due)))
 }
 
-/// Whether the rules that fired leave this course open. An invariant that denies leaves denial only, any other asks for a
-/// person at least; a default that denies does so until it is overridden.
-fn is_strict_enough(course: &Course, fired: &[Fired], overrides: &[Override]) -> Fits {
-    let denied = matches!(course, Course::Deny);
-    for Fired { rule, kind, denies } in fired {
+/// Whether the rules that fired leave this course open, and what is asked for without them. An invariant that denies
+/// leaves denial only, any other asks for a person at least; what a default asks for stands until it is overridden.
+fn is_strict_enough(course: &Course, opening: &Opening, overrides: &[Override]) -> Fits {
+    let (denied, tier) = (matches!(course, Course::Deny), course.tier());
+    for Fired { rule, kind, denies, asks } in &opening.fired {
         match kind {
             RuleKind::Invariant if *denies => not(!denied, Rejected::Invariant(rule.clone()))?,
-            RuleKind::Invariant => not(course.tier() != Tier::CheckFirst, Rejected::Invariant(rule.clone()))?,
+            RuleKind::Invariant => not(tier != Tier::CheckFirst, Rejected::Invariant(rule.clone()))?,
+            RuleKind::Default if overrides.iter().any(|one| one.rule == *rule) => {}
             RuleKind::Default => {
-                let stands = *denies && !overrides.iter().any(|one| one.rule == *rule);
-                not(stands && !denied, Rejected::Denies(rule.clone()))?;
+                not(*denies && !denied, Rejected::Denies(rule.clone()))?;
+                not(asks.is_some_and(|asked| tier < asked), Rejected::Asks(rule.clone()))?;
             }
         }
     }
-    Ok(())
+    opening.least.filter(|least| tier < *least).map_or(Ok(()), |least| Err(Rejected::Least(least)))
+}
+
+/// The tier that is asked for, without the defaults that are put aside; `None` while a rule denies.
+fn left(opening: &Opening, is_aside: impl Fn(&RuleId) -> bool) -> Option<Tier> {
+    let stands = |fired: &&Fired| fired.kind == RuleKind::Invariant || !is_aside(&fired.rule);
+    let mut tier = opening.least.unwrap_or(Tier::CheckFirst);
+    for fired in opening.fired.iter().filter(stands) {
+        if fired.denies {
+            return None;
+        }
+        let asks = if fired.kind == RuleKind::Invariant { Some(Tier::CheckFirst) } else { fired.asks };
+        tier = tier.max(asks.unwrap_or(Tier::Decide));
+    }
+    Some(tier)
 }
 
 fn not(problem: bool, rejected: Rejected) -> Fits {

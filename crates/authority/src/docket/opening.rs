@@ -25,6 +25,9 @@ pub struct Opening {
     /// Every rule whose condition held, also where an override took its effect away; without those that a decision space
     /// answers.
     pub fired: Vec<Fired>,
+    /// The tier that is asked for without any rule: by blast radius, caller, twin and pack. No override leaves less.
+    /// `None` in records of builds that did not keep it; then no override counts once the decision is opened.
+    pub least: Option<Tier>,
     /// The digests that the answer comes with.
     pub bound: Bound,
     /// Where the answer's text is kept.
@@ -49,6 +52,8 @@ pub struct Fired {
     pub kind: RuleKind,
     /// Whether it denies the decision, rather than ask for checking.
     pub denies: bool,
+    /// The tier that it asked for, if it asked for one.
+    pub asks: Option<Tier>,
 }
 
 /// Whether a rule can be overridden.

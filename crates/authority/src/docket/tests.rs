@@ -6,7 +6,7 @@ mod parallel;
 mod properties;
 mod record;
 
-use baton_contract::Digest;
+use baton_contract::{Digest, Tier};
 use jiff::Timestamp;
 
 use super::*;
@@ -51,13 +51,14 @@ pub(super) fn opening(id: &str, conductor: &str) -> Opening {
         process: Some("support".to_owned()),
         subject: None,
         fired: vec![fired("no-why", RuleKind::Default), fired("stale-pack", RuleKind::Default)],
+        least: Some(Tier::Decide),
         bound: bound(id),
         text: TextRow(7),
     }
 }
 
 pub(super) fn fired(rule: &str, kind: RuleKind) -> Fired {
-    Fired { rule: rule.parse().unwrap(), kind, denies: false }
+    Fired { rule: rule.parse().unwrap(), kind, denies: false, asks: None }
 }
 
 pub(super) fn overridden(id_text: &str, rule: &str, by: &str, at: i64) -> Override {
@@ -121,6 +122,18 @@ impl Desk {
                 let (rule, kind) =
                     if verb == "open-soft" { ("frozen", RuleKind::Default) } else { ("secrets", RuleKind::Invariant) };
                 opening.fired.push(Fired { denies: verb != "open-invariant", ..fired(rule, kind) });
+                docket.open_decision(opening, course(rest[0], 1), at).map(Some)
+            }
+            "open-asks" | "open-assume" | "open-check-first" | "open-old" => {
+                let mut opening = opening("d", "ann");
+                match verb.trim_start_matches("open-") {
+                    "asks" => {
+                        opening.fired[0].asks = Some(Tier::Assume);
+                        opening.fired[1].asks = Some(Tier::CheckFirst);
+                    }
+                    "old" => opening.least = None,
+                    word => opening.least = Some(word.parse().unwrap()),
+                }
                 docket.open_decision(opening, course(rest[0], 1), at).map(Some)
             }
             "override" => {

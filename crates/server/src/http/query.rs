@@ -4,6 +4,14 @@ use std::collections::HashMap;
 
 use crate::error::ApiError;
 
+/// A parameter that says yes or no.
+///
+/// # Errors
+/// It says neither.
+pub(crate) fn flag(name: &str, text: &str) -> Result<bool, ApiError> {
+    text.parse().map_err(|_| ApiError::invalid(name, format!("`{name}` is `true` or `false`")))
+}
+
 /// Refuses parameters that would be ignored.
 ///
 /// # Errors

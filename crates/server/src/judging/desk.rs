@@ -27,6 +27,8 @@ pub(crate) struct Desk {
     pub(crate) on_trial: BTreeSet<TwinId>,
     /// Counts what has happened to decisions.
     changed: watch::Receiver<u64>,
+    /// Whether the server ends, so that nobody is kept waiting for people.
+    ending: watch::Sender<bool>,
 }
 
 impl Desk {
@@ -42,7 +44,7 @@ impl Desk {
     ) -> Result<Self, baton_register::Error> {
         let (tell, changed) = watch::channel(0);
         let register = Register::open(ledger, move |_| tell.send_modify(|count| *count += 1))?;
-        Ok(Self { register: Arc::new(register), rules, spaces, on_trial, changed })
+        Ok(Self { register: Arc::new(register), rules, spaces, on_trial, changed, ending: watch::Sender::new(false) })
     }
 
     /// Has the ledger say which rules and packs hold from now on, where it does not say so yet. What cannot be written
@@ -100,6 +102,17 @@ impl Desk {
         let mut changes = self.changed.clone();
         changes.mark_unchanged();
         changes
+    }
+
+    /// Lets go of all who wait for people: the server ends.
+    pub(crate) fn end(&self) {
+        self.ending.send_replace(true);
+    }
+
+    /// Waits until the server ends.
+    pub(crate) async fn ended(&self) {
+        // The sender is here, so it never goes before that.
+        drop(self.ending.subscribe().wait_for(|ending| *ending).await);
     }
 
     pub(crate) fn standards(&self, today: Date) -> Standards<'_> {

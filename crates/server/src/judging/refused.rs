@@ -29,7 +29,9 @@ impl From<Rejected> for ApiError {
         let message = rejected.to_string();
         match rejected {
             Rejected::Unknown(_) => Self::no_decision(message),
-            Rejected::NotYours | Rejected::OwnRequest | Rejected::NotYourTwin(_) => Self::forbidden(message),
+            Rejected::NotYours | Rejected::OwnRequest | Rejected::NotYourTwin(_) | Rejected::Invariant(_) => {
+                Self::forbidden(message)
+            }
             Rejected::Words(_) => Self::invalid("reason", message),
             _ => Self::conflict(message),
         }

@@ -72,7 +72,7 @@ pub(crate) fn release_approved(desk: &Desk, models: &Models, at: Timestamp) {
 
 /// What a decision is bound to as of now. A text that was erased or changed has another digest than the held one, and
 /// so voids the decision.
-fn current(register: &Register, id: &DecisionId, loaded: Loaded) -> Result<Bound, Error> {
+pub(super) fn current(register: &Register, id: &DecisionId, loaded: Loaded) -> Result<Bound, Error> {
     let row = register.look(|docket| docket.get(id).map(|decision| decision.opening().text))?;
     let record = register.ledger().reader()?.entry(row.0)?;
     let digest = |name: &str| Digest::of(record.text(name).unwrap_or_default().as_bytes());

@@ -6,25 +6,22 @@ use std::time::Duration;
 
 use axum::Json;
 use axum::extract::{Path, Query, State};
-use baton_authority::docket::{Decision, DecisionId, Docket, Expert, Standing, Verdict, Words};
+use axum::response::{IntoResponse, Response};
+use baton_authority::docket::{Decision, DecisionId, Docket, Expert, Standing};
 use baton_authority::{Act, On, Principal, may};
-use baton_contract::{Digest, TwinId};
-use jiff::{SignedDuration, Timestamp};
+use baton_contract::TwinId;
+use jiff::Timestamp;
 use serde::Serialize;
-use serde_json::Value;
-use tokio::time::Instant;
 
-use super::release::{Loaded, approve};
+use super::deeds::Deed;
 use super::status::Status;
+use super::waiting::{Waiting, settled};
 use crate::error::ApiError;
-use crate::http::{Caller, JsonBody, only};
-use crate::json::Fields;
+use crate::http::{Caller, JsonBody, flag, only, stream};
 use crate::state::AppState;
 
 /// Longest wait for a change, in seconds.
 const MAX_WAIT: f32 = 300.0;
-/// Longest validity of an approval that can be asked for, in hours.
-const MAX_APPROVAL_HOURS: u32 = 24 * 90;
 /// Most decisions of one list.
 const LISTED: usize = 200;
 
@@ -34,18 +31,9 @@ pub(crate) struct List {
     data: Vec<Status>,
 }
 
-/// What can be done to a decision.
-enum Deed {
-    Approve { seen: Digest, hours: Option<u32> },
-    Refuse(Words),
-    Review(Verdict),
-    Correct(Words),
-    Withdraw,
-}
-
 /// What the caller is to one decision.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Role {
+pub(super) enum Role {
     Asker,
     /// Answers for the twin.
     Answering,
@@ -75,16 +63,21 @@ pub(crate) async fn list(
     Ok(Json(List { object: "list", data }))
 }
 
-/// `GET /v1/decisions/{id}`: as it stands, or with `wait` seconds once it no longer waits.
+/// `GET /v1/decisions/{id}`: as it stands; or with `wait` seconds once it no longer waits; or with `stream=true` as it
+/// stands and whenever that changes, until it no longer waits.
 pub(crate) async fn retrieve(
     State(state): State<Arc<AppState>>,
     Caller(principal): Caller,
     Path(id): Path<String>,
     Query(query): Query<HashMap<String, String>>,
-) -> Result<Json<Status>, ApiError> {
-    only(&query, &["wait"])?;
+) -> Result<Response, ApiError> {
+    only(&query, &["wait", "stream"])?;
     let id = known(&id)?;
     let wait = query.get("wait").map(|text| seconds(text)).transpose()?;
+    let is_stream = query.get("stream").map_or(Ok(false), |text| flag("stream", text))?;
+    if is_stream && wait.is_some() {
+        return Err(ApiError::invalid("wait", "a stream goes on until the decision waits no more; leave `wait` out"));
+    }
     let role = role(&state, &principal, &id)?;
     if let Some(wait) = wait {
         settled(&state, &id, wait).await;
@@ -99,7 +92,11 @@ pub(crate) async fn retrieve(
         };
         state.desk.run(move |register| register.act_if(show)).await?;
     }
-    Ok(Json(status(&state, id, role).await?))
+    if is_stream {
+        let silence = state.config.keep_alive;
+        return Ok(stream(Waiting::new(state, id, role), silence));
+    }
+    Ok(Json(status(&state, id, role).await?).into_response())
 }
 
 /// `POST /v1/decisions/{id}/{deed}`.
@@ -119,83 +116,9 @@ pub(crate) async fn act(
     may(&principal, deed.act(), on)?;
     let expert = expert(&state, &principal);
     let at = now(&state);
-    match deed {
-        Deed::Approve { seen, hours } => {
-            let hours = hours.unwrap_or_else(|| approval_hours(&state, &twin));
-            let expires = at.checked_add(SignedDuration::from_hours(hours.into()));
-            let expires = expires.map_err(|_| ApiError::internal("no such time"))?;
-            let (held, loaded) = (id.clone(), Loaded::of(&state.models, &state.desk, &twin));
-            state.desk.run(move |register| approve(register, &held, &expert, (seen, expires, at), loaded)).await?;
-        }
-        Deed::Refuse(reason) => {
-            let held = id.clone();
-            state.desk.run(move |register| register.act(|docket| docket.refuse(&held, &expert, reason, at))).await?;
-        }
-        Deed::Review(verdict) => {
-            let released = id.clone();
-            let review = move |docket: &Docket| docket.review(&released, &expert, verdict, at);
-            state.desk.run(move |register| register.act(review)).await?;
-        }
-        Deed::Correct(fix) => {
-            let released = id.clone();
-            let correct = move |docket: &Docket| docket.correct(&released, &expert, fix, at);
-            state.desk.run(move |register| register.act(correct)).await?;
-        }
-        Deed::Withdraw => {
-            let (held, by) = (id.clone(), principal.conductor().clone());
-            state.desk.run(move |register| register.act(|docket| docket.withdraw(&held, &by, at))).await?;
-        }
-    }
+    deed.act_on(&state, id.clone(), (&principal, expert, twin), at).await?;
     let role = role(&state, &principal, &id)?;
     Ok(Json(status(&state, id, role).await?))
-}
-
-fn approval_hours(state: &AppState, twin: &TwinId) -> u32 {
-    let decisions = state.models.twins.get(twin).map(|twin| &twin.pack.manifest().decisions);
-    decisions.map_or(1, |decisions| decisions.approval_hours)
-}
-
-impl Deed {
-    /// Reads what is to be done.
-    ///
-    /// # Errors
-    /// There is no such deed, or a field is missing, wrong or unknown.
-    fn read(name: &str, body: Value) -> Result<Self, ApiError> {
-        let mut fields = Fields::of_body(body)?;
-        let deed = match name {
-            "approve" => {
-                let at = "answer_digest";
-                let text = fields.string(at)?.ok_or_else(|| ApiError::missing(at))?;
-                let seen = text.parse::<Digest>().map_err(|error| ApiError::invalid(at, error.to_string()))?;
-                Self::Approve { seen, hours: fields.integer("valid_hours", 1, MAX_APPROVAL_HOURS)? }
-            }
-            "refuse" => Self::Refuse(words(&mut fields, "reason")?),
-            "withdraw" => Self::Withdraw,
-            "correct" => Self::Correct(words(&mut fields, "fix")?),
-            "review" => match fields.string("verdict")?.as_deref() {
-                Some("ok") => Self::Review(Verdict::Ok),
-                Some("wrong") => Self::Review(Verdict::Wrong(words(&mut fields, "fix")?)),
-                Some(_) => return Err(ApiError::invalid("verdict", "`verdict` is `ok` or `wrong`")),
-                None => return Err(ApiError::missing("verdict")),
-            },
-            other => return Err(ApiError::no_route(&format!("/v1/decisions/…/{other}"))),
-        };
-        fields.finish()?;
-        Ok(deed)
-    }
-
-    fn act(&self) -> Act {
-        match self {
-            Self::Approve { .. } | Self::Refuse(_) => Act::Approve,
-            Self::Review(_) | Self::Correct(_) => Act::Review,
-            Self::Withdraw => Act::ReadOwn,
-        }
-    }
-}
-
-fn words(fields: &mut Fields, name: &str) -> Result<Words, ApiError> {
-    let text = fields.string(name)?.ok_or_else(|| ApiError::missing(name))?;
-    Words::new(&text).map_err(|error| ApiError::invalid(name, format!("`{name}`: {error}")))
 }
 
 /// The caller as somebody who answers for twins.
@@ -226,7 +149,7 @@ fn role(state: &AppState, principal: &Principal, id: &DecisionId) -> Result<Role
 }
 
 /// The decision with those of its texts that the caller may read.
-async fn status(state: &AppState, id: DecisionId, role: Role) -> Result<Status, ApiError> {
+pub(super) async fn status(state: &AppState, id: DecisionId, role: Role) -> Result<Status, ApiError> {
     state
         .desk
         .run(move |register| {
@@ -255,21 +178,6 @@ async fn status(state: &AppState, id: DecisionId, role: Role) -> Result<Status, 
         .await
 }
 
-/// Waits until the decision waits no more, or until the time is over.
-async fn settled(state: &AppState, id: &DecisionId, wait: Duration) {
-    let deadline = Instant::now() + wait;
-    let mut changes = state.desk.changes();
-    loop {
-        let waits = state
-            .desk
-            .register()
-            .look(|docket| docket.status(id).is_some_and(|decision| decision.standing().is_waiting()));
-        if !waits || tokio::time::timeout_at(deadline, changes.changed()).await.is_err() {
-            return;
-        }
-    }
-}
-
 fn known(id: &str) -> Result<DecisionId, ApiError> {
     let shown: String = id.chars().take(80).collect();
     id.parse().map_err(|_| ApiError::no_decision(format!("there is no decision `{shown}`")))
@@ -281,6 +189,6 @@ fn seconds(text: &str) -> Result<Duration, ApiError> {
     seconds.map(Duration::from_secs_f32).ok_or_else(|| ApiError::invalid("wait", message()))
 }
 
-fn now(state: &AppState) -> Timestamp {
+pub(super) fn now(state: &AppState) -> Timestamp {
     Timestamp::from_second((state.clock)()).unwrap_or(Timestamp::MIN)
 }

@@ -17,8 +17,8 @@ use crate::state::AppState;
 use crate::twins::{Model, Twin, date};
 
 /// How long a held decision waits for an approval, in days, before it expires.
-const HELD_DAYS: i64 = 14;
-const HOURS_A_DAY: i64 = 24;
+pub(super) const HELD_DAYS: i64 = 14;
+pub(super) const HOURS_A_DAY: i64 = 24;
 
 /// An answer, and all that its tier is found from.
 pub(crate) struct Matter<'a> {
@@ -47,7 +47,8 @@ pub(crate) struct Filed {
     pub(crate) why: Vec<String>,
     /// The digest of the rules that it was judged by.
     pub(crate) rules: String,
-    /// Defaults that stand and could be overridden, in a request of its own.
+    /// Defaults that stand and could be overridden, in a request of its own or, where nothing else asks for as much, for
+    /// this decision while it is held or denied.
     pub(crate) overridable: Vec<String>,
     /// What it was released on.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -178,6 +179,7 @@ struct Docketed {
     intent: Intent,
     subject: Option<Subject>,
     fired: Vec<docket::Fired>,
+    least: Tier,
     bound: Bound,
     overrides: Vec<Override>,
     course: Course,
@@ -203,7 +205,7 @@ impl Docketed {
             // What a decision space has answered speaks, but is not against it.
             let denies = fired.rule.effect == Effect::Deny && !matches!(fired.standing, Standing::Answered(_));
             let rule = fired.rule.id.as_str().parse().map_err(|_| ApiError::internal("a rule's name is none"))?;
-            Ok(docket::Fired { rule, kind, denies })
+            Ok(docket::Fired { rule, kind, denies, asks: ruling.asked_by(&fired.rule.id) })
         });
         Ok(Self {
             conductor: principal.conductor().clone(),
@@ -211,6 +213,7 @@ impl Docketed {
             intent: intent.clone(),
             subject: stated.key.zip(answer_name).map(|(key, answer)| Subject { key, answer }),
             fired: fired.collect::<Result<_, ApiError>>()?,
+            least: ruling.least(),
             bound: Bound {
                 request: cue.request_digest(),
                 answer: cue.answer_digest(),
@@ -228,7 +231,7 @@ impl Docketed {
 
     /// The answer's row first, then each override, then the decision.
     fn record(self, register: &Register) -> Result<(), baton_register::Error> {
-        let Self { cue, conductor, twin, intent, subject, fired, bound, overrides, course, at } = self;
+        let Self { cue, conductor, twin, intent, subject, fired, least, bound, overrides, course, at } = self;
         let id: DecisionId = cue.id.parse().map_err(Rejected::from)?;
         let text = TextRow(register.append(cue.entry()?)?.index);
         for one in overrides {
@@ -239,8 +242,8 @@ impl Docketed {
             register.act(|docket: &Docket| docket.override_default(wish))?;
         }
         let Intent { why, product, process } = intent;
-        let opening =
-            Opening { id, conductor, twin, why: why.is_some(), product, process, subject, fired, bound, text };
+        let (why, least) = (why.is_some(), Some(least));
+        let opening = Opening { id, conductor, twin, why, product, process, subject, fired, least, bound, text };
         let _: Event = register.act(|docket: &Docket| docket.open_decision(opening, course, at))?;
         Ok(())
     }

@@ -27,6 +27,9 @@ pub(crate) struct Status {
     answer_digest: String,
     rules: Vec<FiredRule>,
     overrides: Vec<Said>,
+    /// Defaults that hold or deny it and can be overridden yet by who asked.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    overridable: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     approved: Option<Approved>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -72,6 +75,11 @@ struct Approved {
 }
 
 impl Status {
+    /// Where the decision stands, in one word.
+    pub(super) fn standing(&self) -> &'static str {
+        self.standing
+    }
+
     /// Everything but request and answer.
     pub(super) fn of(decision: &Decision) -> Self {
         let opening = decision.opening();
@@ -111,6 +119,7 @@ impl Status {
             answer_digest: opening.bound.answer.to_string(),
             rules: rules.collect(),
             overrides: overrides.collect(),
+            overridable: decision.overridable().map(ToString::to_string).collect(),
             approved: decision.approval().map(|approval| Approved {
                 by: approval.by.to_string(),
                 at: approval.at.to_string(),

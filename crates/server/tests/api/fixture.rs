@@ -28,7 +28,7 @@ use super::client::{Client, Reply};
 /// The model's own name.
 pub(crate) const BASE: &str = "byte-model";
 /// 2026-01-02 in UTC.
-const NOW: i64 = 1_767_312_000;
+pub(crate) const NOW: i64 = 1_767_312_000;
 const END: TokenId = 257;
 const TEMPLATE: &str = "{% for message in messages %}<|im_start|>{{ message.role }}\n{{ message.content }}<|im_end|>\n\
                         {% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}";
@@ -82,6 +82,11 @@ pub(crate) async fn serve_twins(script: Script, twins: &[&str]) -> Fixture {
 /// A server on the ledger in `folder`, at another time than the usual one.
 pub(crate) async fn serve_at(folder: TempDir, script: Script, now: jiff::Timestamp) -> Fixture {
     start(folder, script, ServerConfig::default(), limits(), (&["ux", "security"], now.as_second())).await
+}
+
+/// The same with these twins in place of the usual ones.
+pub(crate) async fn serve_at_with(folder: TempDir, script: Script, now: i64, twins: &[&str]) -> Fixture {
+    start(folder, script, ServerConfig::default(), limits(), (twins, now)).await
 }
 
 pub(crate) async fn serve_with(
@@ -151,7 +156,7 @@ pub(crate) fn key_of(byte: u8) -> String {
 
 /// Ada's key that is an expert's too.
 pub(crate) const ADA_EXPERT: u8 = 4;
-/// An expert for `ux`.
+/// An expert for `ux` and `ops`.
 pub(crate) const EVE: u8 = 5;
 /// An expert for `security`.
 pub(crate) const FAY: u8 = 6;
@@ -305,7 +310,8 @@ fn ring() -> (KeyRing, String, String) {
     // Ada is an expert too, under another key.
     let both = Roles::new([Role::Conductor, Role::Expert], Cleared::All).unwrap();
     issue(4, "ada", Mandate { roles: both, ..Mandate::default() });
-    issue(5, "eve", roles(Role::Expert, of("ux")));
+    let eves = Cleared::Only(["ux", "ops"].map(|twin| twin.parse().unwrap()).into());
+    issue(5, "eve", roles(Role::Expert, eves));
     issue(6, "fay", roles(Role::Expert, of("security")));
     issue(7, "mia", roles(Role::Auditor, none()));
     issue(8, "rex", roles(Role::Architect, none()));

@@ -11,4 +11,6 @@ mod fixture;
 mod form;
 mod judging;
 mod operations;
+mod overriding;
 mod reports;
+mod waiting;

@@ -1,7 +1,7 @@
 //! What the reports say, and to whom.
 
 use baton_authority::docket::{Bound, Course, Docket, Fired, Opening, Override, RuleKind, Subject, TextRow, Words};
-use baton_contract::Digest;
+use baton_contract::{Digest, Tier};
 use baton_register::Register;
 use baton_server::ServerConfig;
 use expect_test::expect;
@@ -43,7 +43,8 @@ fn opening(id: &str, conductor: &str) -> Opening {
         product: Some(format!("product-{conductor}")),
         process: Some("copy".to_owned()),
         subject: Some(Subject { key: "long-form".parse().unwrap(), answer: "no".to_owned() }),
-        fired: vec![Fired { rule: "no-why".parse().unwrap(), kind: RuleKind::Default, denies: false }],
+        fired: vec![Fired { rule: "no-why".parse().unwrap(), kind: RuleKind::Default, denies: false, asks: None }],
+        least: Some(Tier::Decide),
         bound,
         text: TextRow(0),
     }

@@ -135,9 +135,52 @@ fn only_an_override_while_it_is_held_lowers_a_tier() {
     check("0 open hold 9; 1 override ann no-why; 2 lower hold 99", "held held !NotLess");
     check("0 open hold 9; 1 override ann no-why; 2 lower assume 2", "held held !Limit");
     check("0 open hold 9; 1 override ann no-why; 9 lower release", "held held !TooLate");
-    check("0 open-invariant hold 9; 1 override ann no-why; 2 lower release", "held held !Invariant");
+    check("0 open-invariant hold 9; 1 override ann no-why; 2 lower release", "held !NotByDefaults !Invariant");
     check("0 open-invariant hold 9; 1 override ann secrets", "held !Invariant");
     check("0 open hold 9; 1 override ann no-why; 2 approve eve 8; 3 lower release", "held held approved !Stands");
+}
+
+#[test]
+fn overrides_leave_what_is_asked_for_without_them() {
+    // `stale-pack` asks for tier 3 and `no-why` for tier 2; nothing else asks for anything.
+    check("0 open-asks release; 0 open-asks assume 9", "!Asks !Asks");
+    check(
+        "0 open-asks hold 9; 1 override ann no-why; 2 lower release; 3 override ann stale-pack; 4 lower release",
+        "held held !Asks held released",
+    );
+    check(
+        "0 open-asks hold 9; 1 override ann stale-pack; 2 lower release; 2 lower assume 50; 3 lower release",
+        "held held !Asks in-review !Stands",
+    );
+    // Caller, twin, pack and blast radius.
+    check("0 open-assume release; 0 open-assume assume 9", "!Least in-review");
+    check(
+        "0 open-assume hold 9; 1 override ann no-why; 2 lower release; 2 lower assume 50",
+        "held held !Least in-review",
+    );
+    check("0 open-check-first hold 9; 1 override ann no-why; 2 lower assume 50", "held !NotByDefaults !Least");
+    // A record that does not say what else asks.
+    check(
+        "0 open-old hold 9; 1 override ann no-why; 2 approve eve 9; 3 release",
+        "held !NotByDefaults approved released",
+    );
+}
+
+#[test]
+fn it_is_said_what_can_be_overridden() {
+    let overridable = |script: &str| {
+        let mut desk = Desk::new("d");
+        script.split("; ").for_each(|line| drop(desk.step(line)));
+        let decision = desk.docket.get(&"d".parse().unwrap()).unwrap().clone();
+        let names: Vec<_> = decision.overridable().map(ToString::to_string).collect();
+        format!("{} {:?}", names.join(" "), decision.left().map(Tier::number))
+    };
+    assert_eq!(overridable("0 open-asks hold 9"), "no-why stale-pack Some(3)");
+    assert_eq!(overridable("0 open-asks hold 9; 1 override ann stale-pack"), "no-why Some(2)");
+    assert_eq!(overridable("0 open-soft deny"), "frozen None");
+    assert_eq!(overridable("0 open-check-first hold 9"), " Some(3)");
+    assert_eq!(overridable("0 open-hard deny"), " None");
+    assert_eq!(overridable("0 open-asks hold 9; 1 approve eve 9"), " Some(3)");
 }
 
 #[test]
@@ -174,7 +217,7 @@ fn what_an_invariant_asks_for_stands_whatever_is_overridden() {
     check("0 open-hard deny; 1 override ann secrets; 1 approve eve 9", "denied !Invariant !Stands");
     check(
         "0 open-hard deny; 1 override ann no-why; 2 lower release; 2 lower hold 9",
-        "denied denied !Invariant !Invariant",
+        "denied !NotByDefaults !Invariant !Invariant",
     );
     check("0 override ann no-why; 0 override ann stale-pack; 1 open-hard hold 9", "noted noted !Invariant");
 }

@@ -42,6 +42,8 @@ impl World {
                 2 => Some(Fired { denies: true, ..fired("frozen", RuleKind::Default) }),
                 _ => None,
             });
+            opening.least = Some([Tier::Decide, Tier::Assume, Tier::CheckFirst][turn % 3]);
+            opening.fired[1].asks = turn.is_multiple_of(4).then_some(Tier::CheckFirst);
             docket.open_decision(opening, course, at).map(Some)
         };
         let checked = match what {
@@ -99,22 +101,23 @@ fn check(world: &World) {
 
         assert!(count("released") <= 1 && count("approved") <= 1 && count("lowered") <= 2, "{of_it:?}");
         let invariants = || decision.opening().fired.iter().filter(|fired| fired.kind == RuleKind::Invariant);
+        assert!(decision.course().tier() >= decision.opening().least.unwrap(), "less than was asked for: {of_it:?}");
         if decision.released().is_some() {
             assert!(!invariants().any(|fired| fired.denies), "a hard deny is released: {of_it:?}");
             assert!(invariants().count() == 0 || count("approved") == 1, "nobody approved: {of_it:?}");
         }
         let opened = of_it.iter().find_map(|event| if let Event::Opened(one) = event { Some(one) } else { None });
-        let strict = opened.is_some_and(|one| one.course.tier() == baton_contract::Tier::CheckFirst);
+        let strict = opened.is_some_and(|one| one.course.tier() == Tier::CheckFirst);
         if strict && decision.released().is_some() {
             // Either one approval by somebody else over what was held, or an override lowered it.
-            if decision.tier() == baton_contract::Tier::CheckFirst {
+            if decision.tier() == Tier::CheckFirst {
                 assert_eq!(count("released"), 1, "{of_it:?}");
                 let approval = decision.approval().expect("what is released from tier 3 was approved");
                 assert_eq!(count("approved"), 1);
                 assert_ne!(approval.by, *requester);
                 assert!(approval.bound.changed(held).is_empty() && decision.released() < Some(approval.expires));
             } else {
-                assert!(count("overridden") > 0 && decision.tier() < baton_contract::Tier::CheckFirst);
+                assert!(count("overridden") > 0 && decision.tier() < Tier::CheckFirst);
             }
         }
         for event in &of_it {
@@ -123,7 +126,7 @@ fn check(world: &World) {
             }
         }
         // Every released decision of tier 2 is in the queue or has ended, in one way.
-        if decision.tier() == baton_contract::Tier::Assume {
+        if decision.tier() == Tier::Assume {
             let ends = count("checked-ok") + count("checked-wrong") + count("expired");
             let queued = world.docket.waiting_for_people().iter().any(|one| one.id() == decision.id());
             assert_eq!(ends + usize::from(queued), 1, "{of_it:?}");
