@@ -507,6 +507,9 @@ pub(crate) struct ProbeArgs {
     /// How many sequences decode at once, one figure each
     #[arg(long, value_name = "N,…", value_delimiter = ',', default_value = "1,8,32,128,256")]
     pub(crate) sequences: Vec<usize>,
+    /// How many LoRA adapters are in a batch of 64, one figure each beside one without
+    #[arg(long, value_name = "N,…", value_delimiter = ',', default_value = "1,8,64")]
+    pub(crate) adapters: Vec<usize>,
     /// Measure the twin workload only
     #[arg(long)]
     pub(crate) only_twins: bool,

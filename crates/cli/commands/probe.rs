@@ -15,7 +15,8 @@ use crate::{Outcome, output};
 pub(crate) fn run(args: &ProbeArgs) -> Result<Outcome> {
     let mut all = Vec::new();
     for &shape in &args.shapes {
-        let probe = Probe { shape, sequences: args.sequences.clone(), whole: !args.only_twins };
+        let (sequences, adapters) = (args.sequences.clone(), args.adapters.clone());
+        let probe = Probe { shape, sequences, whole: !args.only_twins, adapters };
         match args.device {
             ProbeDevice::Cpu => {
                 all.push(probe.with(Kernels::new(args.threads))?);
@@ -28,7 +29,7 @@ pub(crate) fn run(args: &ProbeArgs) -> Result<Outcome> {
                 let only_twins = Probe { whole: false, ..probe.clone() };
                 all.push(named(with_gpu(&config(false, graphs), only_twins)??, "without cascade"));
                 if graphs && !args.only_twins {
-                    let few = Probe { sequences: vec![1], ..probe };
+                    let few = Probe { sequences: vec![1], adapters: Vec::new(), ..probe };
                     all.push(named(with_gpu(&config(true, false), few)??, "without graphs"));
                 }
             }

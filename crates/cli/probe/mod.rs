@@ -1,5 +1,6 @@
 //! Measures random models of real shapes on one device, below the engine: what a step costs, and what the device could do.
 
+mod adapters;
 mod report;
 mod shapes;
 mod work;

@@ -3,9 +3,9 @@
 use std::time::Instant;
 
 use anyhow::{Context, Result};
-use baton_decoder::{BLOCK, Backend, Batch, Decoder, Indices, Layout, PagedCache, SpanLayout, UseBackend};
+use baton_decoder::{Adapter, BLOCK, Backend, Batch, Decoder, Indices, Layout, PagedCache, SpanLayout, UseBackend};
 
-use super::{KnownShape, Outcomes, Row};
+use super::{KnownShape, Outcomes, Row, adapters};
 use crate::wiring::CACHE_TYPE;
 
 /// Tokens that every sequence has behind it when it decodes.
@@ -30,24 +30,26 @@ pub(crate) struct Probe {
     pub(crate) sequences: Vec<usize>,
     /// Whether prompts and single sequences are measured as well, or the twin workload only.
     pub(crate) whole: bool,
+    /// How many adapters are in a batch, one measurement each beside one without; with the whole only.
+    pub(crate) adapters: Vec<usize>,
 }
 
 /// A sequence in the cache.
-struct Sequence {
+pub(super) struct Sequence {
     blocks: Vec<u32>,
     shared: usize,
     context: usize,
 }
 
 /// A decoder with sequences in its cache.
-struct Bench<B: Backend> {
-    decoder: Decoder<B>,
+pub(super) struct Bench<B: Backend> {
+    pub(super) decoder: Decoder<B>,
     cache: PagedCache<B>,
 }
 
 /// Steps one by one, and many in a row without waiting in between; seconds each.
-struct Steps {
-    waited: f64,
+pub(super) struct Steps {
+    pub(super) waited: f64,
     in_a_row: f64,
 }
 
@@ -75,7 +77,8 @@ impl UseBackend for Probe {
             share: None,
         }));
         let decoder = Decoder::random(architecture.clone(), 1, backend).context("cannot make the model")?;
-        let most = self.sequences.iter().copied().max().unwrap_or(1);
+        let adapted = if self.adapters.is_empty() { 0 } else { adapters::SEQUENCES };
+        let most = self.sequences.iter().copied().max().unwrap_or(1).max(adapted);
         let per_sequence = (CONTEXT + BLOCK).div_ceil(BLOCK);
         let twin_blocks = PACKS * PACK.div_ceil(BLOCK) + CONDUCTORS * (OWN / BLOCK + 2);
         let blocks = twin_blocks.max(if self.whole { most * per_sequence } else { 0 });
@@ -99,7 +102,7 @@ impl UseBackend for Probe {
                 share: multiplied.map(|most| rate * flops / most),
             });
             for &count in &self.sequences {
-                let steps = bench.decode(&sequences[..count])?;
+                let steps = bench.decode(&sequences[..count], &[])?;
                 let rate = number(count) / steps.waited;
                 let bytes = number(read(count, CONTEXT));
                 rows.push(Row {
@@ -115,10 +118,13 @@ impl UseBackend for Probe {
                     share: None,
                 });
             }
+            if !self.adapters.is_empty() {
+                rows.extend(bench.adapted(&sequences[..adapters::SEQUENCES], &self.adapters)?);
+            }
         }
         let (packs, conductors) = twins();
         bench.fill(&packs)?;
-        let steps = bench.decode(&conductors)?;
+        let steps = bench.decode(&conductors, &[])?;
         rows.push(Row {
             what: format!("twins: {PACKS} packs of {PACK} tokens, {CONDUCTORS} conductors, decode"),
             unit: "tokens/s",
@@ -174,15 +180,15 @@ impl<B: Backend> Bench<B> {
         Ok(started.elapsed().as_secs_f64())
     }
 
-    /// Decodes one token of each sequence, again and again.
-    fn decode(&mut self, sequences: &[Sequence]) -> Result<Steps> {
+    /// Decodes one token of each sequence, again and again, each with its adapter if there are any.
+    pub(super) fn decode(&mut self, sequences: &[Sequence], adapters: &[Option<&Adapter<B>>]) -> Result<Steps> {
         let mut batch = Batch::default();
         for one in sequences {
             extend(&mut batch, one, one.context, 1);
             batch.draw_rows.push(word(batch.tokens.len() - 1));
         }
         let mut step = |waits: bool| -> Result<()> {
-            self.decoder.forward(&batch, &mut self.cache)?;
+            self.decoder.forward_adapted(&batch, adapters, &mut self.cache)?;
             if waits {
                 self.decoder.kernels().wait()?;
             }
@@ -226,7 +232,8 @@ fn square<B: Backend>(backend: &B) -> Result<f64> {
     let spans = vec![SpanLayout { first_row: 0, rows: SQUARE, context: SQUARE, blocks, shared_blocks: 0 }];
     let layout = Layout { slots: positions.clone(), positions: positions.clone(), spans };
     let heads = KnownShape::Llama3Of8B.architecture().heads;
-    let placed = backend.place(Indices { tokens: &positions, layout: &layout, draws: &[] }, heads)?;
+    let indices = Indices { tokens: &positions, layout: &layout, draws: &[], adapters: &[] };
+    let placed = backend.place(indices, heads)?;
     let weight = backend.random(SQUARE, SQUARE, 3)?;
     let ones = backend.vector(&vec![1.0; SQUARE])?;
     let x = backend.norm(&backend.embed(&weight, &placed)?, &ones, 1e-5)?;
@@ -243,7 +250,7 @@ fn square<B: Backend>(backend: &B) -> Result<f64> {
 }
 
 #[expect(clippy::cast_precision_loss, reason = "counts are far below 2^52")]
-fn number(count: usize) -> f64 {
+pub(super) fn number(count: usize) -> f64 {
     count as f64
 }
 

@@ -4,8 +4,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use baton_kernels::{Activation, AttentionParams, Backend, Indices, Kernels, LayerHeads, Rope};
 
-use crate::weights::{Keep, LayerWeights, Weights};
-use crate::{Architecture, Batch, BatchError, Error, GgufFile, PagedCache};
+use crate::adapter::{DOWN, GATE_UP, OUTPUT, QKV, SITES};
+use crate::weights::{Keep, Weights};
+use crate::{Adapter, AdapterWeights, Architecture, Batch, BatchError, Error, GgufFile, PagedCache};
 
 /// A model that is ready to run.
 pub struct Decoder<B: Backend = Kernels> {
@@ -80,21 +81,47 @@ impl<B: Backend> Decoder<B> {
         &self.kernels
     }
 
+    /// Brings an adapter to where the kernels read it. May be called while another thread runs batches.
+    ///
+    /// # Errors
+    /// There is not enough memory, or the kernels cannot take its shapes.
+    pub fn adapter(&self, weights: &AdapterWeights) -> Result<Adapter<B>, Error> {
+        Ok(Adapter(self.kernels.adapter(&weights.sites)?))
+    }
+
+    /// As [`Self::forward_adapted`], without adapters.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn forward(&self, batch: &Batch, cache: &mut PagedCache<B>) -> Result<Option<B::Rows>, Error> {
+        self.forward_adapted(batch, &[], cache)
+    }
+
     /// Runs one batch: writes its keys and values to their slots and returns the logits of its draw rows,
     /// [draw rows, vocabulary] in f32; a device may add rows behind them, which mean nothing. Absent if there are no draw
     /// rows.
+    ///
+    /// Each span has its adapter or none; with an empty list of them, none has. Keys and values belong to the adapter with
+    /// which they were computed.
     ///
     /// On the CPU, a row's logits have the same bits whatever else is in the batch, and however its context was cut into batches.
     ///
     /// # Errors
     /// The batch is refused before anything is computed if it does not fit itself, the model or the cache.
-    pub fn forward(&self, batch: &Batch, cache: &mut PagedCache<B>) -> Result<Option<B::Rows>, Error> {
+    pub fn forward_adapted(
+        &self,
+        batch: &Batch,
+        adapters: &[Option<&Adapter<B>>],
+        cache: &mut PagedCache<B>,
+    ) -> Result<Option<B::Rows>, Error> {
         batch.check(&self.architecture, cache.blocks())?;
         if cache.layers.len() != self.weights.layers.len() {
             return Err(BatchError::Cache.into());
         }
         let PagedCache { layers, recorded, .. } = cache;
-        let indices = Indices { tokens: &batch.tokens, layout: &batch.layout, draws: &batch.draw_rows };
+        let adapters: Vec<_> = adapters.iter().map(|adapter| adapter.map(|adapter| &adapter.0)).collect();
+        let Batch { tokens, layout, draw_rows } = batch;
+        let indices = Indices { tokens, layout, draws: draw_rows, adapters: &adapters };
         let placed = self.kernels.place(indices, self.architecture.heads)?;
         if batch.draw_rows.is_empty() {
             self.hidden(layers, &placed, false)?;
@@ -116,19 +143,23 @@ impl<B: Backend> Decoder<B> {
         let Some(first) = weights.layers.first() else { return Err(BatchError::Cache.into()) };
         let mut normed = kernels.norm(&hidden, &first.attention_norm, eps)?;
         for (index, (layer, pages)) in weights.layers.iter().zip(layers).enumerate() {
-            let mut attended = self.attend(layer, &normed, pages, placed)?;
+            let site = index * SITES;
+            let mut attended = self.attend(index, &normed, pages, placed)?;
             let next = weights.layers.get(index + 1);
-            if next.is_none() {
+            let last = next.is_none();
+            if last {
                 // Of the last layer, others need keys and values only.
                 if !draws {
                     return Ok(None);
                 }
                 (hidden, attended) = (kernels.drawn(hidden, placed)?, kernels.drawn(attended, placed)?);
             }
-            let projected = layer.output.forward(kernels, &attended)?;
+            let add = |y, x: &B::Rows, part| kernels.add_low_rank(y, x, site + part, last, placed);
+            let projected = add(layer.output.forward(kernels, &attended)?, &attended, OUTPUT)?;
             let (middle, input) = kernels.add_norm(hidden, &projected, &layer.feed_forward_norm, eps)?;
-            let gated = kernels.gate(&layer.gate_up.forward(kernels, &input)?, Activation::Silu)?;
-            let expanded = layer.down.forward(kernels, &gated)?;
+            let gate_up = add(layer.gate_up.forward(kernels, &input)?, &input, GATE_UP)?;
+            let gated = kernels.gate(&gate_up, Activation::Silu)?;
+            let expanded = add(layer.down.forward(kernels, &gated)?, &gated, DOWN)?;
             let norm = next.map_or(&weights.output_norm, |next| &next.attention_norm);
             (hidden, normed) = kernels.add_norm(middle, &expanded, norm, eps)?;
         }
@@ -138,13 +169,15 @@ impl<B: Backend> Decoder<B> {
     /// Attention of one layer, without its output projection: `normed` [tokens, hidden] to [tokens, query heads * dim].
     fn attend(
         &self,
-        layer: &LayerWeights<B>,
+        index: usize,
         normed: &B::Rows,
         pages: &B::Pages,
         placed: &B::Placed<'_>,
     ) -> Result<B::Rows, Error> {
         let Architecture { heads, norm_eps: eps, attention_scale: scale, .. } = self.architecture;
+        let layer = &self.weights.layers[index];
         let qkv = layer.qkv.forward(&self.kernels, normed)?;
+        let qkv = self.kernels.add_low_rank(qkv, normed, index * SITES + QKV, false, placed)?;
         let of_layer = LayerHeads { heads, norms: layer.query_key_norms.as_ref(), eps };
         let query = self.kernels.turn_and_write(&qkv, of_layer, &self.rope, pages, placed)?;
         let params = AttentionParams { scale, softcap: None, window: None };

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use baton_kernels::KernelError;
 
+use crate::AdapterError;
+
 /// Why a model could not be read or run.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -37,6 +39,9 @@ pub enum Error {
     /// The batch does not fit the model or the cache. Nothing was computed.
     #[error(transparent)]
     Batch(#[from] BatchError),
+    /// An adapter cannot be used with the model.
+    #[error("the adapter cannot be used")]
+    Adapter(#[from] AdapterError),
     /// A matrix of the file cannot be computed with.
     #[error("the tensor `{name}` cannot be used")]
     Weights {

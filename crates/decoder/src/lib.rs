@@ -1,10 +1,12 @@
 //! Builds a decoder from an architecture and weights, and runs one batch of it.
 //!
 //! Families of models are values of [`Architecture`]; there is one forward pass. A model comes from a [`GgufFile`],
-//! whose every length is checked, so that a hostile file gives an error and nothing worse.
+//! whose every length is checked, so that a hostile file gives an error and nothing worse. [`AdapterWeights`] are read from
+//! PEFT's files likewise, and each sequence of a batch may have its own [`Adapter`].
 //!
 //! This crate does not know requests, scheduling, sampling or text: it takes token ids and gives logits.
 
+mod adapter;
 mod architecture;
 mod batch;
 mod cache;
@@ -14,6 +16,7 @@ pub mod gguf;
 mod linear;
 mod weights;
 
+pub use adapter::{Adapter, AdapterError, AdapterWeights};
 pub use architecture::{Architecture, RopeSpec};
 pub use batch::Batch;
 pub use baton_kernels::sample;

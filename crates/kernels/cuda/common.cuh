@@ -22,6 +22,7 @@ enum Header : uint32_t {
     BLOCKS_AT = 7,
     MERGES_AT = 8,
     MERGES = 9,
+    // The routing of adapters lies where words 10 and 11 say, see lora.cu.
 };
 
 template <typename T> struct Pair;

@@ -12,8 +12,9 @@
 
 /// Rows of a unit.
 constexpr uint32_t UNIT = 16;
-constexpr uint32_t LARGEST_RANK = 64;
-constexpr uint32_t RANK_TILES = LARGEST_RANK / 8;
+/// Ranks of one block of the first product.
+constexpr uint32_t BLOCK_RANKS = 64;
+constexpr uint32_t RANK_TILES = BLOCK_RANKS / 8;
 constexpr uint32_t DOWN_WARPS = 4;
 /// Inputs of one warp and of one block of the first product.
 constexpr uint32_t WARP_INPUTS = 256, BLOCK_INPUTS = DOWN_WARPS * WARP_INPUTS;
@@ -22,16 +23,19 @@ constexpr uint32_t UP_WARPS = 8;
 constexpr uint32_t WARP_COLUMNS = 32, BLOCK_COLUMNS = UP_WARPS * WARP_COLUMNS;
 constexpr uint32_t PARTS = 4;
 
-/// As packed by src/lora/routing.rs: this, then units, then the rows of all units.
-struct Header {
+/// As packed by src/cuda/place.rs at a multiple of 16 bytes: this, then units, then the rows of all units, which begin so
+/// many words behind the beginning of the batch's indices.
+struct Routing {
     uint32_t units, rows_at, unused[2];
 };
 
+/// `table` is the adapter's: an entry for each site and part, PARTS for each site.
 struct Unit {
-    uint32_t first, rows, adapter, unused;
+    uint32_t first, rows;
+    uint64_t table;
 };
 
-/// One adapter's matrices for one part of a projection: A [rank, inputs], B [outputs, rank]. Rank 0 adds nothing.
+/// An adapter's matrices for one part of a projection: A [rank, inputs], B [outputs, rank]. Rank 0 adds nothing.
 struct Entry {
     uint64_t down, up;
     uint32_t rank;
@@ -39,7 +43,13 @@ struct Entry {
     uint64_t unused;
 };
 
-static_assert(sizeof(Header) == 16 && sizeof(Unit) == 16 && sizeof(Entry) == 32, "as packed on the host");
+static_assert(sizeof(Routing) == 16 && sizeof(Unit) == 16 && sizeof(Entry) == 32, "as packed on the host");
+
+/// The batch's indices, and where among their header's words the place of the routing is said.
+struct Indices {
+    const uint32_t* words;
+    uint32_t routing;
+};
 
 template <class T>
 struct Pair;
@@ -76,33 +86,38 @@ struct Place {
     Unit unit;
     uint32_t group, lane;
 
-    __device__ bool find(const unsigned char* routing, uint32_t index) {
-        const Header& header = *reinterpret_cast<const Header*>(routing);
-        if (index >= header.units) return false;
-        unit = reinterpret_cast<const Unit*>(routing + sizeof(Header))[index];
-        rows = reinterpret_cast<const uint32_t*>(routing + header.rows_at) + unit.first;
+    __device__ bool find(const Indices& indices, uint32_t index) {
+        const Routing* routing = reinterpret_cast<const Routing*>(indices.words + indices.words[indices.routing]);
+        if (index >= routing->units) return false;
+        unit = reinterpret_cast<const Unit*>(routing + 1)[index];
+        rows = indices.words + routing->rows_at + unit.first;
         group = threadIdx.x % 32 / 4;
         lane = threadIdx.x % 4;
         return true;
     }
+
+    __device__ Entry entry(uint32_t index) const { return reinterpret_cast<const Entry*>(unit.table)[index]; }
 };
 
-/// hidden[split, position, part, rank] = x A^T over a block's share of the inputs.
+/// hidden[split, position, part, rank] = x A^T over a block's share of the inputs and of the ranks.
 template <class T>
-__device__ void down(const T* x, const unsigned char* routing, const Entry* table, float* hidden, uint32_t inputs,
-                     uint32_t parts, uint32_t positions, uint32_t rank_stride) {
-    __shared__ float partial[DOWN_WARPS][UNIT][LARGEST_RANK];
+__device__ void down(const T* x, const Indices& indices, uint32_t site, float* hidden, uint32_t inputs, uint32_t parts,
+                     uint32_t positions, uint32_t rank_stride) {
+    __shared__ float partial[DOWN_WARPS][UNIT][BLOCK_RANKS];
     Place place;
-    const uint32_t split = blockIdx.x / parts, part = blockIdx.x % parts, warp = threadIdx.x / 32;
-    if (!place.find(routing, blockIdx.y)) return;
-    const Entry entry = table[place.unit.adapter * parts + part];
-    if (entry.rank == 0) return;
+    const uint32_t shares = (rank_stride + BLOCK_RANKS - 1) / BLOCK_RANKS, warp = threadIdx.x / 32;
+    const uint32_t first_rank = blockIdx.x % shares * BLOCK_RANKS, part = blockIdx.x / shares % parts;
+    const uint32_t split = blockIdx.x / shares / parts;
+    if (!place.find(indices, blockIdx.y)) return;
+    const Entry entry = place.entry(site + part);
+    if (entry.rank <= first_rank) return;
+    const uint32_t ranks = min(entry.rank - first_rank, BLOCK_RANKS);
     const auto row_of = [&](uint32_t row) -> const T* {
         return row < place.unit.rows ? x + static_cast<size_t>(place.rows[row]) * inputs : nullptr;
     };
     const T* upper = row_of(place.group);
     const T* lower = row_of(place.group + 8);
-    const T* weights = reinterpret_cast<const T*>(entry.down) + static_cast<size_t>(place.group) * inputs;
+    const T* weights = reinterpret_cast<const T*>(entry.down) + static_cast<size_t>(first_rank + place.group) * inputs;
     const uint4 none = make_uint4(0, 0, 0, 0);
     float sums[RANK_TILES][4] = {};
     const uint32_t first = split * BLOCK_INPUTS + warp * WARP_INPUTS + place.lane * 8;
@@ -115,7 +130,7 @@ __device__ void down(const T* x, const unsigned char* routing, const Entry* tabl
         const uint32_t front[4] = {a.x, b.x, a.y, b.y}, back[4] = {a.z, b.z, a.w, b.w};
 #pragma unroll
         for (uint32_t tile = 0; tile < RANK_TILES; tile++) {
-            if (tile * 8 >= entry.rank) continue;
+            if (tile * 8 >= ranks) continue;
             const T* from = weights + static_cast<size_t>(tile) * 8 * inputs + at;
             const uint4 w = inside ? *reinterpret_cast<const uint4*>(from) : none;
             Pair<T>::multiply(sums[tile], front, w.x, w.y);
@@ -124,18 +139,18 @@ __device__ void down(const T* x, const unsigned char* routing, const Entry* tabl
     }
 #pragma unroll
     for (uint32_t tile = 0; tile < RANK_TILES; tile++) {
-        if (tile * 8 >= entry.rank) continue;
+        if (tile * 8 >= ranks) continue;
         for (uint32_t i = 0; i < 4; i++) {
             partial[warp][place.group + i / 2 * 8][tile * 8 + place.lane * 2 + i % 2] = sums[tile][i];
         }
     }
     __syncthreads();
     const size_t position = static_cast<size_t>(split) * positions + place.unit.first;
-    for (uint32_t i = threadIdx.x; i < place.unit.rows * entry.rank; i += blockDim.x) {
-        const uint32_t row = i / entry.rank, rank = i % entry.rank;
+    for (uint32_t i = threadIdx.x; i < place.unit.rows * ranks; i += blockDim.x) {
+        const uint32_t row = i / ranks, rank = i % ranks;
         float sum = 0.0f;
         for (uint32_t warp = 0; warp < DOWN_WARPS; warp++) sum += partial[warp][row][rank];
-        hidden[((position + row) * parts + part) * rank_stride + rank] = sum;
+        hidden[((position + row) * parts + part) * rank_stride + first_rank + rank] = sum;
     }
 }
 
@@ -151,27 +166,18 @@ __device__ void add_eight(T* y, const float add[8]) {
     *reinterpret_cast<uint4*>(y) = words;
 }
 
-template <>
-__device__ void add_eight<float>(float* y, const float add[8]) {
-    for (uint32_t i = 0; i < 2; i++) {
-        float4 four = reinterpret_cast<float4*>(y)[i];
-        four.x += add[4 * i], four.y += add[4 * i + 1], four.z += add[4 * i + 2], four.w += add[4 * i + 3];
-        reinterpret_cast<float4*>(y)[i] = four;
-    }
-}
-
 /// Where the columns of each part end in a row of y. The last part ends with the row, and all that are not there.
 struct Columns {
     uint32_t ends[PARTS], parts;
 };
 
 /// y[row, columns of the part] += scale * hidden B^T.
-template <class T, class Y>
-__device__ void up(const float* hidden, const unsigned char* routing, const Entry* table, Y* y, const Columns& columns,
+template <class T>
+__device__ void up(const float* hidden, const Indices& indices, uint32_t site, T* y, const Columns& columns,
                    uint32_t splits, uint32_t positions, uint32_t rank_stride) {
     Place place;
     const uint32_t parts = columns.parts, warp = threadIdx.x / 32;
-    if (!place.find(routing, blockIdx.y)) return;
+    if (!place.find(indices, blockIdx.y)) return;
     uint32_t block = blockIdx.x, part = 0, begin = 0, end = columns.ends[0];
 #pragma unroll
     for (uint32_t next = 1; next < PARTS; next++) {
@@ -181,7 +187,7 @@ __device__ void up(const float* hidden, const unsigned char* routing, const Entr
         part = next, begin = end, end = columns.ends[next];
     }
     const uint32_t first = begin + block * BLOCK_COLUMNS + warp * WARP_COLUMNS;
-    const Entry entry = table[place.unit.adapter * parts + part];
+    const Entry entry = place.entry(site + part);
     if (first >= end || entry.rank == 0) return;
     const T* weights = reinterpret_cast<const T*>(entry.up);
     float sums[4][4] = {};
@@ -228,28 +234,26 @@ __device__ void up(const float* hidden, const unsigned char* routing, const Entr
     }
 }
 
-// Grid [splits * parts, most units], 128 threads. x is [rows, inputs], table [adapters, parts], hidden
-// [splits, positions, parts, rank_stride].
+// Grid [splits * parts * shares of the ranks, units or more], 128 threads. x is [rows, inputs], `site` the number of the
+// site's first entry, hidden [splits, positions, parts, rank_stride].
 #define LORA_DOWN(NAME, T)                                                                                             \
     extern "C" __global__ void __launch_bounds__(DOWN_WARPS * 32)                                                      \
-    lora_down_##NAME(const T* x, const unsigned char* routing, const Entry* table, float* hidden, uint32_t inputs,     \
-                     uint32_t parts, uint32_t positions, uint32_t rank_stride) {                                       \
-        down<T>(x, routing, table, hidden, inputs, parts, positions, rank_stride);                                     \
+    lora_down_##NAME(const T* x, const uint32_t* words, uint32_t routing, uint32_t site, float* hidden,                \
+                     uint32_t inputs, uint32_t parts, uint32_t positions, uint32_t rank_stride) {                      \
+        down<T>(x, Indices{words, routing}, site, hidden, inputs, parts, positions, rank_stride);                      \
     }
 
-// Grid [blocks of 256 columns, those of each part by themselves, most units], 256 threads. y is [rows, all columns].
-#define LORA_UP(NAME, T, Y)                                                                                            \
+// Grid [blocks of 256 columns, those of each part by themselves, units or more], 256 threads. y is [rows, all columns].
+#define LORA_UP(NAME, T)                                                                                               \
     extern "C" __global__ void __launch_bounds__(UP_WARPS * 32)                                                        \
-    lora_up_##NAME(const float* hidden, const unsigned char* routing, const Entry* table, Y* y, uint32_t end0,         \
+    lora_up_##NAME(const float* hidden, const uint32_t* words, uint32_t routing, uint32_t site, T* y, uint32_t end0,   \
                    uint32_t end1, uint32_t end2, uint32_t end3, uint32_t parts, uint32_t splits, uint32_t positions,   \
                    uint32_t rank_stride) {                                                                             \
         const Columns columns = {{end0, end1, end2, end3}, parts};                                                     \
-        up<T, Y>(hidden, routing, table, y, columns, splits, positions, rank_stride);                                  \
+        up<T>(hidden, Indices{words, routing}, site, y, columns, splits, positions, rank_stride);                   \
     }
 
 LORA_DOWN(f16, __half)
 LORA_DOWN(bf16, __nv_bfloat16)
-LORA_UP(f16, __half, __half)
-LORA_UP(bf16, __nv_bfloat16, __nv_bfloat16)
-LORA_UP(f16_f32, __half, float)
-LORA_UP(bf16_f32, __nv_bfloat16, float)
+LORA_UP(f16, __half)
+LORA_UP(bf16, __nv_bfloat16)

@@ -3,18 +3,21 @@
 use candle_core::DType;
 use candle_core::quantized::GgmlDType;
 
+use crate::lora::Site;
 use crate::sample::{DrawFault, Drawn, Draws};
 use crate::{Activation, AttentionParams, Heads, KernelError, Layout, Result, Rope};
 
-/// The indices of a batch as its owner gives them.
-#[derive(Clone, Copy, Debug)]
-pub struct Indices<'a> {
+/// The indices of a batch as its owner gives them, and its adapters.
+#[derive(Debug)]
+pub struct Indices<'a, A> {
     /// [tokens] Rows of the embedding.
     pub tokens: &'a [u32],
     /// Where the tokens belong.
     pub layout: &'a Layout,
     /// [draws] Rows whose logits are wanted.
     pub draws: &'a [u32],
+    /// [spans] The adapter of each span, for its products to be added to those of the weights; empty if none has one.
+    pub adapters: &'a [Option<&'a A>],
 }
 
 /// The heads of a layer, and what they go through before they are rotated.
@@ -56,6 +59,8 @@ pub trait Backend: Send + Sync + Sized + 'static {
     type Pages;
     /// A batch whose indices are where the kernels can read them.
     type Placed<'a>;
+    /// An adapter's low-rank matrices for the projections of one model.
+    type Adapter: Send + Sync;
     /// Work that was recorded to be done again.
     type Recorded: Default;
 
@@ -88,6 +93,14 @@ pub trait Backend: Send + Sync + Sized + 'static {
     /// # Errors
     /// The device has not enough memory.
     fn vector(&self, values: &[f32]) -> Result<Self::Vector>;
+    /// An adapter's matrices where the kernels can read them: a site for each projection of the model, in an order that
+    /// the caller knows. May be called while another thread computes.
+    ///
+    /// # Errors
+    /// There is not enough memory, or no kernel for these sizes.
+    fn adapter(&self, sites: &[Site]) -> Result<Self::Adapter>;
+    /// Bytes that an adapter takes where the kernels read it.
+    fn adapter_bytes(adapter: &Self::Adapter) -> usize;
     /// The tables of a rotation where the kernels can read them.
     ///
     /// # Errors
@@ -133,7 +146,7 @@ pub trait Backend: Send + Sync + Sized + 'static {
     ///
     /// # Errors
     /// The layout does not describe the tokens, or a draw row does not exist.
-    fn place<'a>(&self, indices: Indices<'a>, heads: Heads) -> Result<Self::Placed<'a>>;
+    fn place<'a>(&self, indices: Indices<'a, Self::Adapter>, heads: Heads) -> Result<Self::Placed<'a>>;
     /// The rows of the embedding for the batch's tokens.
     ///
     /// # Errors
@@ -160,6 +173,19 @@ pub trait Backend: Send + Sync + Sized + 'static {
     /// # Errors
     /// Shapes or types do not fit.
     fn linear(&self, x: &Self::Rows, weight: &Self::Matrix, bias: Option<&Self::Vector>) -> Result<Self::Rows>;
+    /// `y` [rows, outputs], the product of `x` [rows, inputs], with what each row's adapter adds to it at site number
+    /// `site`. The rows are those that the batch draws from if `drawn`, else all. `y` itself if the batch has no adapters.
+    ///
+    /// # Errors
+    /// Shapes or types do not fit, or there is no such site.
+    fn add_low_rank(
+        &self,
+        y: Self::Rows,
+        x: &Self::Rows,
+        site: usize,
+        drawn: bool,
+        placed: &Self::Placed<'_>,
+    ) -> Result<Self::Rows>;
     /// As [`Self::linear`], in f32 [rows, vocabulary].
     ///
     /// # Errors

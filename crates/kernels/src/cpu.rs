@@ -6,6 +6,7 @@ use half::vec::HalfBitsVecExt;
 use half::{bf16, f16};
 
 use crate::backend::{Backend, Indices, LayerHeads, random_weight};
+use crate::lora::{HostAdapter, Routes, Site};
 use crate::sample::{DrawFault, Drawn, Draws, draw_plain, exp};
 use crate::{
     Activation, AttentionParams, BLOCK, Heads, KernelError, Kernels, KvPages, Layout, PackedMatrix, Result, Rope,
@@ -18,6 +19,7 @@ pub struct HostBatch<'a> {
     layout: &'a Layout,
     /// Absent if all rows are drawn from, in their order.
     draws: Option<Tensor>,
+    routes: Option<Routes<'a, HostAdapter>>,
 }
 
 impl Backend for Kernels {
@@ -27,6 +29,7 @@ impl Backend for Kernels {
     type Rope = Rope;
     type Pages = KvPages;
     type Placed<'a> = HostBatch<'a>;
+    type Adapter = HostAdapter;
     type Recorded = ();
 
     fn pages_order(&self) -> &'static str {
@@ -73,6 +76,14 @@ impl Backend for Kernels {
         Ok(Tensor::new(values, &Device::Cpu)?)
     }
 
+    fn adapter(&self, sites: &[Site]) -> Result<HostAdapter> {
+        HostAdapter::new(sites)
+    }
+
+    fn adapter_bytes(adapter: &HostAdapter) -> usize {
+        adapter.bytes()
+    }
+
     fn rope(&self, rope: Rope) -> Result<Rope> {
         Ok(rope)
     }
@@ -95,15 +106,16 @@ impl Backend for Kernels {
         Self::import_block(self, pages, block, from)
     }
 
-    fn place<'a>(&self, indices: Indices<'a>, _heads: Heads) -> Result<HostBatch<'a>> {
-        let Indices { tokens, layout, draws } = indices;
+    fn place<'a>(&self, indices: Indices<'a, HostAdapter>, _heads: Heads) -> Result<HostBatch<'a>> {
+        let Indices { tokens, layout, draws, adapters } = indices;
         let rows = 0..u32::try_from(tokens.len()).unwrap_or(u32::MAX);
         if let Some(row) = draws.iter().find(|row| !rows.contains(row)) {
             return Err(KernelError::Range { what: "draw row", index: *row as usize, count: tokens.len() });
         }
+        let routes = Routes::new(adapters, layout, draws)?;
         let all = draws.iter().copied().eq(rows);
         let draws = if all { None } else { Some(Tensor::new(draws, &Device::Cpu)?) };
-        Ok(HostBatch { tokens, layout, draws })
+        Ok(HostBatch { tokens, layout, draws, routes })
     }
 
     fn embed(&self, table: &PackedMatrix, placed: &HostBatch<'_>) -> Result<Tensor> {
@@ -123,6 +135,13 @@ impl Backend for Kernels {
         match bias {
             Some(bias) => Ok(product.broadcast_add(bias)?),
             None => Ok(product),
+        }
+    }
+
+    fn add_low_rank(&self, y: Tensor, x: &Tensor, site: usize, drawn: bool, placed: &HostBatch<'_>) -> Result<Tensor> {
+        match &placed.routes {
+            Some(routes) => self.add_routed(&y, x, site, &routes.adapters, routes.of(drawn)),
+            None => Ok(y),
         }
     }
 

@@ -138,14 +138,34 @@ impl Kernels {
                 panels: size.min(panels - first_panel),
                 column,
             };
-            match self.isa {
-                #[cfg(target_arch = "x86_64")]
-                crate::Isa::Avx512 => product.tile_avx512(segment, &tile, &zero_sums),
-                #[cfg(target_arch = "x86_64")]
-                crate::Isa::Avx2 => product.tile_avx2(segment, &tile, &zero_sums),
-                _ => product.tile(segment, &tile),
-            }
+            self.tile(product, segment, &tile, &zero_sums);
         });
+    }
+
+    /// Rows `x` [rows, cols] times the transpose of weights that are all floats, into `out` [rows, outputs], on this thread
+    /// alone. Both must have their sizes.
+    pub(crate) fn multiply_floats(&self, x: &[f32], weights: &PackedMatrix, out: &mut [MaybeUninit<f32>]) {
+        let (width, cols) = weights.dims();
+        let rows = x.len() / cols;
+        let product = Product { x, cols, quantities: None, out: Parts::new(out), width, rows };
+        let mut column = 0;
+        for segment in &weights.segments {
+            for first_row in (0..rows).step_by(TILE_ROWS) {
+                let (rows, panels) = (TILE_ROWS.min(rows - first_row), segment.rows.div_ceil(PANEL));
+                self.tile(&product, segment, &Tile { first_row, rows, first_panel: 0, panels, column }, &[]);
+            }
+            column += segment.rows;
+        }
+    }
+
+    fn tile(&self, product: &Product<'_>, segment: &Segment, tile: &Tile, zero_sums: &[[i32; QUAD]]) {
+        match self.isa {
+            #[cfg(target_arch = "x86_64")]
+            crate::Isa::Avx512 => product.tile_avx512(segment, tile, zero_sums),
+            #[cfg(target_arch = "x86_64")]
+            crate::Isa::Avx2 => product.tile_avx2(segment, tile, zero_sums),
+            _ => product.tile(segment, tile),
+        }
     }
 }
 

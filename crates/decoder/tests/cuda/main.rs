@@ -3,9 +3,11 @@
 //! Without a GPU they say so and pass; with `BATON_NEEDS_GPU` in the environment they fail instead.
 #![expect(clippy::unwrap_used, clippy::cast_possible_truncation, reason = "tests of small numbers")]
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use baton_decoder::{
-    Architecture, BLOCK, Backend, Batch, Decoder, GpuConfig, Heads, Kernels, PagedCache, RopeSpec, RopeStyle,
-    SpanLayout, UseBackend, with_gpu,
+    Adapter, AdapterWeights, Architecture, BLOCK, Backend, Batch, Decoder, GpuConfig, Heads, Kernels, PagedCache,
+    RopeSpec, RopeStyle, SpanLayout, UseBackend, with_gpu,
 };
 use baton_kernels::{CudaStatus, cuda_status};
 use candle_core::DType;
@@ -52,9 +54,12 @@ fn architectures() -> [Architecture; 2] {
 }
 
 /// A pack that four sequences share, a prompt of their own for each, and tokens that are decoded together.
+#[derive(Clone)]
 struct Story {
     architecture: Architecture,
     decoded: usize,
+    /// [sequences] Rank and seed of each one's adapter. The pack is computed without.
+    adapters: [Option<(usize, u32)>; SEQUENCES],
 }
 
 const PACK: usize = 320;
@@ -91,6 +96,15 @@ impl UseBackend for Story {
         let mut pack = Batch::default();
         Self::extend(&mut pack, 0, 0..PACK, false);
         assert!(decoder.forward(&pack, &mut cache).unwrap().is_none());
+        let wanted: BTreeSet<_> = self.adapters.iter().flatten().copied().collect();
+        let made: BTreeMap<_, _> = wanted
+            .into_iter()
+            .map(|(rank, seed)| {
+                let weights = AdapterWeights::random(decoder.architecture(), rank, seed, 0.25).unwrap();
+                ((rank, seed), decoder.adapter(&weights).unwrap())
+            })
+            .collect();
+        let adapters: Vec<_> = self.adapters.iter().map(|one| one.map(|one| &made[&one])).collect();
         let alone = (0..self.decoded).map(|step| PACK + OWN + step..PACK + OWN + step + 1);
         let steps = std::iter::once(PACK..PACK + OWN).chain(alone);
         let mut all = Vec::new();
@@ -99,7 +113,7 @@ impl UseBackend for Story {
             for sequence in 0..SEQUENCES {
                 Self::extend(&mut batch, sequence, positions.clone(), true);
             }
-            let logits = decoder.forward(&batch, &mut cache).unwrap().unwrap();
+            let logits = decoder.forward_adapted(&batch, &adapters, &mut cache).unwrap().unwrap();
             all.push(decoder.read(&logits, SEQUENCES).unwrap());
         }
         all
@@ -127,23 +141,27 @@ fn compare(a: &[Vec<f32>], b: &[Vec<f32>], vocabulary: usize) -> (f32, f32) {
     (sum / size, same / rows)
 }
 
+/// Without adapters, and with several of different ranks.
+const NONE: [Option<(usize, u32)>; SEQUENCES] = [None; SEQUENCES];
+const MIXED: [Option<(usize, u32)>; SEQUENCES] = [Some((16, 1)), None, Some((72, 2)), Some((16, 1))];
+
 #[test]
 fn logits_are_the_cpus() {
     if !has_device("logits_are_the_cpus") {
         return;
     }
     for architecture in architectures() {
-        let story = || Story { architecture: architecture.clone(), decoded: 24 };
-        let expected = story().with(Kernels::new(4));
-        for (dtype, most) in [(DType::F16, 0.004), (DType::BF16, 0.03)] {
-            for cascade in [true, false] {
-                let found = with_gpu(&gpu(dtype, cascade, true), story()).unwrap();
-                let (difference, same) = compare(&found, &expected, architecture.vocabulary);
-                eprintln!(
-                    "{} {dtype:?} cascade {cascade}: differ by {difference:.5}, same best {same:.3}",
-                    architecture.family
-                );
-                assert!(difference < most, "{} {dtype:?} cascade {cascade}: {difference}", architecture.family);
+        for adapters in [NONE, MIXED] {
+            let story = Story { architecture: architecture.clone(), decoded: 24, adapters };
+            let expected = story.clone().with(Kernels::new(4));
+            for (dtype, most) in [(DType::F16, 0.004), (DType::BF16, 0.03)] {
+                for cascade in [true, false] {
+                    let found = with_gpu(&gpu(dtype, cascade, true), story.clone()).unwrap();
+                    let (difference, same) = compare(&found, &expected, architecture.vocabulary);
+                    let what = format!("{} {dtype:?} cascade {cascade} {adapters:?}", architecture.family);
+                    eprintln!("{what}: differ by {difference:.5}, same best {same:.3}");
+                    assert!(difference < most, "{what}: {difference}");
+                }
             }
         }
     }
@@ -155,10 +173,71 @@ fn recorded_steps_give_what_they_recorded() {
         return;
     }
     for architecture in architectures() {
-        let story = || Story { architecture: architecture.clone(), decoded: 40 };
-        let recorded = with_gpu(&gpu(DType::F16, true, true), story()).unwrap();
-        let started = with_gpu(&gpu(DType::F16, true, false), story()).unwrap();
-        let (difference, same) = compare(&recorded, &started, architecture.vocabulary);
-        assert!(difference < 0.002 && same > 0.99, "{}: {difference}, same best {same}", architecture.family);
+        for adapters in [NONE, MIXED] {
+            let story = Story { architecture: architecture.clone(), decoded: 40, adapters };
+            let recorded = with_gpu(&gpu(DType::F16, true, true), story.clone()).unwrap();
+            let started = with_gpu(&gpu(DType::F16, true, false), story).unwrap();
+            let (difference, same) = compare(&recorded, &started, architecture.vocabulary);
+            assert!(difference < 0.002 && same > 0.99, "{}: {difference}, same best {same}", architecture.family);
+        }
+    }
+}
+
+/// Steps of one recorded kind with other adapters, and of other kinds in between.
+struct Swaps;
+
+impl UseBackend for Swaps {
+    type Output = ();
+
+    fn with<B: Backend>(self, backend: B) {
+        let [architecture, _] = architectures();
+        let decoder = Decoder::random(architecture, 5, backend).unwrap();
+        let dtype = decoder.kernels().pages_dtype(DType::F16);
+        let mut cache = PagedCache::new(decoder.kernels(), decoder.architecture(), 192, dtype).unwrap();
+        let make = |seed| {
+            let weights = AdapterWeights::random(decoder.architecture(), 16, seed, 0.25).unwrap();
+            decoder.adapter(&weights).unwrap()
+        };
+        let (one, other) = (make(1), make(2));
+        let mut step = |adapters: [Option<&Adapter<B>>; SEQUENCES]| {
+            let mut batch = Batch::default();
+            for sequence in 0..SEQUENCES {
+                // The first of a sequence: nothing was written before it.
+                Story::extend(&mut batch, sequence, 0..1, true);
+                *batch.layout.spans.last_mut().unwrap() = SpanLayout {
+                    first_row: sequence,
+                    rows: 1,
+                    context: 1,
+                    blocks: vec![sequence as u32],
+                    shared_blocks: 0,
+                };
+                batch.layout.slots[sequence] = (sequence * BLOCK) as u32;
+            }
+            let logits = decoder.forward_adapted(&batch, &adapters, &mut cache).unwrap().unwrap();
+            let all = decoder.read(&logits, SEQUENCES).unwrap();
+            all.chunks(1003).map(|row| row.iter().map(|x| x.to_bits()).collect()).collect::<Vec<Vec<u32>>>()
+        };
+        let (none, ones, others) = (step([None; 4]), step([Some(&one); 4]), step([Some(&other); 4]));
+        assert!(none[0] != ones[0] && ones[0] != others[0]);
+        for _ in 0..3 {
+            let mixed = step([Some(&one), None, Some(&other), Some(&one)]);
+            assert_eq!([&mixed[0], &mixed[1], &mixed[2], &mixed[3]], [&ones[0], &none[1], &others[2], &ones[3]]);
+            assert_eq!(step([Some(&other); 4]), others);
+            assert_eq!(step([None; 4]), none);
+        }
+        drop(one);
+        let again = make(1);
+        assert_eq!(step([Some(&again); 4]), ones, "as another adapter of the same matrices, at another place");
+    }
+}
+
+#[test]
+fn adapters_change_from_step_to_step() {
+    if !has_device("adapters_change_from_step_to_step") {
+        return;
+    }
+    Swaps.with(Kernels::new(2));
+    for graphs in [true, false] {
+        with_gpu(&gpu(DType::BF16, true, graphs), Swaps).unwrap();
     }
 }

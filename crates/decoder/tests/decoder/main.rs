@@ -9,6 +9,7 @@
     reason = "tests compute with small numbers, compare bits, and fail by panicking"
 )]
 
+mod adapters;
 mod architecture;
 mod forward;
 mod gguf;

@@ -9,17 +9,21 @@ use cudarc::driver::{CudaGraph, sys};
 use crate::backend::{Backend, Indices, LayerHeads};
 use crate::cuda::attend::{DevicePages, DeviceRope};
 use crate::cuda::device::failed;
+use crate::cuda::lora::{Class, DeviceAdapter};
 use crate::cuda::memory::Buffer;
 use crate::cuda::rows::{DeviceRows, DeviceVector};
 use crate::cuda::{DeviceInfo, DeviceMatrix, Gpu, Placed};
+use crate::lora::Site;
 use crate::sample::{DrawFault, Drawn, Draws};
 use crate::{Activation, AttentionParams, Heads, KernelError, Result, Rope};
 
-/// Recorded steps, by whose they are and by their number of rows.
+/// Recorded steps, by whose they are, by their number of rows, and by what their adapters need.
 #[derive(Default)]
 pub struct Recorded {
-    steps: HashMap<(u64, usize), Step>,
+    steps: HashMap<Kind, Step>,
 }
+
+type Kind = (u64, usize, Option<Class>);
 
 impl std::fmt::Debug for Recorded {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -43,6 +47,7 @@ impl Backend for Gpu {
     type Rope = DeviceRope;
     type Pages = DevicePages;
     type Placed<'a> = Placed;
+    type Adapter = DeviceAdapter;
     type Recorded = Recorded;
 
     fn pages_order(&self) -> &'static str {
@@ -92,6 +97,14 @@ impl Backend for Gpu {
         self.upload_vector(values)
     }
 
+    fn adapter(&self, sites: &[Site]) -> Result<DeviceAdapter> {
+        self.upload_adapter(sites)
+    }
+
+    fn adapter_bytes(adapter: &DeviceAdapter) -> usize {
+        adapter.bytes()
+    }
+
     fn rope(&self, rope: Rope) -> Result<DeviceRope> {
         self.upload_rope(&rope)
     }
@@ -118,8 +131,8 @@ impl Backend for Gpu {
         self.import_pages(pages, block, from)
     }
 
-    fn place(&self, indices: Indices<'_>, heads: Heads) -> Result<Placed> {
-        self.place_batch(indices.tokens, indices.layout, indices.draws, heads)
+    fn place(&self, indices: Indices<'_, DeviceAdapter>, heads: Heads) -> Result<Placed> {
+        self.place_batch(&indices, heads)
     }
 
     fn embed(&self, table: &DeviceMatrix, placed: &Placed) -> Result<DeviceRows> {
@@ -151,6 +164,18 @@ impl Backend for Gpu {
             self.bias_rows(&product, bias)?;
         }
         Ok(product)
+    }
+
+    fn add_low_rank(
+        &self,
+        y: DeviceRows,
+        x: &DeviceRows,
+        site: usize,
+        drawn: bool,
+        placed: &Placed,
+    ) -> Result<DeviceRows> {
+        self.add_low_rank_rows(&y, x, site, drawn, placed)?;
+        Ok(y)
     }
 
     fn logits(&self, x: &DeviceRows, head: &DeviceMatrix) -> Result<DeviceRows> {
@@ -189,8 +214,8 @@ impl Backend for Gpu {
         self.drawn_rows(rows, placed)
     }
 
-    /// The first batch of its size is computed as it comes, which loads kernels and finds memory; then the same work is
-    /// recorded as a graph, and later batches of that size start the graph alone.
+    /// The first batch of its kind is computed as it comes, which loads kernels and finds memory; then the same work is
+    /// recorded as a graph, and later batches of that kind start the graph alone.
     fn replay<E: From<KernelError>>(
         &self,
         recorded: &mut Recorded,
@@ -201,7 +226,8 @@ impl Backend for Gpu {
         if !placed.replayable {
             return work();
         }
-        if let Some(step) = recorded.steps.get(&(whose, placed.rows)) {
+        let kind = (whose, placed.rows, placed.adapted.as_ref().map(|adapted| adapted.class.clone()));
+        if let Some(step) = recorded.steps.get(&kind) {
             step.graph.launch().map_err(failed("starting a recorded step"))?;
             return Ok(step.out.clone());
         }
@@ -215,7 +241,7 @@ impl Backend for Gpu {
         let (out, graph) = (out?, graph?);
         if let Some(graph) = graph {
             graph.upload().map_err(failed("preparing a recorded step"))?;
-            recorded.steps.insert((whose, placed.rows), Step { graph, out });
+            recorded.steps.insert(kind, Step { graph, out });
         }
         Ok(computed)
     }

@@ -45,9 +45,25 @@ impl Buffer {
     /// Memory with these bytes in it.
     pub(crate) fn from_bytes(context: &Arc<CudaContext>, from: &[u8]) -> Result<Self> {
         let buffer = Self::new(context, from.len())?;
-        // SAFETY: the buffer has as many bytes.
-        unsafe { result::memcpy_htod_sync(buffer.pointer, from) }.map_err(failed("copying to the device"))?;
+        buffer.fill(from)?;
         Ok(buffer)
+    }
+
+    /// Writes bytes from the memory's beginning on; they are there when this returns.
+    ///
+    /// # Errors
+    /// There are more than there is memory, or the device failed.
+    pub(crate) fn fill(&self, from: &[u8]) -> Result<()> {
+        if from.len() > self.bytes {
+            let (found, expected) = (vec![from.len()], format!("[{} or fewer]", self.bytes));
+            return Err(KernelError::Shape { what: "bytes for the device", found, expected });
+        }
+        self.context.bind_to_thread().map_err(failed("using the device"))?;
+        // SAFETY: the buffer has as many bytes.
+        unsafe { result::memcpy_htod_sync(self.pointer, from) }.map_err(failed("copying to the device"))?;
+        // The copy returns when the host's memory has been read, and the steps' stream would not wait for the rest.
+        // SAFETY: null is the stream that the copy went to.
+        unsafe { result::stream::synchronize(std::ptr::null_mut()) }.map_err(failed("copying to the device"))
     }
 
     pub(crate) fn pointer(&self) -> u64 {

@@ -36,7 +36,7 @@ pub use attend::{DevicePages, DeviceRope};
 pub use backend::Recorded;
 pub use device::DeviceInfo;
 pub(crate) use libraries::status;
-pub use lora::{DeviceRouting, DeviceSite};
+pub use lora::DeviceAdapter;
 pub use place::Placed;
 pub use rows::{DeviceRows, DeviceVector};
 

@@ -6,14 +6,20 @@ use cudarc::driver::{CudaEvent, result};
 
 use crate::cuda::Gpu;
 use crate::cuda::device::{Device, failed};
+use crate::cuda::lora::{Adapted, DeviceAdapter};
 use crate::cuda::memory::{Buffer, Pinned};
 use crate::cuda::units::{Aim, Units};
-use crate::{BLOCK, Heads, KernelError, Layout, Result};
+use crate::lora::{Routes, Routing};
+use crate::{BLOCK, Heads, Indices, KernelError, Layout, Result};
 
 /// Marks an index as absent; the same as in `common.cuh`.
 const NONE: u32 = u32::MAX;
 /// Words of the header, whose order is that of `Header` in `common.cuh`.
 const HEADER: usize = 16;
+
+/// Where the header says where the routing of all rows begins, and that of the rows that are drawn from.
+pub(crate) const ROUTING_AT: u32 = 10;
+pub(crate) const DRAWN_ROUTING_AT: u32 = 11;
 
 /// Words that there is room for on the device: 2 MiB of them, more than any batch that fits the memory.
 const ROOM: usize = 2 << 20;
@@ -44,6 +50,8 @@ pub struct Placed {
     blocks: usize,
     /// Whether the same work, recorded once, does for every batch of so many rows.
     pub(crate) replayable: bool,
+    /// What its adapters' kernels are started for.
+    pub(crate) adapted: Option<Adapted>,
 }
 
 impl Placed {
@@ -105,7 +113,8 @@ impl Upload {
 
 impl Gpu {
     /// Brings a batch's indices to the device.
-    pub(crate) fn place_batch(&self, tokens: &[u32], layout: &Layout, draws: &[u32], heads: Heads) -> Result<Placed> {
+    pub(crate) fn place_batch(&self, indices: &Indices<'_, DeviceAdapter>, heads: Heads) -> Result<Placed> {
+        let Indices { tokens, layout, draws, adapters } = *indices;
         let rows = tokens.len();
         let named = layout.spans.iter().flat_map(|span| span.blocks.iter().map(|block| *block as usize));
         let slots = layout.slots.iter().map(|slot| *slot as usize / BLOCK);
@@ -127,7 +136,11 @@ impl Gpu {
             partials: fixed,
             cascade: self.cascade,
         };
-        let packed = Words::pack(&Given { tokens, layout, draws, padded }, &aim)?;
+        let routes = Routes::new(adapters, layout, draws)?;
+        let adapted = routes.as_ref().map(|routes| Adapted::new(routes, replayable.then_some(padded))).transpose()?;
+        let tables: Vec<u64> = routes.iter().flat_map(|routes| &routes.adapters).map(|one| one.table()).collect();
+        let routings = routes.as_ref().map(|routes| [&routes.all, &routes.drawn]);
+        let packed = Words::pack(&Given { tokens, layout, draws, padded, routings, tables: &tables }, &aim)?;
         if packed.all.len() > ROOM {
             let text = format!("a batch of {} index words is too large for the device", packed.all.len());
             return Err(KernelError::Parameter(text));
@@ -146,6 +159,7 @@ impl Gpu {
             last_token: tokens.iter().max().map_or(0, |token| *token as usize),
             blocks,
             replayable,
+            adapted,
         })
     }
 }
@@ -185,6 +199,10 @@ pub(crate) struct Given<'a> {
     pub(crate) draws: &'a [u32],
     /// Rows to pretend there are, at least as many as tokens; what is added has no slot and attends to nothing.
     pub(crate) padded: usize,
+    /// The rows' adapters, and those of the rows that are drawn from.
+    pub(crate) routings: Option<[&'a Routing; 2]>,
+    /// [adapters] Where the tables of their matrices lie.
+    pub(crate) tables: &'a [u64],
 }
 
 impl Words {
@@ -193,7 +211,7 @@ impl Words {
     /// # Errors
     /// A number does not fit a word.
     pub(crate) fn pack(given: &Given<'_>, aim: &Aim) -> Result<Self> {
-        let Given { tokens, layout, draws, padded } = *given;
+        let Given { tokens, layout, draws, padded, routings, tables } = *given;
         let units = Units::new(layout, aim);
         let mut words = vec![0; HEADER];
         let padding = padded - tokens.len();
@@ -232,6 +250,10 @@ impl Words {
         for merge in &units.merges {
             words.extend([word(merge.row)?, word(merge.partials.start)?, word(merge.partials.len())?, 0]);
         }
+        let mut routing_at = [0, 0];
+        for (at, routing) in routing_at.iter_mut().zip(routings.into_iter().flatten()) {
+            *at = push_routing(&mut words, routing, tables)?;
+        }
         let header = [
             tokens_at,
             positions_at,
@@ -243,12 +265,29 @@ impl Words {
             blocks_at,
             merges_at,
             units.merges.len(),
+            routing_at[0],
+            routing_at[1],
         ];
         for (to, value) in words.iter_mut().zip(header) {
             *to = word(value)?;
         }
         Ok(Self { all: words, partials: units.partials, merges: units.merges.len(), units: units.all.len() })
     }
+}
+
+/// Adds a routing as `Routing` in `lora.cu`; says where it begins.
+fn push_routing(words: &mut Vec<u32>, routing: &Routing, tables: &[u64]) -> Result<usize> {
+    words.resize(words.len().next_multiple_of(4), 0);
+    let at = words.len();
+    let units = routing.units();
+    words.extend([word(units.len())?, word(at + 4 * (units.len() + 1))?, 0, 0]);
+    for unit in units {
+        let table = tables.get(unit.adapter as usize).copied().unwrap_or(0);
+        #[expect(clippy::cast_possible_truncation, reason = "an address in two words")]
+        words.extend([unit.first, unit.rows, table as u32, (table >> 32) as u32]);
+    }
+    words.extend_from_slice(routing.rows());
+    Ok(at)
 }
 
 fn word(number: usize) -> Result<u32> {
@@ -276,7 +315,15 @@ mod tests {
             SpanLayout { first_row: 2, rows: 1, context: 3, blocks: vec![4], shared_blocks: 0 },
         ];
         let layout = Layout { positions: vec![38, 39, 2], slots: vec![9 * 32 + 6, 9 * 32 + 7, 130], spans };
-        let given = Given { tokens: &[5, 6, 7], layout: &layout, draws: &[1, 2], padded: 4 };
+        let routings = [Routing::new(&[Some(1), Some(1), Some(0)]), Routing::new(&[Some(1), Some(0)])];
+        let given = Given {
+            tokens: &[5, 6, 7],
+            layout: &layout,
+            draws: &[1, 2],
+            padded: 4,
+            routings: Some([&routings[0], &routings[1]]),
+            tables: &[3, (9 << 32) + 4],
+        };
         let aim = Aim { group: 1, kv_heads: 1, tasks: 1, partials: 8, cascade: true };
         let packed = Words::pack(&given, &aim).unwrap();
         let [tokens, positions, slots, draws, units, count, entries, blocks, _, merges] =
@@ -291,5 +338,13 @@ mod tests {
         assert_eq!(at(entries, 6), [0, NONE, 1, NONE, 2, NONE]);
         assert_eq!(at(units, 16), [0, 2, 0, 0, 40, 0, 0, 0, 2, 1, 2, 0, 3, 0, 0, 0]);
         assert!(entries % 2 == 0 && units % 4 == 0);
+        let [all, wanted] = [packed.all[10], packed.all[11]];
+        assert_eq!(at(all, 12), [2, all + 12, 0, 0, 0, 1, 3, 0, 1, 2, 4, 9]);
+        assert_eq!(at(all + 12, 3), [2, 0, 1]);
+        assert_eq!(at(wanted, 14), [2, wanted + 12, 0, 0, 0, 1, 3, 0, 1, 1, 4, 9, 1, 0]);
+        assert!(all % 4 == 0 && wanted % 4 == 0);
+        let plain = Words::pack(&Given { routings: None, tables: &[], ..given }, &aim).unwrap();
+        assert_eq!(plain.all[10..12], [0, 0]);
+        assert!(plain.all.len() <= all as usize, "without adapters nothing is sent of them");
     }
 }

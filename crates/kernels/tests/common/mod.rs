@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot make its inputs fails")]
 #![allow(clippy::cast_possible_truncation, clippy::cast_precision_loss, reason = "small numbers")]
 
+pub(crate) mod adapters;
+
 use baton_kernels::{AttentionParams, BLOCK, Heads, KvPages, Layout, SpanLayout};
 use candle_core::quantized::{GgmlDType, QTensor};
 use candle_core::{DType, Device, Tensor};

@@ -76,7 +76,7 @@ impl Case {
             let tokens: Vec<u32> = layout.positions.iter().map(|position| (position * 31 + 7) % 96).collect();
             let draws: Vec<u32> =
                 layout.spans.iter().map(|span| u32::try_from(span.first_row + span.rows - 1).unwrap()).collect();
-            let indices = Indices { tokens: &tokens, layout: &layout, draws: &draws };
+            let indices = Indices { tokens: &tokens, layout: &layout, draws: &draws, adapters: &[] };
             let placed = backend.place(indices, heads).unwrap();
             let real = layout.positions.len();
             let mut keep = |what: &str, rows: &B::Rows, count: usize, width: usize| {

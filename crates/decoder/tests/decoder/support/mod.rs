@@ -1,3 +1,4 @@
+pub(crate) mod adapters;
 pub(crate) mod reference;
 pub(crate) mod sequences;
 pub(crate) mod tiny;

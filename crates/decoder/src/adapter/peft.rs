@@ -1,0 +1,229 @@
+//! Reads an adapter in PEFT's layout: `adapter_config.json` beside `adapter_model.safetensors`.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::{self, File};
+use std::io::Read;
+use std::ops::Range;
+use std::path::Path;
+
+use baton_kernels::RopeStyle;
+use baton_kernels::lora::{LARGEST_RANK, LowRank, Site};
+use half::{bf16, f16};
+use safetensors::tensor::TensorView;
+use safetensors::{Dtype, SafeTensors};
+
+use super::config::Config;
+use super::{AdapterError, AdapterWeights, DOWN, GATE_UP, OUTPUT, QKV, SITES, shapes};
+use crate::{Architecture, Error};
+
+/// The configuration's name in an adapter's folder.
+const CONFIG: &str = "adapter_config.json";
+/// The weights' name in an adapter's folder.
+const WEIGHTS: &str = "adapter_model.safetensors";
+/// Bytes that a configuration may have.
+const CONFIG_BYTES: u64 = 1 << 20;
+/// Bytes that the weights may have beside the numbers themselves.
+const HEADER_BYTES: u64 = 4 << 20;
+
+/// Modules of a layer by the names that Transformers gives them: the site, and which of its parts they are.
+const MODULES: [(&str, usize, Range<usize>); 9] = [
+    ("self_attn.q_proj", QKV, 0..1),
+    ("self_attn.k_proj", QKV, 1..2),
+    ("self_attn.v_proj", QKV, 2..3),
+    ("self_attn.qkv_proj", QKV, 0..3),
+    ("self_attn.o_proj", OUTPUT, 0..1),
+    ("mlp.gate_proj", GATE_UP, 0..1),
+    ("mlp.up_proj", GATE_UP, 1..2),
+    ("mlp.gate_up_proj", GATE_UP, 0..2),
+    ("mlp.down_proj", DOWN, 0..1),
+];
+
+/// The two matrices of a module.
+#[derive(Default)]
+struct Pair<'a> {
+    down: Option<TensorView<'a>>,
+    up: Option<TensorView<'a>>,
+}
+
+impl AdapterWeights {
+    /// Reads an adapter's folder for a model.
+    ///
+    /// # Errors
+    /// A file cannot be read, is damaged or too large, or the adapter does not fit the model or asks for what is not
+    /// computed here; the error says which.
+    pub fn open(folder: &Path, architecture: &Architecture) -> Result<Self, Error> {
+        let config = read(&folder.join(CONFIG), CONFIG_BYTES)?;
+        let weights = read(&folder.join(WEIGHTS), most_bytes(architecture))?;
+        Self::read(&config, &weights, architecture)
+    }
+
+    /// Reads an adapter for a model from the contents of its two files.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn read(config: &[u8], weights: &[u8], architecture: &Architecture) -> Result<Self, Error> {
+        let config = Config::read(config)?;
+        let file = SafeTensors::deserialize(weights).map_err(AdapterError::File)?;
+        let pairs = pairs(&file, architecture)?;
+        let known = |target: &str| MODULES.iter().any(|(name, ..)| ends(name, target));
+        for target in config.targets() {
+            if !known(target) {
+                return Err(AdapterError::Unsupported(format!("an adapted `{target}`")).into());
+            }
+            if !pairs.keys().any(|(_, module)| ends(MODULES[*module].0, target)) {
+                let what = format!("`target_modules` names `{target}`, but {WEIGHTS} has nothing for it");
+                return Err(AdapterError::Inconsistent(what).into());
+            }
+        }
+        if pairs.is_empty() {
+            return Err(AdapterError::Inconsistent(format!("{WEIGHTS} has no tensors")).into());
+        }
+        let mut parts: BTreeMap<(usize, usize), LowRank> = BTreeMap::new();
+        for ((layer, module), pair) in pairs {
+            let (name, site, range) = &MODULES[module];
+            let found = Module { name: format!("model.layers.{layer}.{name}"), site: *site, parts: range.clone() };
+            for (part, low_rank) in range.clone().zip(found.read(&pair, &config, architecture)?) {
+                if parts.insert((layer * SITES + site, part), low_rank).is_some() {
+                    let what = format!("layer {layer} has two adapted modules for the same part of `{name}`");
+                    return Err(AdapterError::Inconsistent(what).into());
+                }
+            }
+        }
+        let mut sites = Vec::with_capacity(architecture.layers * SITES);
+        for number in 0..architecture.layers * SITES {
+            let (inputs, widths) = shapes(architecture)[number % SITES].clone();
+            let mut own = |part| parts.remove(&(number, part)).unwrap_or_else(LowRank::none);
+            let all = widths.into_iter().enumerate().map(|(part, width)| (width, own(part))).collect();
+            sites.push(Site::new(inputs, all)?);
+        }
+        Ok(Self { sites })
+    }
+}
+
+/// A module of one layer.
+struct Module {
+    name: String,
+    site: usize,
+    parts: Range<usize>,
+}
+
+impl Module {
+    /// The matrices of each of its parts; where it has several, they share A.
+    fn read(&self, pair: &Pair<'_>, config: &Config, model: &Architecture) -> Result<Vec<LowRank>, AdapterError> {
+        let Self { name, site, parts } = self;
+        let (inputs, widths) = &shapes(model)[*site];
+        let widths = &widths[parts.clone()];
+        let (Some(down), Some(up)) = (&pair.down, &pair.up) else {
+            return Err(AdapterError::Inconsistent(format!("of `{name}` there is only one of two matrices")));
+        };
+        let rank = config.rank(name);
+        let down = floats(down, &format!("{name}.lora_A.weight"), &[rank, *inputs])?;
+        let up = floats(up, &format!("{name}.lora_B.weight"), &[widths.iter().sum(), rank])?;
+        let mut rows = up.as_slice();
+        let each = parts.clone().zip(widths).map(|(part, width)| {
+            let (own, rest) = rows.split_at(width * rank);
+            rows = rest;
+            // A file in which neighbours are pairs has the rows of queries and keys in another order than the adapter.
+            let interleaved = *site == QKV && part < 2 && model.rope.style == RopeStyle::Interleaved;
+            let up = if interleaved { interleave(own, model.heads.dim, rank) } else { own.to_vec() };
+            LowRank { rank, down: down.clone(), up, scale: config.scale(name) }
+        });
+        Ok(each.collect())
+    }
+}
+
+/// Rows of heads, [heads * dim, rank]: in each head, those of the first half are put between those of the second.
+fn interleave(rows: &[f32], dim: usize, rank: usize) -> Vec<f32> {
+    let mut all = Vec::with_capacity(rows.len());
+    for head in rows.chunks_exact(dim * rank) {
+        let (first, second) = head.split_at(dim / 2 * rank);
+        for (a, b) in first.chunks_exact(rank).zip(second.chunks_exact(rank)) {
+            all.extend_from_slice(a);
+            all.extend_from_slice(b);
+        }
+    }
+    all
+}
+
+/// All tensors by layer and number of their module.
+fn pairs<'a>(
+    file: &SafeTensors<'a>,
+    architecture: &Architecture,
+) -> Result<BTreeMap<(usize, usize), Pair<'a>>, AdapterError> {
+    let mut pairs: BTreeMap<_, Pair<'a>> = BTreeMap::new();
+    let names: BTreeSet<_> = file.names().into_iter().collect();
+    for name in names {
+        let unknown = || AdapterError::Unsupported(format!("the tensor `{name}`"));
+        let path = name.strip_prefix("base_model.model.").ok_or_else(unknown)?;
+        let (layer, rest) = path
+            .strip_prefix("model.layers.")
+            .and_then(|rest| rest.split_once('.'))
+            .and_then(|(layer, rest)| Some((layer.parse::<usize>().ok()?, rest)))
+            .ok_or_else(unknown)?;
+        if layer >= architecture.layers {
+            let what = format!("`{name}` is of layer {layer}, but the model has {}", architecture.layers);
+            return Err(AdapterError::Inconsistent(what));
+        }
+        let module = |end: &str| {
+            let module = rest.strip_suffix(end)?;
+            MODULES.iter().position(|(name, ..)| *name == module)
+        };
+        let tensor = file.tensor(name).map_err(AdapterError::File)?;
+        if let Some(module) = module(".lora_A.weight") {
+            pairs.entry((layer, module)).or_default().down = Some(tensor);
+        } else if let Some(module) = module(".lora_B.weight") {
+            pairs.entry((layer, module)).or_default().up = Some(tensor);
+        } else {
+            return Err(unknown());
+        }
+    }
+    Ok(pairs)
+}
+
+/// The numbers of a tensor of this shape.
+fn floats(tensor: &TensorView<'_>, name: &str, expected: &[usize]) -> Result<Vec<f32>, AdapterError> {
+    if tensor.shape() != expected {
+        let (name, found, expected) = (name.to_owned(), tensor.shape().to_vec(), expected.to_vec());
+        return Err(AdapterError::Shape { name, found, expected });
+    }
+    let bytes = tensor.data();
+    let values: Vec<f32> = match tensor.dtype() {
+        Dtype::F32 => bytes.as_chunks().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect(),
+        Dtype::F16 => bytes.as_chunks().0.iter().map(|bytes| f16::from_le_bytes(*bytes).to_f32()).collect(),
+        Dtype::BF16 => bytes.as_chunks().0.iter().map(|bytes| bf16::from_le_bytes(*bytes).to_f32()).collect(),
+        other => return Err(AdapterError::Unsupported(format!("the type {other:?} of `{name}`"))),
+    };
+    if values.iter().all(|value| value.is_finite()) {
+        return Ok(values);
+    }
+    Err(AdapterError::NotFinite { name: name.to_owned() })
+}
+
+/// Whether `target` is the last words of a module's name.
+fn ends(name: &str, target: &str) -> bool {
+    let path = format!("model.layers.0.{name}");
+    path.strip_suffix(target).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
+}
+
+/// The size of the largest adapter of a model: every projection at the largest rank in f32.
+fn most_bytes(architecture: &Architecture) -> u64 {
+    let layer: usize = shapes(architecture)
+        .iter()
+        .flat_map(|(inputs, widths)| widths.iter().map(move |width| inputs.saturating_add(*width)))
+        .fold(0, usize::saturating_add);
+    let numbers = layer.saturating_mul(architecture.layers).saturating_mul(LARGEST_RANK);
+    HEADER_BYTES.saturating_add(numbers as u64 * size_of::<f32>() as u64)
+}
+
+/// A file's content, if it has at most so many bytes.
+fn read(path: &Path, most: u64) -> Result<Vec<u8>, AdapterError> {
+    let failed = |source| AdapterError::Read { path: path.to_owned(), source };
+    let large = |bytes| AdapterError::Large { path: path.to_owned(), bytes, most };
+    let bytes = fs::metadata(path).map_err(failed)?.len();
+    if bytes > most {
+        return Err(large(bytes));
+    }
+    let mut content = Vec::new();
+    File::open(path).and_then(|file| file.take(most + 1).read_to_end(&mut content)).map_err(failed)?;
+    if content.len() as u64 > most { Err(large(content.len() as u64)) } else { Ok(content) }
+}
