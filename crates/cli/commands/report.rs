@@ -5,9 +5,9 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 use baton_authority::docket::Docket;
-use baton_authority::docket::line::{LineSettings, Proposal, demotions, promotions, shrinkings};
+use baton_authority::docket::line::{LineSettings, Proposal, Rulings, demotions, promotions, shrinkings};
 use baton_authority::docket::tax::{Tax, TaxSettings};
-use baton_register::docket_of;
+use baton_register::{docket_of, rulings_of};
 use jiff::{SignedDuration, Timestamp};
 
 use crate::Outcome;
@@ -20,12 +20,13 @@ const HOURS_A_DAY: i64 = 24;
 
 /// Prints the reports and writes the plot.
 pub(crate) fn run(args: &ReportArgs, config: &Config) -> Result<Outcome> {
-    let docket = docket_of(&open_to_read(&config.data)?)?;
+    let reader = open_to_read(&config.data)?;
+    let (docket, rulings) = (docket_of(&reader)?, rulings_of(&reader)?);
     let now = Timestamp::now();
     let since = now.checked_sub(SignedDuration::from_hours(i64::from(args.days) * HOURS_A_DAY))?;
     let tax = Tax::measure(docket.decisions(), now, &TaxSettings::since(since));
     output::part(&tax.table())?;
-    output::part(&proposals(&docket, now))?;
+    output::part(&proposals(&docket, &rulings, now))?;
     if let Some(path) = &args.svg {
         write(path, &tax)?;
     }
@@ -33,19 +34,19 @@ pub(crate) fn run(args: &ReportArgs, config: &Config) -> Result<Outcome> {
 }
 
 /// What an architect could change, a line each.
-fn proposals(docket: &Docket, now: Timestamp) -> String {
+fn proposals(docket: &Docket, rulings: &Rulings, now: Timestamp) -> String {
     let settings = LineSettings::default();
-    let all: Vec<Proposal> = [
+    let all: [Vec<Proposal>; 3] = [
         demotions(docket.decisions(), now, &settings),
         // Only typed keys say that two questions are the same.
         promotions(docket.decisions(), now, &settings, |_, _| false),
         shrinkings(docket.decisions(), now, &settings),
-    ]
-    .concat();
+    ];
+    let all = rulings.open(all.concat(), &settings);
     if all.is_empty() {
         return "\nNothing is proposed: no rule and no answer has enough that speaks for a change.\n".to_owned();
     }
-    let lines = all.iter().map(|proposal| format!("  {proposal}\n"));
+    let lines = all.iter().map(|proposal| format!("  {}  {proposal}\n", proposal.change.id()));
     std::iter::once("\nProposed, for an architect to accept or refuse\n".to_owned()).chain(lines).collect()
 }
 

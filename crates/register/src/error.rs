@@ -1,5 +1,6 @@
 //! What can go wrong between docket and ledger.
 
+use baton_authority::docket::line::NotRuled;
 use baton_authority::docket::{Misfit, Rejected};
 
 /// Why nothing was done, or why the docket cannot be rebuilt.
@@ -8,6 +9,9 @@ pub enum Error {
     /// The docket says no; nothing was written.
     #[error(transparent)]
     Rejected(#[from] Rejected),
+    /// A proposal cannot be ruled on; nothing was written.
+    #[error(transparent)]
+    NotRuled(#[from] NotRuled),
     /// The ledger cannot be written or read; nothing counts.
     #[error(transparent)]
     Ledger(#[from] baton_ledger::Error),
@@ -30,7 +34,7 @@ impl Error {
     /// Whether who asked can mend it by asking otherwise, rather than the ledger or this build being at fault.
     pub fn is_request_fault(&self) -> bool {
         match self {
-            Self::Rejected(_) => true,
+            Self::Rejected(_) | Self::NotRuled(_) => true,
             Self::Ledger(error) => error.is_request_fault(),
             Self::Misfit(_) | Self::Row { .. } => false,
         }

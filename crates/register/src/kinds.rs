@@ -11,6 +11,9 @@ pub const APPROVAL: &str = "approval";
 /// A released decision was checked or corrected.
 pub const REVIEW: &str = "review";
 
+/// An architect accepted or refused a proposal to move the line between rules and choice.
+pub const PROPOSAL: &str = "proposal";
+
 /// A key was made or revoked.
 pub const KEY: &str = "key";
 /// Other rules came into force.

@@ -2,7 +2,7 @@
 //!
 //! [`Register`] holds both. Whatever happens to a decision is checked against the docket, written to the ledger and only
 //! then counts, all under one lock; at a start the docket is rebuilt from the rows. [`Cue`] is the row of an answer, and
-//! [`Change`] that of a key, of rules or of a pack.
+//! [`Change`] that of a key, of rules or of a pack. Architects' answers to proposals are kept the same way as decisions.
 //!
 //! What people wrote (questions, answers, reasons, fixes, names of products) goes into a row's texts, which can be
 //! erased; ids, digests and numbers go into its body. A docket that is rebuilt after an erasure has the same decisions
@@ -16,11 +16,13 @@ mod error;
 mod kinds;
 mod register;
 mod rows;
+mod rulings;
 mod wire;
 
 pub use change::{Change, Held, Published, record};
 pub use cue::{Cue, Drawn, Ended};
 pub use error::Error;
-pub use kinds::{APPROVAL, CUE, DECISION, KEY, OVERRIDE, PACK, PUBLICATION, REVIEW, RULES};
+pub use kinds::{APPROVAL, CUE, DECISION, KEY, OVERRIDE, PACK, PROPOSAL, PUBLICATION, REVIEW, RULES};
 pub use register::{Register, docket_of};
 pub use rows::{entry_of, event_of};
+pub use rulings::rulings_of;

@@ -3,18 +3,22 @@
 use std::ops::ControlFlow;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use baton_authority::docket::line::{Ruling, Rulings};
 use baton_authority::docket::{DecisionId, Docket, Event, Rejected};
 use baton_ledger::{Ledger, NewEntry, Reader, Receipt};
 use jiff::Timestamp;
 
 use crate::kinds::OF_DOCKET;
-use crate::{Error, entry_of, event_of};
+use crate::rulings::entry_of_ruling;
+use crate::{Error, entry_of, event_of, rulings_of};
 
 /// The docket, kept in the ledger. Calls block on the disk; events become durable one by one.
 pub struct Register {
     ledger: Ledger,
     /// Locked from an event's check to its application, around the append.
     docket: Mutex<Docket>,
+    /// Locked from a ruling's check to its application; before the docket where both are.
+    rulings: Mutex<Rulings>,
     /// Told of each decision to which something has happened.
     told: Box<dyn Fn(&DecisionId) + Send + Sync>,
 }
@@ -42,8 +46,10 @@ impl Register {
     /// # Errors
     /// The ledger cannot be read, has a row that is not one of this version, or its events do not fit together.
     pub fn open(ledger: Ledger, told: impl Fn(&DecisionId) + Send + Sync + 'static) -> Result<Self, Error> {
-        let docket = docket_of(&ledger.reader()?)?;
-        Ok(Self { ledger, docket: Mutex::new(docket), told: Box::new(told) })
+        let reader = ledger.reader()?;
+        let (docket, rulings) = (docket_of(&reader)?, rulings_of(&reader)?);
+        drop(reader);
+        Ok(Self { ledger, docket: Mutex::new(docket), rulings: Mutex::new(rulings), told: Box::new(told) })
     }
 
     /// The ledger.
@@ -117,6 +123,27 @@ impl Register {
             (self.told)(event.id());
         }
         Ok(())
+    }
+
+    /// Looks at what architects said to proposals.
+    pub fn rulings<T>(&self, look: impl FnOnce(&Rulings) -> T) -> T {
+        look(&self.rulings.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Lets an architect's answer to a proposal count: `command` checks it, it is written, and then it counts.
+    ///
+    /// # Errors
+    /// What `command` says, or that the ledger cannot be written; nothing has changed then.
+    pub fn rule<E: From<Error>>(
+        &self,
+        command: impl FnOnce(&Docket, &Rulings) -> Result<Ruling, E>,
+    ) -> Result<Ruling, E> {
+        let mut rulings = self.rulings.lock().unwrap_or_else(PoisonError::into_inner);
+        let ruling = command(&self.docket(), &rulings)?;
+        let entry = entry_of_ruling(&ruling).map_err(Error::from)?;
+        self.append(entry)?;
+        rulings.apply(&ruling);
+        Ok(ruling)
     }
 
     /// Ends whatever time limit is over at `now`, and says how many those were.

@@ -6,13 +6,16 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use baton_authority::docket::line::{Change as Line, NotRuled, Ruling};
 use baton_authority::docket::{
     Approve, Bound, Course, Decision, DecisionId, Docket, Event, Expert, Fired, Opening, Override, Rejected, RuleKind,
-    Standing, Subject, TextRow, Verdict, Words,
+    Standing, Subject, TextRow, Verdict, Words, WordsError,
 };
 use baton_contract::{Digest, Sampling, Tier};
-use baton_ledger::{Erasure, Ledger, NewEntry, Options, Secret, Signer};
-use baton_register::{Change, Cue, Drawn, Ended, Error, Held, Published, Register, entry_of, event_of, record};
+use baton_ledger::{Erasure, Filter, Ledger, NewEntry, Options, Secret, Signer};
+use baton_register::{
+    Change, Cue, Drawn, Ended, Error, Held, Published, Register, entry_of, event_of, record, rulings_of,
+};
 use jiff::{SignedDuration, Timestamp};
 
 fn ledger(folder: &Path) -> Ledger {
@@ -282,6 +285,53 @@ fn decisions_of_version_1_are_read() {
     let register = Register::open(ledger, |_| ()).unwrap();
     let [decision] = &decisions(&register)[..] else { panic!("one decision") };
     assert_eq!((decision.standing(), decision.opening().least, decision.can_be_less()), (Standing::Held, None, false));
+}
+
+#[test]
+fn what_architects_say_is_found_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let register = open(folder.path());
+    let ruling = |change, accepted, minute| Ruling {
+        change,
+        accepted,
+        by: "rex".parse().unwrap(),
+        reason: words("people keep overriding it"),
+        decisions: (0..3000).map(|number| id(&format!("dec-{number}"))).collect(),
+        at: at(minute),
+    };
+    let rule = || Line::Demote("no-why".parse().unwrap());
+    let shared =
+        Line::Promote { twin: "ux".parse().unwrap(), key: "rename-column".parse().unwrap(), answer: "no".to_owned() };
+    let shrunk = Line::Shrink("public-api".parse().unwrap());
+    for ruling in
+        [ruling(rule(), false, 1), ruling(shrunk, true, 2), ruling(shared.clone(), true, 3), ruling(rule(), true, 4)]
+    {
+        register.rule(|_, _| Ok::<_, Error>(ruling)).unwrap();
+    }
+    let refused = register.rule(|_, _| Err::<Ruling, _>(Error::from(NotRuled::Reason(WordsError::Blank))));
+    assert!(matches!(refused, Err(Error::NotRuled(_))), "{refused:?}");
+    let before = register.rulings(Clone::clone);
+    let accepted: Vec<_> = before.accepted().iter().map(|ruling| ruling.change.word()).collect();
+    assert_eq!(accepted, ["shrink", "promote", "demote"], "the last word on each, in the order of time");
+    drop(register);
+    let register = open(folder.path());
+    assert_eq!(register.rulings(Clone::clone), before);
+    assert_eq!(rulings_of(&register.ledger().reader().unwrap()).unwrap(), before);
+    let about = Filter { subject: Some(shared.id()), ..Filter::default() };
+    let row = register.ledger().reader().unwrap().find(&about).unwrap().records.remove(0);
+    assert_eq!((row.kind.as_str(), row.actor.as_str()), ("proposal", "rex"));
+    assert!(!row.body.contains("rename-column") && !row.body.contains("keep overriding"), "{}", row.body);
+    // What is erased of a promotion is no ruling any more; a rule's name is nobody's words.
+    for change in [rule(), shared] {
+        let erasure = Erasure::of_subject(&change.id(), at(9), "op", "a request").unwrap();
+        register.ledger().erase(erasure).wait().unwrap();
+    }
+    drop(register);
+    let register = open(folder.path());
+    let left = register.rulings(|rulings| {
+        rulings.all().map(|one| (one.change.word(), one.reason.text().is_some())).collect::<Vec<_>>()
+    });
+    assert_eq!(left, [("demote", false), ("shrink", true)]);
 }
 
 #[test]

@@ -52,17 +52,10 @@ impl RuleSet {
             if base.is_empty() {
                 return Err(Error::Empty);
             }
-            let mut by_twin: BTreeMap<TwinId, Vec<_>> = BTreeMap::new();
-            for (rule, policy) in packs {
-                if let Some(twin) = rule.layer.twin() {
-                    by_twin.entry(twin.clone()).or_default().push((rule, policy));
-                }
-            }
-            let packs = by_twin.into_iter().map(|(twin, rules)| Ok((twin, Arc::new(Part::new(rules)?))));
             Ok(Self {
                 schema: Arc::new(schema),
                 base: Arc::new(Part::new(base)?),
-                packs: packs.collect::<Result<_, Error>>()?,
+                packs: by_twin(packs)?,
                 moves: moves.into(),
             })
         })
@@ -99,6 +92,26 @@ impl RuleSet {
         let mut set = self.clone();
         set.packs.remove(twin);
         set
+    }
+
+    /// The same set after `moves`, in their order.
+    ///
+    /// # Errors
+    /// A move is about no rule, or about one that it cannot move; nothing is left.
+    pub fn with_moves(&self, moves: &[Move]) -> Result<Self, Error> {
+        let taken = |part: &Arc<Part>| part.take_apart();
+        let mut rules: Vec<_> = [&self.base].into_iter().chain(self.packs.values()).flat_map(taken).collect();
+        apply(moves, &mut rules)?;
+        let (packs, base): (Vec<_>, Vec<_>) = rules.into_iter().partition(|(rule, _)| rule.layer.twin().is_some());
+        if base.is_empty() {
+            return Err(Error::Empty);
+        }
+        Ok(Self {
+            schema: Arc::clone(&self.schema),
+            base: Arc::new(Part::new(base)?),
+            packs: by_twin(packs)?,
+            moves: self.moves.iter().chain(moves).cloned().collect(),
+        })
     }
 
     /// Every rule: core, defaults, house, packs, each by name.
@@ -158,7 +171,24 @@ impl RuleSet {
     }
 }
 
+/// The rules of packs, each with its policy, by the pack's twin.
+fn by_twin(rules: Vec<(Rule, cedar_policy::Policy)>) -> Result<BTreeMap<TwinId, Arc<Part>>, Error> {
+    let mut by_twin: BTreeMap<TwinId, Vec<_>> = BTreeMap::new();
+    for (rule, policy) in rules {
+        if let Some(twin) = rule.layer.twin() {
+            by_twin.entry(twin.clone()).or_default().push((rule, policy));
+        }
+    }
+    by_twin.into_iter().map(|(twin, rules)| Ok((twin, Arc::new(Part::new(rules)?)))).collect()
+}
+
 impl Part {
+    /// Its rules in their order, each with its policy.
+    fn take_apart(&self) -> Vec<(Rule, cedar_policy::Policy)> {
+        let policy = |rule: &Rule| self.policies.policy(&cedar_policy::PolicyId::new(rule.id.as_str())).cloned();
+        self.rules.iter().filter_map(|rule| Some((Rule::clone(rule), policy(rule)?))).collect()
+    }
+
     /// `rules` are sorted.
     fn new(rules: Vec<(Rule, cedar_policy::Policy)>) -> Result<Self, Error> {
         let mut digester = Digester::new("baton rules v1");

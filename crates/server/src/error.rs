@@ -216,6 +216,11 @@ impl ApiError {
         Self::new(Kind::NotFound, message).code("decision_not_found")
     }
 
+    /// Nothing of that name is proposed.
+    pub(crate) fn no_proposal(message: impl Into<String>) -> Self {
+        Self::new(Kind::NotFound, message).code("proposal_not_found")
+    }
+
     /// A valid key that may not do this.
     pub(crate) fn forbidden(message: impl Into<String>) -> Self {
         Self::new(Kind::Forbidden, message).code("not_allowed")

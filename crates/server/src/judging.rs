@@ -8,6 +8,7 @@ mod ask;
 mod deeds;
 mod desk;
 mod lower;
+mod moves;
 mod refused;
 mod release;
 mod routes;
@@ -19,7 +20,8 @@ mod waiting;
 
 pub(crate) use ask::Stated;
 pub(crate) use desk::Desk;
-pub(crate) use release::release_approved;
+pub(crate) use moves::can_be_made;
+pub(crate) use release::{release_approved, void_changed};
 pub(crate) use routes::{act, list, retrieve};
 pub(crate) use settle::{Filed, Matter, settle};
 pub use spaces::hand_over;

@@ -34,6 +34,7 @@ mod metrics;
 mod models;
 mod operations;
 mod probe;
+mod proposals;
 mod render;
 mod reply;
 mod reports;

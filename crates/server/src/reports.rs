@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::{Query, State};
-use baton_authority::docket::line::{LineSettings, demotions, promotions, shrinkings};
+use baton_authority::docket::line::{Change, LineSettings, Proposal, Rulings, demotions, promotions, shrinkings};
 use baton_authority::docket::tax::{Tax, TaxSettings};
 use baton_authority::docket::{Decision, Docket};
 use baton_authority::{Act, On, Principal, may};
@@ -18,6 +18,7 @@ use jiff::{SignedDuration, Timestamp};
 use crate::error::ApiError;
 use crate::http::{Caller, only};
 use crate::state::AppState;
+pub(crate) use types::ProposalBody;
 use types::{Proposals, Reports};
 
 /// How far back the tax is measured if nothing is said, in days.
@@ -27,7 +28,7 @@ const MOST_DAYS: u32 = 3650;
 const HOURS_A_DAY: i64 = 24;
 
 /// Whose decisions are reported.
-enum Whose {
+pub(crate) enum Whose {
     Everybodys,
     /// Those of the caller's own twins.
     Of(BTreeSet<TwinId>),
@@ -44,8 +45,13 @@ pub(crate) async fn read(
     let whose = whose(&state, &principal)?;
     let now = Timestamp::from_second((state.clock)()).unwrap_or(Timestamp::MIN);
     // On a thread of its own: there may be many decisions.
-    let reports =
-        state.desk.run(move |register| Ok(register.look(|docket| reports(docket, &whose, now, days)))).await?;
+    let reports = state
+        .desk
+        .run(move |register| {
+            let both = |rulings: &Rulings| register.look(|docket| reports(docket, rulings, &whose, (now, days)));
+            Ok(register.rulings(both))
+        })
+        .await?;
     Ok(Json(reports))
 }
 
@@ -55,20 +61,26 @@ pub(crate) fn tax<'a>(decisions: impl IntoIterator<Item = &'a Decision>, now: Ti
     Tax::measure(decisions, now, &TaxSettings::since(since))
 }
 
-fn reports(docket: &Docket, whose: &Whose, now: Timestamp, days: u32) -> Reports {
+fn reports(docket: &Docket, rulings: &Rulings, whose: &Whose, (now, days): (Timestamp, u32)) -> Reports {
+    let decisions = docket.decisions().filter(|decision| whose.has(&decision.opening().twin));
+    Reports::new(Proposals::new(proposals(docket, rulings, whose, now)), &tax(decisions, now, days))
+}
+
+/// What could change and waits for an architect.
+pub(crate) fn proposals(docket: &Docket, rulings: &Rulings, whose: &Whose, now: Timestamp) -> Vec<Proposal> {
     let decisions = || docket.decisions().filter(|decision| whose.has(&decision.opening().twin));
     let settings = LineSettings::default();
-    let proposals = Proposals::new(
+    let all = [
         demotions(decisions(), now, &settings),
         // Only typed keys say that two questions are the same; no model for likeness is loaded.
         promotions(decisions(), now, &settings, |_, _| false),
         shrinkings(decisions(), now, &settings),
-    );
-    Reports::new(proposals, &tax(decisions(), now, days))
+    ];
+    rulings.open(all.concat(), &settings)
 }
 
 /// Whose decisions the caller may have reported: everybody's, or those of their own twins.
-fn whose(state: &AppState, principal: &Principal) -> Result<Whose, ApiError> {
+pub(crate) fn whose(state: &AppState, principal: &Principal) -> Result<Whose, ApiError> {
     let refused = match may(principal, Act::ReadReports, On::default()) {
         Ok(()) => return Ok(Whose::Everybodys),
         Err(refused) => refused,
@@ -84,6 +96,14 @@ fn days(text: &str) -> Result<u32, ApiError> {
 }
 
 impl Whose {
+    /// Whether a change is about what the caller may have reported: rules are everybody's.
+    pub(crate) fn has_change(&self, change: &Change) -> bool {
+        match change {
+            Change::Promote { twin, .. } => self.has(twin),
+            Change::Demote(_) | Change::Shrink(_) => true,
+        }
+    }
+
     fn has(&self, twin: &TwinId) -> bool {
         match self {
             Self::Everybodys => true,

@@ -1,10 +1,12 @@
 //! The moving line between what everybody must do and what anybody may: proposals from what has happened.
 //!
 //! Reports are pure functions over decisions; they propose and change nothing. An architect accepts or refuses a proposal
-//! with a reason, which is a [`Ruling`] to record; what an accepted one means is then done by hand, in rules or packs. The
-//! same proposal is not made again before its evidence has changed enough: see [`Rulings`].
+//! with a reason, which is a [`Ruling`] to record: from then on an accepted demotion or shrinking is what it says, and an
+//! accepted promotion is a draft for the expert to publish ([`space_draft`]). The same proposal is not made again before its
+//! evidence has changed enough: see [`Rulings`].
 
 mod demote;
+mod draft;
 mod promote;
 mod ruling;
 mod shrink;
@@ -14,10 +16,11 @@ mod wilson;
 
 use std::fmt;
 
-use baton_contract::TwinId;
+use baton_contract::{Digester, TwinId};
 use jiff::{SignedDuration, Timestamp};
 
 pub use demote::demotions;
+pub use draft::space_draft;
 pub use promote::promotions;
 pub use ruling::{NotRuled, Ruling, Rulings};
 pub use shrink::shrinkings;
@@ -158,6 +161,30 @@ impl Default for LineSettings {
             },
             renewed: 0.5,
         }
+    }
+}
+
+impl Change {
+    /// What sort of change it is, in one word.
+    pub const fn word(&self) -> &'static str {
+        match self {
+            Self::Demote(_) => "demote",
+            Self::Promote { .. } => "promote",
+            Self::Shrink(_) => "shrink",
+        }
+    }
+
+    /// Names the change, the same whenever it is proposed: `prop-` and 16 hex digits.
+    pub fn id(&self) -> String {
+        let mut digester = Digester::new("baton proposal v1");
+        digester.field(self.word().as_bytes());
+        match self {
+            Self::Demote(rule) | Self::Shrink(rule) => digester.field(rule.as_str().as_bytes()),
+            Self::Promote { twin, key, answer } => {
+                digester.field(twin.as_str().as_bytes()).field(key.as_str().as_bytes()).field(answer.as_bytes())
+            }
+        };
+        format!("prop-{:.16}", digester.finish().to_hex())
     }
 }
 

@@ -2,7 +2,7 @@
 
 use baton_contract::Digest;
 use baton_ledger::{ERASURE, Record};
-use baton_register::{APPROVAL, CUE, DECISION, KEY, OVERRIDE, PACK, PUBLICATION, REVIEW, RULES};
+use baton_register::{APPROVAL, CUE, DECISION, KEY, OVERRIDE, PACK, PROPOSAL, PUBLICATION, REVIEW, RULES};
 use jiff::Timestamp;
 use serde_json::Value;
 
@@ -36,6 +36,7 @@ pub(super) fn of(record: &Record) -> Option<String> {
             let (version, digest) = (text(&body, "version")?, short(text(&body, "digest")?));
             Some(format!("pack loaded: version {version}, {digest}"))
         }
+        PROPOSAL => proposal(&body),
         PUBLICATION => publication(&body),
         _ => None,
     }
@@ -66,6 +67,17 @@ fn cue(body: &Value) -> Option<String> {
     let why = if body["why"].as_bool()? { "" } else { ", no why" };
     let (target, endpoint) = (text(body, "target")?, text(body, "endpoint")?);
     Some(format!("`{target}` at {endpoint}, {read} tokens read, {written} written{ended}{why}"))
+}
+
+fn proposal(body: &Value) -> Option<String> {
+    let verdict = if body["accepted"].as_bool()? { "accepted" } else { "refused" };
+    let change = &body["change"];
+    Some(match text(change, "change")? {
+        "demote" => format!("{verdict}: to let go of the default `{}`", text(change, "rule")?),
+        "shrink" => format!("{verdict}: to make the invariant `{}` a default", text(change, "rule")?),
+        "promote" => format!("{verdict}: to share an answer of `{}`", text(change, "twin")?),
+        _ => return None,
+    })
 }
 
 fn decision(body: &Value) -> Option<String> {

@@ -171,6 +171,31 @@ fn the_line_moves_by_steps_that_an_architect_has_accepted() {
 }
 
 #[test]
+fn rules_that_are_loaded_move_as_if_they_had_been_loaded_so() {
+    let (soften, retire) = (Move::Soften("public-api".parse().unwrap()), Move::Retire("ux/one".parse().unwrap()));
+    let ux: baton_contract::TwinId = "ux".parse().unwrap();
+    let mut sources = shipped();
+    let two = [policy("one", "default", "hold", ""), policy("two", "default", "hold", "")].concat();
+    sources.push(Source::pack(ux.clone(), "ux.cedar", two));
+    let loaded = RuleSet::load(&sources, &[]).unwrap();
+    let moves = [soften.clone(), retire.clone()];
+    let moved = loaded.with_moves(&moves).unwrap();
+    assert_eq!(moved.digest(), RuleSet::load(&sources, &moves).unwrap().digest());
+    assert_eq!(loaded.with_moves(&[]).unwrap().digest(), loaded.digest());
+    let names = |set: &RuleSet| set.rules().map(|rule| rule.id.to_string()).collect::<Vec<_>>();
+    let gone: Vec<_> = names(&loaded).into_iter().filter(|name| !names(&moved).contains(name)).collect();
+    assert_eq!(gone, ["ux/one"]);
+    // A pack whose last rule goes has none, and what a pack brings later is moved alike.
+    let last = moved.with_moves(&[Move::Retire("ux/two".parse().unwrap())]).unwrap();
+    assert_eq!(last.digest_for(Some(&ux)), RuleSet::load(&shipped(), &[soften]).unwrap().digest_for(None));
+    let again = last.with_pack(&ux, &[Source::pack(ux.clone(), "ux.cedar", policy("one", "default", "hold", ""))]);
+    assert!(again.unwrap().get(&"ux/one".parse().unwrap()).is_none());
+    assert!(moved.with_moves(&[retire]).is_err(), "it is gone");
+    let secrets = moved.with_moves(&[Move::Retire("secrets".parse().unwrap())]);
+    assert!(secrets.unwrap_err().to_string().contains("an invariant"));
+}
+
+#[test]
 fn without_any_rule_nothing_starts() {
     let nothing = RuleSet::load(&[Source::house("empty.cedar", "// nothing yet\n")], &[]);
     assert_eq!(nothing.unwrap_err(), Error::Empty);

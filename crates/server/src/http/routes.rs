@@ -12,7 +12,7 @@ use super::auth::require_key;
 use super::observe::{observe, panicked};
 use crate::error::ApiError;
 use crate::state::AppState;
-use crate::{chat, completions, cues, decisions, judging, models, operations, reports};
+use crate::{chat, completions, cues, decisions, judging, models, operations, proposals, reports};
 
 pub(crate) fn router(state: Arc<AppState>) -> Router {
     Router::new()
@@ -27,6 +27,8 @@ pub(crate) fn router(state: Arc<AppState>) -> Router {
         .route("/v1/rules", get(judging::rules))
         .route("/v1/spaces", get(judging::spaces))
         .route("/v1/reports", get(reports::read))
+        .route("/v1/proposals", get(proposals::list))
+        .route("/v1/proposals/{id}/{verdict}", post(proposals::rule))
         .route("/health", get(operations::health))
         .route("/ready", get(operations::ready))
         .route("/metrics", get(operations::metrics))

@@ -1,7 +1,7 @@
 //! What decisions are judged by, and where they are kept.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use baton_authority::{DecisionSpace, Standards};
 use baton_contract::{Digest, TwinId};
@@ -12,17 +12,25 @@ use baton_rules::RuleSet;
 use jiff::Timestamp;
 use tokio::sync::watch;
 
+use super::moves::moved;
 use crate::error::ApiError;
 use crate::twins::Models;
 
 /// Who has loaded rules and packs.
 const SELF: &str = "baton";
 
+/// What decisions are judged by from now on, until an architect moves the line.
+pub(crate) struct Law {
+    pub(crate) rules: RuleSet,
+    pub(crate) spaces: Vec<DecisionSpace>,
+}
+
 /// What decisions are judged by, and where they are kept.
 pub(crate) struct Desk {
     register: Arc<Register>,
-    pub(crate) rules: RuleSet,
-    pub(crate) spaces: Vec<DecisionSpace>,
+    /// The rules as they were loaded, before architects moved any.
+    loaded: RuleSet,
+    law: RwLock<Arc<Law>>,
     /// Twins whose cases have not passed on the model that is loaded.
     pub(crate) on_trial: BTreeSet<TwinId>,
     /// Counts what has happened to decisions.
@@ -32,7 +40,7 @@ pub(crate) struct Desk {
 }
 
 impl Desk {
-    /// Rebuilds the docket from the ledger.
+    /// Rebuilds the docket from the ledger, and moves the rules as architects have accepted.
     ///
     /// # Errors
     /// The ledger cannot be read, or its rows do not make a docket.
@@ -44,7 +52,10 @@ impl Desk {
     ) -> Result<Self, baton_register::Error> {
         let (tell, changed) = watch::channel(0);
         let register = Register::open(ledger, move |_| tell.send_modify(|count| *count += 1))?;
-        Ok(Self { register: Arc::new(register), rules, spaces, on_trial, changed, ending: watch::Sender::new(false) })
+        let moved = register.rulings(|rulings| moved(&rules, rulings));
+        let law = RwLock::new(Arc::new(Law { rules: moved, spaces }));
+        let ending = watch::Sender::new(false);
+        Ok(Self { register: Arc::new(register), loaded: rules, law, on_trial, changed, ending })
     }
 
     /// Has the ledger say which rules and packs hold from now on, where it does not say so yet. What cannot be written
@@ -56,7 +67,7 @@ impl Desk {
             digest: twin.pack.digest(),
             rules: self.rules_for(id),
         });
-        let held = [Held::Rules { digest: self.rules.digest() }].into_iter().chain(packs);
+        let held = [Held::Rules { digest: self.law().rules.digest() }].into_iter().chain(packs);
         let changes: Vec<Change> = held.map(|what| Change { what, by: SELF.to_owned(), at }).collect();
         match record(self.register.ledger(), &changes) {
             Ok(0) => {}
@@ -115,12 +126,29 @@ impl Desk {
         drop(self.ending.subscribe().wait_for(|ending| *ending).await);
     }
 
-    pub(crate) fn standards(&self, today: Date) -> Standards<'_> {
-        Standards { rules: &self.rules, spaces: &self.spaces, today }
+    /// What decisions are judged by now.
+    pub(crate) fn law(&self) -> Arc<Law> {
+        Arc::clone(&self.law.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Has decisions judged by what architects have accepted so far.
+    pub(crate) fn enact(&self) {
+        // Under the lock of the rulings, so that the last one enacts what all have accepted.
+        self.register.rulings(|rulings| {
+            let rules = moved(&self.loaded, rulings);
+            let mut law = self.law.write().unwrap_or_else(PoisonError::into_inner);
+            *law = Arc::new(Law { rules, spaces: law.spaces.clone() });
+        });
     }
 
     /// The digest of the rules that stand on decisions of `twin`.
     pub(crate) fn rules_for(&self, twin: &TwinId) -> Digest {
-        self.rules.digest_for(Some(twin))
+        self.law().rules.digest_for(Some(twin))
+    }
+}
+
+impl Law {
+    pub(crate) fn standards(&self, today: Date) -> Standards<'_> {
+        Standards { rules: &self.rules, spaces: &self.spaces, today }
     }
 }

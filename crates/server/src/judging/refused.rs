@@ -2,6 +2,7 @@
 
 use baton_authority::Forbidden;
 use baton_authority::docket::Rejected;
+use baton_authority::docket::line::NotRuled;
 
 use crate::error::ApiError;
 
@@ -9,6 +10,8 @@ impl From<baton_register::Error> for ApiError {
     fn from(error: baton_register::Error) -> Self {
         match error {
             baton_register::Error::Rejected(rejected) => rejected.into(),
+            baton_register::Error::NotRuled(NotRuled::Reason(problem)) => Self::invalid("reason", problem.to_string()),
+            baton_register::Error::NotRuled(ruled) => Self::conflict(ruled.to_string()),
             baton_register::Error::Ledger(error) if error.is_request_fault() => {
                 Self::invalid("input", format!("the ledger cannot keep this: {error}"))
             }

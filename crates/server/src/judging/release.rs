@@ -70,6 +70,29 @@ pub(crate) fn release_approved(desk: &Desk, models: &Models, at: Timestamp) {
     }
 }
 
+/// Voids what waits and was made from something that is not loaded any more, so that nobody waits in vain.
+///
+/// # Errors
+/// The ledger cannot be used; what was not voided is when somebody approves it.
+pub(crate) fn void_changed(desk: &Desk, models: &Models, at: Timestamp) -> Result<usize, Error> {
+    let register = desk.register();
+    let waiting = register.look(|docket| {
+        let waiting = docket.waiting_for_people().into_iter().filter(|one| one.standing().is_waiting());
+        waiting.map(|one| (one.id().clone(), one.opening().twin.clone())).collect::<Vec<_>>()
+    });
+    let mut voided = 0;
+    for (id, twin) in waiting {
+        let current = current(register, &id, Loaded::of(models, desk, &twin))?;
+        match register.act_if(|docket| docket.recheck(&id, &current, at)) {
+            Ok(Some(_)) => voided += 1,
+            // Somebody has answered it in between.
+            Ok(None) | Err(Error::Rejected(_)) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(voided)
+}
+
 /// What a decision is bound to as of now. A text that was erased or changed has another digest than the held one, and
 /// so voids the decision.
 pub(super) fn current(register: &Register, id: &DecisionId, loaded: Loaded) -> Result<Bound, Error> {

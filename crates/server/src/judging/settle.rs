@@ -76,7 +76,8 @@ pub(crate) async fn settle(state: &AppState, twin: &Twin, matter: Matter<'_>) ->
     let now = (state.clock)();
     let facts = facts(state, twin, &matter, now);
     let refuse = |error: baton_authority::OverrideError| ApiError::invalid("baton.overrides", error.to_string());
-    let ruling = judge(&facts, &matter.stated.overrides, desk.standards(date(now))).map_err(refuse)?;
+    let law = desk.law();
+    let ruling = judge(&facts, &matter.stated.overrides, law.standards(date(now))).map_err(refuse)?;
     let at = Timestamp::from_second(now).unwrap_or(Timestamp::MIN);
     let course = course(twin, &ruling, at)?;
     let mut filed = filed(&matter.cue.id, &ruling, &course);

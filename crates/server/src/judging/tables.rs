@@ -68,7 +68,7 @@ pub(crate) async fn rules(
         ask: rule.ask.clone(),
         text: rule.text.clone(),
     };
-    let rules = &state.desk.rules;
+    let rules = &state.desk.law().rules;
     Ok(Json(RuleList { object: "list", digest: rules.digest().to_string(), data: rules.rules().map(body).collect() }))
 }
 
@@ -79,9 +79,10 @@ pub(crate) async fn spaces(
 ) -> Result<Json<SpaceList>, ApiError> {
     may(&principal, Act::ReadRules, On::default())?;
     let today = date((state.clock)());
-    let cells = free_ground(&state.desk.spaces, std::slice::from_ref(principal.conductor()), today);
+    let law = state.desk.law();
+    let cells = free_ground(&law.spaces, std::slice::from_ref(principal.conductor()), today);
     let note = |id: &baton_authority::SpaceId| {
-        let space = state.desk.spaces.iter().find(|space| space.id() == id);
+        let space = law.spaces.iter().find(|space| space.id() == id);
         space.map(|space| space.draft().note.clone()).unwrap_or_default()
     };
     let data = cells.into_iter().map(|cell| SpaceCell {

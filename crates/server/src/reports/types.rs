@@ -21,8 +21,10 @@ pub(super) struct Proposals {
     shrink: Vec<ProposalBody>,
 }
 
+/// A change that an architect could make, with what speaks for it.
 #[derive(Debug, Serialize)]
-struct ProposalBody {
+pub(crate) struct ProposalBody {
+    id: String,
     /// For a person.
     words: String,
     #[serde(flatten)]
@@ -104,22 +106,30 @@ impl Reports {
 }
 
 impl Proposals {
-    pub(super) fn new(demote: Vec<Proposal>, promote: Vec<Proposal>, shrink: Vec<Proposal>) -> Self {
-        let bodies = |proposals: Vec<Proposal>| proposals.into_iter().map(ProposalBody::new).collect();
-        Self { demote: bodies(demote), promote: bodies(promote), shrink: bodies(shrink) }
+    pub(super) fn new(proposals: Vec<Proposal>) -> Self {
+        let mut sorted = Self { demote: Vec::new(), promote: Vec::new(), shrink: Vec::new() };
+        for proposal in proposals {
+            let list = match proposal.change {
+                Change::Demote(_) => &mut sorted.demote,
+                Change::Promote { .. } => &mut sorted.promote,
+                Change::Shrink(_) => &mut sorted.shrink,
+            };
+            list.push(ProposalBody::new(proposal));
+        }
+        sorted
     }
 }
 
 impl ProposalBody {
-    fn new(proposal: Proposal) -> Self {
-        let words = proposal.to_string();
+    pub(crate) fn new(proposal: Proposal) -> Self {
+        let (id, words) = (proposal.change.id(), proposal.to_string());
         let change = match proposal.change {
             Change::Demote(rule) | Change::Shrink(rule) => ChangeBody::Rule { rule: rule.to_string() },
             Change::Promote { twin, key, answer } => {
                 ChangeBody::Answer { twin: twin.to_string(), key: key.to_string(), answer }
             }
         };
-        Self { words, change, evidence: EvidenceBody::new(&proposal.evidence) }
+        Self { id, words, change, evidence: EvidenceBody::new(&proposal.evidence) }
     }
 }
 

@@ -12,5 +12,6 @@ mod form;
 mod judging;
 mod operations;
 mod overriding;
+mod proposals;
 mod reports;
 mod waiting;

@@ -20,12 +20,12 @@ fn now() -> Timestamp {
 }
 
 /// So many minutes before now.
-fn before(minutes: i64) -> Timestamp {
+pub(super) fn before(minutes: i64) -> Timestamp {
     now() - SignedDuration::from_mins(minutes)
 }
 
 /// A decision of `ux` in which one default fired.
-fn opening(id: &str, conductor: &str) -> Opening {
+pub(super) fn opening(id: &str, conductor: &str) -> Opening {
     let of = |what: &str| Digest::of(what.as_bytes());
     let bound = Bound {
         request: of("request"),
@@ -51,7 +51,7 @@ fn opening(id: &str, conductor: &str) -> Opening {
 }
 
 /// A server with a past: a default that was overridden again and again, and a decision that is held.
-async fn served() -> Fixture {
+pub(super) async fn served() -> Fixture {
     let folder = tempfile::tempdir().unwrap();
     let register = Register::open(ledger(folder.path()), |_| ()).unwrap();
     for number in 0..24 {

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use super::{Change, LineSettings, Proposal};
 use crate::docket::{DecisionId, Words, WordsError};
 
-/// An architect's answer to a proposal. It is recorded before it counts, and changes no rule by itself.
+/// An architect's answer to a proposal. It is recorded before it counts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ruling {
     /// The change that was proposed.
@@ -78,6 +78,13 @@ impl Rulings {
     /// Those of `proposals` that wait for a ruling.
     pub fn open(&self, proposals: Vec<Proposal>, settings: &LineSettings) -> Vec<Proposal> {
         proposals.into_iter().filter(|proposal| self.standing(proposal, settings).is_none()).collect()
+    }
+
+    /// The changes of rules that were accepted, the first accepted first.
+    pub fn accepted(&self) -> Vec<&Ruling> {
+        let mut accepted: Vec<_> = self.all().filter(|ruling| ruling.accepted).collect();
+        accepted.sort_by_key(|ruling| (ruling.at, &ruling.change));
+        accepted
     }
 
     /// The last ruling on each change, by change.

@@ -5,7 +5,7 @@ use jiff::SignedDuration;
 use super::*;
 use crate::docket::tests::{change, expert, fired, opening, overridden, words};
 use crate::docket::{
-    Approve, Course, Docket, Event, Opening, Override, Rejected, RuleKind, Subject, Words, WordsError,
+    Approve, Course, Docket, Event, Opening, Override, Rejected, RuleId, RuleKind, Subject, Words, WordsError,
 };
 
 const NOW: i64 = 1_000;
@@ -275,6 +275,36 @@ fn a_ruled_proposal_is_made_again_only_on_new_evidence() {
         replayed.apply(&one);
     }
     assert_eq!(replayed, rulings);
+}
+
+#[test]
+fn each_change_has_a_name_and_a_promotion_a_draft() {
+    let rule = |name: &str| name.parse::<RuleId>().unwrap();
+    let ids =
+        [Change::Demote(rule("a")), Change::Demote(rule("b")), Change::Shrink(rule("a"))].map(|change| change.id());
+    assert!(ids.iter().all(|id| id.len() == 21 && id.starts_with("prop-")), "{ids:?}");
+    assert!(ids[0] != ids[1] && ids[0] != ids[2]);
+    assert_eq!(ids[0], Change::Demote(rule("a")).id());
+
+    let mut docket = Docket::default();
+    for row in [
+        ("d1", "ann", "atlas", "Retry: 3\u{d7}?", "yes \"now\""),
+        ("d2", "bob", "borea", "Retry: 3\u{d7}?", "yes \"now\""),
+        ("d3", "cid", "cere\"s", "Retry: 3\u{d7}?", "yes \"now\""),
+        ("d4", "cid", "dione", "Retry: 3\u{d7}?", "no"),
+    ] {
+        typed(&mut docket, row);
+    }
+    let settings = LineSettings {
+        promote: PromoteSettings { agreement: 0.7, ..LineSettings::default().promote },
+        ..LineSettings::default()
+    };
+    let found = promotions(docket.decisions(), day(NOW), &settings, |_, _| false);
+    let draft = space_draft(&found[0], &docket, jiff::civil::date(2027, 1, 1)).unwrap();
+    expect_test::expect![[r#""#]].assert_eq(&draft);
+    assert!(draft.parse::<toml::Table>().is_ok());
+    let demotion = Proposal { change: Change::Demote(rule("a")), ..found[0].clone() };
+    assert_eq!(space_draft(&demotion, &docket, jiff::civil::date(2027, 1, 1)), None);
 }
 
 #[test]

@@ -1,0 +1,52 @@
+//! What an accepted promotion becomes: ground for an expert to hand over.
+
+use std::collections::BTreeSet;
+
+use jiff::civil::Date;
+
+use super::{Change, Proposal};
+use crate::docket::Docket;
+
+/// Most characters of a space's key and note; packs take more.
+const KEY_CHARS: usize = 40;
+const NOTE_CHARS: usize = 200;
+
+/// The decision space that an accepted promotion suggests, as it stands in a pack's `twin.toml`; nothing for other changes.
+/// Nothing is handed over before the expert publishes it.
+///
+/// It covers the products for which the answer was given, for everybody and up to the day `until`. Its radius is the
+/// largest that can be handed over for one product: what a mistake may cost is for the expert to say.
+pub fn space_draft(proposal: &Proposal, docket: &Docket, until: Date) -> Option<String> {
+    let Change::Promote { key, answer, .. } = &proposal.change else { return None };
+    let gave = |opening: &&crate::docket::Opening| opening.subject.as_ref().is_some_and(|one| one.answer == *answer);
+    let openings = proposal.evidence.decisions.iter().filter_map(|id| docket.status(id)).map(|one| one.opening());
+    let products: BTreeSet<&str> = openings.filter(gave).filter_map(|opening| opening.product.as_deref()).collect();
+    let products: Vec<String> = products.into_iter().map(string).collect();
+    let note = format!("`{key}`: the answer is `{answer}`; decide so without asking.");
+    let note = string(&note.chars().take(NOTE_CHARS).collect::<String>());
+    Some(format!(
+        "# {}\n[[space]]\nkey = {}\nproducts = [{}]\n# Choose less if a mistake could cost more.\nreach = \"product\"\n\
+         reversibility = \"costly\"\nuntil = {until}\nnote = {note}\n",
+        one_line(&proposal.to_string()),
+        string(&space_key(key.as_str())),
+        products.join(", "),
+    ))
+}
+
+/// A key in small letters, digits and single hyphens, that begins with a letter.
+fn space_key(key: &str) -> String {
+    let letters: String =
+        key.chars().map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { ' ' }).collect();
+    let key = letters.split_whitespace().collect::<Vec<_>>().join("-");
+    let key = if key.starts_with(|c: char| c.is_ascii_lowercase()) { key } else { format!("answer-{key}") };
+    key.chars().take(KEY_CHARS).collect::<String>().trim_end_matches('-').to_owned()
+}
+
+fn string(text: &str) -> String {
+    toml::Value::String(one_line(text)).to_string()
+}
+
+/// What people wrote must not end a comment or a line.
+fn one_line(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+}
