@@ -3,10 +3,12 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
 use baton_contract::TwinId;
-use baton_pack::{Catalog, Date, Finding, Given, Pack, Report, Severity, Versions};
+use baton_pack::{Catalog, Date, Finding, Given, Pack, Report, Severity, Versions, add_case};
+use baton_server::CaseShelf;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
@@ -81,6 +83,21 @@ pub(crate) fn locate(name: &str, config: &Config) -> Result<(PathBuf, Pack)> {
     let here = |dir: &PathBuf| Pack::load(dir).is_ok_and(|other| other.digest() == pack.digest());
     let dir = usual.chain(all).find(here).with_context(|| format!("the pack of `{name}` has just changed"))?;
     Ok((dir, pack))
+}
+
+/// Puts cases that are made of decisions into the packs of `folder`. Of a published twin that is its draft; what is live is
+/// a kept copy.
+pub(crate) fn case_shelf(folder: PathBuf) -> CaseShelf {
+    Arc::new(move |twin, name, text| {
+        let all = fs::read_dir(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
+        // A folder usually has the name of its twin, but it need not.
+        let all = all.filter_map(|entry| Some(entry.ok()?.path()));
+        let is_its = |dir: &PathBuf| Pack::load(dir).is_ok_and(|pack| pack.id() == twin);
+        let dir = std::iter::once(folder.join(twin.as_str())).chain(all).find(is_its);
+        let dir = dir.ok_or_else(|| format!("{} has no pack of it without errors", folder.display()))?;
+        let place = add_case(&dir, name, text).map_err(|error| error.to_string())?;
+        Ok(dir.join(place).display().to_string())
+    })
 }
 
 /// What is served of these packs: of a twin that was published, the version that is live.

@@ -66,6 +66,7 @@ pub(crate) fn run(args: &ServeArgs, config: &Config) -> Result<Outcome> {
         ledger,
         keys: keys.clone(),
         clock: Arc::new(|| Timestamp::now().as_second()),
+        case_shelf: config.packs.clone().map(packs::case_shelf),
         calibrations,
     };
     let server_config = ServerConfig {

@@ -39,6 +39,7 @@ mod manifest;
 mod pack;
 mod pattern;
 mod publication;
+mod shelf;
 mod source;
 mod spec;
 #[cfg(test)]
@@ -65,5 +66,6 @@ pub use manifest::{Exclusion, Expert, Limits, Manifest, SamplingDefaults, Scope}
 pub use pack::{Document, Pack, RuleFile};
 pub use pattern::Pattern;
 pub use publication::{Publication, Tested};
+pub use shelf::{AddError, add_case};
 pub use trial::{CaseOutcome, Trial, TriedCase};
 pub use versions::{Journal, Versions, may_publish, target};

@@ -2,6 +2,7 @@
 
 mod answers;
 mod properties;
+mod shelf;
 mod trials;
 mod versions;
 

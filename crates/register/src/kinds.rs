@@ -11,6 +11,8 @@ pub const APPROVAL: &str = "approval";
 /// A released decision was checked or corrected.
 pub const REVIEW: &str = "review";
 
+/// A known-good case was made of a decision that was found wrong.
+pub const CASE: &str = "case";
 /// An architect accepted or refused a proposal to move the line between rules and choice.
 pub const PROPOSAL: &str = "proposal";
 

@@ -10,6 +10,7 @@
 //!
 //! This crate does not know HTTP, any runtime, models, or what a tier is found from. Calls block on the disk.
 
+mod case;
 mod change;
 mod cue;
 mod error;
@@ -19,10 +20,11 @@ mod rows;
 mod rulings;
 mod wire;
 
+pub use case::{Drafted, is_drafted};
 pub use change::{Change, Held, Published, record};
 pub use cue::{Cue, Drawn, Ended};
 pub use error::Error;
-pub use kinds::{APPROVAL, CUE, DECISION, KEY, OVERRIDE, PACK, PROPOSAL, PUBLICATION, REVIEW, RULES};
+pub use kinds::{APPROVAL, CASE, CUE, DECISION, KEY, OVERRIDE, PACK, PROPOSAL, PUBLICATION, REVIEW, RULES};
 pub use register::{Register, docket_of};
 pub use rows::{entry_of, event_of};
 pub use rulings::rulings_of;

@@ -60,6 +60,8 @@ pub struct Services {
     pub keys: Keys,
     /// The time of day.
     pub clock: Clock,
+    /// Where cases that are made of decisions go; without one they are in the ledger and in the reply alone.
+    pub case_shelf: Option<CaseShelf>,
     /// How far the model's judgment can be taken at its word, by the digest of the pack that it was fitted for.
     pub calibrations: BTreeMap<Digest, Temperature>,
 }
@@ -72,6 +74,10 @@ pub struct ModelCard {
     /// Identifies the weights.
     pub digest: Digest,
 }
+
+/// Puts a case into the draft of a twin's pack, for its expert to look over and publish: given the twin, the case's name and
+/// its text, it says where it lies, or why it cannot. It may block.
+pub type CaseShelf = Arc<dyn Fn(&TwinId, &str, &str) -> Result<String, String> + Send + Sync>;
 
 /// Seconds since 1970, passed in so that a test can stop the clock.
 pub type Clock = Arc<dyn Fn() -> i64 + Send + Sync>;

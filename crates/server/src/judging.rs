@@ -5,11 +5,13 @@
 //! Nothing counts before the ledger has it.
 
 mod ask;
+mod case;
 mod deeds;
 mod desk;
 mod lower;
 mod moves;
 mod refused;
+mod question;
 mod release;
 mod routes;
 mod settle;
@@ -19,6 +21,7 @@ mod tables;
 mod waiting;
 
 pub(crate) use ask::Stated;
+pub(crate) use case::make_case;
 pub(crate) use desk::Desk;
 pub(crate) use moves::can_be_made;
 pub(crate) use release::{release_approved, void_changed};

@@ -42,6 +42,6 @@ mod server;
 mod state;
 mod twins;
 
-pub use config::{Clock, Keys, ModelCard, ServerConfig, Services};
+pub use config::{CaseShelf, Clock, Keys, ModelCard, ServerConfig, Services};
 pub use judging::hand_over;
 pub use server::{Error, Server};

@@ -95,7 +95,7 @@ impl Server {
     /// # Errors
     /// A pack cannot be served, or two things have one name.
     pub fn new(config: ServerConfig, services: Services) -> Result<Self, Error> {
-        let Services { engine, tokenizer, template, model, twins, on_trial, rules, ledger, keys, clock, calibrations } =
+        let Services { engine, tokenizer, template, model, twins, on_trial, rules, ledger, keys, clock, case_shelf, calibrations } =
             services;
         let fingerprint = fingerprint(&model.digest);
         let (rules, spaces) = standards(&twins, rules)?;
@@ -123,6 +123,7 @@ impl Server {
             keys,
             clock,
             desk,
+            case_shelf,
             filing,
             conductors: Conductors::default(),
             metrics,

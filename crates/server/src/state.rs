@@ -16,7 +16,7 @@ use crate::judging::Desk;
 use crate::metrics::Metrics;
 use crate::probe::Probe;
 use crate::twins::Models;
-use crate::{Clock, Keys, ServerConfig};
+use crate::{CaseShelf, Clock, Keys, ServerConfig};
 
 /// Shared by all requests.
 pub(crate) struct AppState {
@@ -35,6 +35,8 @@ pub(crate) struct AppState {
     pub(crate) started: i64,
     /// What decisions are judged by, and where they are kept.
     pub(crate) desk: Desk,
+    /// Where cases that are made of decisions go.
+    pub(crate) case_shelf: Option<CaseShelf>,
     /// Where cues are written down.
     pub(crate) filing: Filing,
     pub(crate) conductors: Conductors,

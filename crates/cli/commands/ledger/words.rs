@@ -2,7 +2,7 @@
 
 use baton_contract::Digest;
 use baton_ledger::{ERASURE, Record};
-use baton_register::{APPROVAL, CUE, DECISION, KEY, OVERRIDE, PACK, PROPOSAL, PUBLICATION, REVIEW, RULES};
+use baton_register::{APPROVAL, CASE, CUE, DECISION, KEY, OVERRIDE, PACK, PROPOSAL, PUBLICATION, REVIEW, RULES};
 use jiff::Timestamp;
 use serde_json::Value;
 
@@ -36,6 +36,7 @@ pub(super) fn of(record: &Record) -> Option<String> {
             let (version, digest) = (text(&body, "version")?, short(text(&body, "digest")?));
             Some(format!("pack loaded: version {version}, {digest}"))
         }
+        CASE => Some(format!("made the case `{}` of it", text(&body, "name")?)),
         PROPOSAL => proposal(&body),
         PUBLICATION => publication(&body),
         _ => None,

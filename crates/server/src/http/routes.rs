@@ -23,6 +23,7 @@ pub(crate) fn router(state: Arc<AppState>) -> Router {
         .route("/v1/cues", post(cues::create))
         .route("/v1/decisions", post(decisions::create).get(judging::list))
         .route("/v1/decisions/{id}", get(judging::retrieve))
+        .route("/v1/decisions/{id}/case", post(judging::make_case))
         .route("/v1/decisions/{id}/{deed}", post(judging::act))
         .route("/v1/rules", get(judging::rules))
         .route("/v1/spaces", get(judging::spaces))

@@ -178,7 +178,7 @@ pub(super) async fn status(state: &AppState, id: DecisionId, role: Role) -> Resu
         .await
 }
 
-fn known(id: &str) -> Result<DecisionId, ApiError> {
+pub(super) fn known(id: &str) -> Result<DecisionId, ApiError> {
     let shown: String = id.chars().take(80).collect();
     id.parse().map_err(|_| ApiError::no_decision(format!("there is no decision `{shown}`")))
 }

@@ -14,7 +14,7 @@ use baton_judge::Temperature;
 use baton_ledger::{Ledger, Options, Secret, Signer};
 use baton_pack::Pack;
 use baton_rules::RuleSet;
-use baton_server::{Keys, ModelCard, Server, ServerConfig, Services};
+use baton_server::{CaseShelf, Keys, ModelCard, Server, ServerConfig, Services};
 use baton_testkit::{Control, Script, engine_with, limits};
 use baton_text::{ChatTemplate, SpecialTokens, Tokenizer, TokenizerSpec};
 use serde_json::{Value, json};
@@ -133,6 +133,7 @@ async fn start(
         ledger: ledger.clone(),
         keys: keys.clone(),
         clock: Arc::new(move || now),
+        case_shelf: Some(shelf(folder.path().join("packs"))),
         calibrations: BTreeMap::from([(pack("security").digest(), Temperature::new(2.0).unwrap())]),
     };
     let server = Server::new(config, services).unwrap();
@@ -144,6 +145,30 @@ async fn start(
         let _ = stopped.await;
     }));
     Fixture { address, engine, control, ada, bob, keys, shutdown: Some(shutdown), task, folder, ledger }
+}
+
+/// Cases go to copies of the packs in a folder.
+fn shelf(folder: std::path::PathBuf) -> CaseShelf {
+    Arc::new(move |twin, name, text| {
+        let dir = folder.join(twin.as_str());
+        if !dir.exists() {
+            copy(&packs().join(twin.as_str()), &dir).unwrap();
+        }
+        baton_pack::add_case(&dir, name, text).map_err(|error| error.to_string())
+    })
+}
+
+fn copy(from: &Path, to: &Path) -> std::io::Result<()> {
+    std::fs::create_dir_all(to)?;
+    for entry in std::fs::read_dir(from)? {
+        let (from, to) = (entry.as_ref().unwrap().path(), to.join(entry?.file_name()));
+        if from.is_dir() { copy(&from, &to)? } else { std::fs::copy(from, to).map(drop)? }
+    }
+    Ok(())
+}
+
+fn packs() -> std::path::PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/packs")
 }
 
 /// The keys of the ring beside Ada's and Bob's own, by the byte they are made of.
@@ -290,8 +315,7 @@ pub(crate) fn ledger(folder: &Path) -> Ledger {
 }
 
 fn pack(id: &str) -> Pack {
-    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/packs").join(id);
-    Pack::load(&dir).unwrap()
+    Pack::load(&packs().join(id)).unwrap()
 }
 
 fn ring() -> (KeyRing, String, String) {

@@ -1,4 +1,5 @@
 mod cancel;
+mod cases;
 mod chat;
 mod client;
 mod completions;
