@@ -66,7 +66,7 @@ fn plural(one: &str) -> String {
 }
 
 fn decisions(decisions: &Decisions) -> Vec<String> {
-    let Decisions { least, touches, topics, abstain_below, review_days, approval_hours } = decisions;
+    let Decisions { least, touches, topics, abstain_below, own_reading, review_days, approval_hours } = decisions;
     let least =
         least.map_or("of a radius that is not stated".to_owned(), |least| format!("at least {}", radius(least)));
     let mut lines = vec![
@@ -76,6 +76,8 @@ fn decisions(decisions: &Decisions) -> Vec<String> {
              {approval_hours} hours"
         ),
     ];
+    lines
+        .extend(own_reading.map(|from| format!("decides    reads the radius itself, from a probability of {from} on")));
     lines.extend(topics.iter().map(|(key, topic)| {
         let least =
             topic.least.map_or("no radius of its own".to_owned(), |least| format!("at least {}", radius(least)));

@@ -6,6 +6,7 @@
 //! * [`Judgment`]: the answers' log-probabilities as probabilities that sum to 1.
 //! * [`Temperature`] and [`fit`]: how far a model's probabilities can be taken at their word, from cases whose right
 //!   answer is known.
+//! * [`OwnReading`]: how far a mistake would travel and what it takes to undo it, as questions to the twin.
 //! * [`Scope`]: whether a question is one that the twin answers, as a question to the twin.
 //!
 //! What it must not know: how a model is run, packs, HTTP, files, the clock.
@@ -31,6 +32,7 @@ mod calibration;
 mod error;
 mod judgment;
 mod question;
+mod radius;
 mod reader;
 mod scope;
 #[cfg(test)]
@@ -40,5 +42,6 @@ pub use calibration::{Fit, Known, Quality, Temperature, fit};
 pub use error::Error;
 pub use judgment::Judgment;
 pub use question::{Choice, Level, Question, Value};
+pub use radius::OwnReading;
 pub use reader::{Asked, Reader};
 pub use scope::{Exclusion, Scope};

@@ -3,4 +3,5 @@
 mod calibration;
 mod judgment;
 mod question;
+mod radius;
 mod reader;

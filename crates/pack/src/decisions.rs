@@ -17,6 +17,9 @@ pub struct Decisions {
     pub topics: BTreeMap<String, Topic>,
     /// The twin abstains if its most probable answer is less probable, in [0, 1].
     pub abstain_below: f64,
+    /// How probable the twin has to find it that a mistake reaches so far, or is so hard to undo, for its own reading to
+    /// count, in (0, 1]; `None` if it is not asked. Its reading only ever raises what others say.
+    pub own_reading: Option<f64>,
     /// Within how many days an expert reviews what went ahead on an assumption.
     pub review_days: u32,
     /// For how many hours an approval is good.
@@ -86,6 +89,7 @@ impl Default for Decisions {
             touches: BTreeSet::new(),
             topics: BTreeMap::new(),
             abstain_below: ABSTAIN_BELOW,
+            own_reading: None,
             review_days: REVIEW_DAYS,
             approval_hours: APPROVAL_HOURS,
         }

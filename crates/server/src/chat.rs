@@ -2,6 +2,7 @@
 
 mod chunks;
 mod convert;
+mod decided;
 mod format;
 mod handler;
 mod logprobs;

@@ -60,6 +60,15 @@ impl Filing {
         Ok(Some(Said { endpoint, body: body.into() }))
     }
 
+    /// Takes down a request whose answer is a decision, which is recorded also where cues are not.
+    ///
+    /// # Errors
+    /// The ledger cannot be written, or not this.
+    pub(crate) fn take_down_decided(&self, endpoint: &'static str, body: &Value) -> Result<Said, ApiError> {
+        let said = self.take_down(endpoint, body)?;
+        Ok(said.unwrap_or_else(|| Said { endpoint, body: body.to_string().into() }))
+    }
+
     /// Room for the row of one cue.
     ///
     /// # Errors

@@ -10,8 +10,8 @@ mod deeds;
 mod desk;
 mod lower;
 mod moves;
-mod refused;
 mod question;
+mod refused;
 mod release;
 mod routes;
 mod settle;
@@ -20,7 +20,7 @@ mod status;
 mod tables;
 mod waiting;
 
-pub(crate) use ask::Stated;
+pub(crate) use ask::{Stated, not_of_a_twin};
 pub(crate) use case::make_case;
 pub(crate) use desk::Desk;
 pub(crate) use moves::can_be_made;

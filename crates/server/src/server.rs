@@ -95,8 +95,20 @@ impl Server {
     /// # Errors
     /// A pack cannot be served, or two things have one name.
     pub fn new(config: ServerConfig, services: Services) -> Result<Self, Error> {
-        let Services { engine, tokenizer, template, model, twins, on_trial, rules, ledger, keys, clock, case_shelf, calibrations } =
-            services;
+        let Services {
+            engine,
+            tokenizer,
+            template,
+            model,
+            twins,
+            on_trial,
+            rules,
+            ledger,
+            keys,
+            clock,
+            case_shelf,
+            calibrations,
+        } = services;
         let fingerprint = fingerprint(&model.digest);
         let (rules, spaces) = standards(&twins, rules)?;
         let filing = Filing::open(ledger.clone(), config.every_cue).map_err(Error::Thread)?;

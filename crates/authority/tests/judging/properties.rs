@@ -147,6 +147,21 @@ fn added() -> impl Strategy<Value = (String, bool)> {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 256, ..ProptestConfig::default() })]
 
+    /// Whatever a model reads, and whoever wrote what it read: with its reading nothing is checked less than without.
+    #[test]
+    fn a_twins_own_reading_never_lowers_anything(facts in facts(), radius in radii(), spaces in spaces(), today in days()) {
+        let house = House::new();
+        let standards = Standards { spaces: &spaces, today, ..house.standards(today) };
+        let without = Facts { twin: Reading { radius: None, ..facts.twin.clone() }, ..facts };
+        let with = Facts { twin: Reading { radius: Some(radius), ..without.twin.clone() }, ..without.clone() };
+        let (before, after) = (judge(&without, &[], standards).unwrap(), judge(&with, &[], standards).unwrap());
+        prop_assert!(after.tier() >= before.tier() && gravity(&after) >= gravity(&before));
+        // The same overrides still fit, and leave no less.
+        let overrides = all_overrides(&before);
+        let (before, after) = (judge(&without, &overrides, standards).unwrap(), judge(&with, &overrides, standards).unwrap());
+        prop_assert!(after.tier() >= before.tier() && gravity(&after) >= gravity(&before));
+    }
+
     #[test]
     fn no_set_of_overrides_turns_a_hard_deny(facts in facts(), spaces in spaces(), today in days()) {
         let house = House::new();

@@ -22,6 +22,7 @@ pub(super) struct DecisionsV2 {
     #[serde(default)]
     touches: Vec<Spanned<String>>,
     abstain_below: Option<Spanned<f64>>,
+    own_reading: Option<Spanned<f64>>,
     review_days: Option<Spanned<u32>>,
     approval_hours: Option<Spanned<u32>>,
     #[serde(default)]
@@ -71,6 +72,7 @@ impl DecisionsV2 {
                 .abstain_below
                 .as_ref()
                 .map_or(ABSTAIN_BELOW, |value| share(value, "abstain_below", source, report)),
+            own_reading: self.own_reading.as_ref().map(|value| share(value, "own_reading", source, report)),
             review_days: self
                 .review_days
                 .as_ref()

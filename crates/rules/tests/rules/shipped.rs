@@ -179,19 +179,19 @@ fn rules_that_are_loaded_move_as_if_they_had_been_loaded_so() {
     sources.push(Source::pack(ux.clone(), "ux.cedar", two));
     let loaded = RuleSet::load(&sources, &[]).unwrap();
     let moves = [soften.clone(), retire.clone()];
-    let moved = loaded.with_moves(&moves).unwrap();
-    assert_eq!(moved.digest(), RuleSet::load(&sources, &moves).unwrap().digest());
+    let after = loaded.with_moves(&moves).unwrap();
+    assert_eq!(after.digest(), RuleSet::load(&sources, &moves).unwrap().digest());
     assert_eq!(loaded.with_moves(&[]).unwrap().digest(), loaded.digest());
     let names = |set: &RuleSet| set.rules().map(|rule| rule.id.to_string()).collect::<Vec<_>>();
-    let gone: Vec<_> = names(&loaded).into_iter().filter(|name| !names(&moved).contains(name)).collect();
+    let gone: Vec<_> = names(&loaded).into_iter().filter(|name| !names(&after).contains(name)).collect();
     assert_eq!(gone, ["ux/one"]);
     // A pack whose last rule goes has none, and what a pack brings later is moved alike.
-    let last = moved.with_moves(&[Move::Retire("ux/two".parse().unwrap())]).unwrap();
+    let last = after.with_moves(&[Move::Retire("ux/two".parse().unwrap())]).unwrap();
     assert_eq!(last.digest_for(Some(&ux)), RuleSet::load(&shipped(), &[soften]).unwrap().digest_for(None));
     let again = last.with_pack(&ux, &[Source::pack(ux.clone(), "ux.cedar", policy("one", "default", "hold", ""))]);
     assert!(again.unwrap().get(&"ux/one".parse().unwrap()).is_none());
-    assert!(moved.with_moves(&[retire]).is_err(), "it is gone");
-    let secrets = moved.with_moves(&[Move::Retire("secrets".parse().unwrap())]);
+    assert!(after.with_moves(&[retire]).is_err(), "it is gone");
+    let secrets = after.with_moves(&[Move::Retire("secrets".parse().unwrap())]);
     assert!(secrets.unwrap_err().to_string().contains("an invariant"));
 }
 

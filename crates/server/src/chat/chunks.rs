@@ -36,7 +36,7 @@ impl ChatStream {
     fn opening(&self) -> Vec<u8> {
         let mut piece = Vec::new();
         for index in 0..self.n {
-            let delta = Delta { role: Some("assistant"), content: Some(String::new()) };
+            let delta = Delta { role: Some("assistant"), content: Some(String::new()), refusal: None };
             let mut chunk = self.chunk(vec![ChunkChoice { index, delta, logprobs: None, finish_reason: None }]);
             chunk.baton = (index == 0).then(|| self.reply.extra.clone());
             event(&mut piece, &chunk);
@@ -62,7 +62,7 @@ impl ChatStream {
             Event::Text(part) => ChunkChoice {
                 index,
                 logprobs: chat_logprobs(&self.reply.tokenizer, &part.tokens),
-                delta: Delta { role: None, content: Some(part.text) },
+                delta: Delta { content: Some(part.text), ..Delta::default() },
                 finish_reason: None,
             },
             Event::End { reason, usage, kept } => {
@@ -82,16 +82,21 @@ impl ChatStream {
     }
 
     fn chunk(&self, choices: Vec<ChunkChoice>) -> ChatChunk<'_> {
-        ChatChunk {
-            id: &self.reply.id,
-            object: "chat.completion.chunk",
-            created: self.reply.created,
-            model: &self.reply.model,
-            system_fingerprint: &self.reply.fingerprint,
-            choices,
-            usage: self.include_usage.then_some(ChunkUsage(None)),
-            baton: None,
-        }
+        chunk(&self.reply, choices, self.include_usage)
+    }
+}
+
+/// A chunk of a reply; where usage is asked for, it is null in all but the last.
+pub(super) fn chunk(reply: &Reply, choices: Vec<ChunkChoice>, include_usage: bool) -> ChatChunk<'_> {
+    ChatChunk {
+        id: &reply.id,
+        object: "chat.completion.chunk",
+        created: reply.created,
+        model: &reply.model,
+        system_fingerprint: &reply.fingerprint,
+        choices,
+        usage: include_usage.then_some(ChunkUsage(None)),
+        baton: None,
     }
 }
 

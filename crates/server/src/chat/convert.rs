@@ -33,7 +33,7 @@ pub(super) fn completion(reply: &Reply, mut answers: Vec<Answer>) -> ChatComplet
         index,
         logprobs: chat_logprobs(&reply.tokenizer, &answer.tokens),
         finish_reason: finish_reason(answer.reason),
-        message: AssistantMessage { role: "assistant", content: answer.text, refusal: None },
+        message: AssistantMessage { role: "assistant", content: Some(answer.text), refusal: None },
     });
     ChatCompletion {
         id: &reply.id,

@@ -362,6 +362,7 @@ fn values_reach_the_request() {
                 },
             },
             schema: None,
+            stated: None,
         }
     "#]]
     .assert_debug_eq(&request);

@@ -4,6 +4,7 @@ use baton_constraint::Schema;
 use serde::Serialize;
 
 use crate::cue::{BatonExtra, ChunkUsage, Params, UsageBody};
+use crate::judging::Stated;
 
 /// A body whose every field has been read and checked.
 #[derive(Clone, Debug)]
@@ -15,6 +16,8 @@ pub(crate) struct ChatRequest {
     pub(crate) params: Params,
     /// The schema that the answer is wanted in.
     pub(crate) schema: Option<Schema>,
+    /// What the caller states about an answer that is to be checked as a decision is.
+    pub(crate) stated: Option<Stated>,
 }
 
 /// One message.
@@ -56,8 +59,9 @@ pub(crate) struct ChatChoice {
 #[derive(Serialize)]
 pub(crate) struct AssistantMessage {
     pub(crate) role: &'static str,
-    pub(crate) content: String,
-    /// Always null: a twin says what it will not answer in its own words.
+    /// Null if the answer does not go out.
+    pub(crate) content: Option<String>,
+    /// Why it does not; null otherwise, for a twin says what it will not answer in its own words.
     pub(crate) refusal: Option<String>,
 }
 
@@ -91,6 +95,8 @@ pub(crate) struct Delta {
     pub(crate) role: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) content: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) refusal: Option<String>,
 }
 
 #[derive(Serialize)]

@@ -7,6 +7,7 @@ use super::types::{ChatRequest, Message, Role};
 use crate::cue::{Params, refuse_the_rest, take_model};
 use crate::error::ApiError;
 use crate::json::{Fields, wrong_type};
+use crate::judging::Stated;
 
 impl ChatRequest {
     /// Reads every field of the body.
@@ -20,8 +21,12 @@ impl ChatRequest {
         let params = Params::take(&mut fields)?;
         let top_logprobs = take_logprobs(&mut fields)?;
         let schema = format::take(&mut fields)?;
+        let stated = Stated::take_given(&mut fields)?;
+        if stated.is_some() && params.n > 1 {
+            return Err(ApiError::invalid("n", "an answer that is checked as a decision comes alone; leave `n` out"));
+        }
         refuse_the_rest(fields)?;
-        Ok(Self { model, messages, top_logprobs, params, schema })
+        Ok(Self { model, messages, top_logprobs, params, schema, stated })
     }
 }
 

@@ -32,13 +32,13 @@ pub(crate) async fn create(
     let reply = Reply::new(&state, "cmpl", cue.model.name(), cue.extra.clone())?;
     let cue = cue.filed(&state, sent.as_ref(), &reply.id)?;
     let prompts = render::texts(&state, cue.model.clone(), prompts).await?;
-    let generation = cue
+    let mut generation = cue
         .submit(&state, prompts, top_logprobs, Some(DEFAULT_MAX_TOKENS))
         .map_err(|error| error.or_param("prompt"))?;
     if let Some(ask) = ask {
         let events = CompletionStream::new(reply, generation, echoes, n, ask.include_usage);
         return Ok(stream(events, state.config.keep_alive));
     }
-    let answers = collect(generation, count).await?;
+    let answers = collect(&mut generation, count).await?;
     Ok(Json(completion(&reply, answers, echoes, n)).into_response())
 }

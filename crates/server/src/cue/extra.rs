@@ -5,6 +5,7 @@ use baton_text::Tokenizer;
 use serde::Serialize;
 
 use super::Kept;
+use crate::judging::Filed;
 use crate::twins::Model;
 
 /// OpenAI's usage object.
@@ -36,6 +37,9 @@ pub(crate) struct BatonExtra {
     /// How each answer was drawn, where they are checked and an attempt may have been thrown away.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     answers: Vec<Kept>,
+    /// What became of an answer that is checked as its blast radius asks for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    decision: Option<Filed>,
 }
 
 #[derive(Clone, Debug, Serialize)]
@@ -73,7 +77,12 @@ impl BatonExtra {
             stale: twin.is_stale(now),
             why_missing: intent.why.is_none(),
         });
-        Self { seed, twin, answers: Vec::new() }
+        Self { seed, twin, answers: Vec::new(), decision: None }
+    }
+
+    /// With what became of the answer.
+    pub(crate) fn with_decision(self, decision: Filed) -> Self {
+        Self { decision: Some(decision), ..self }
     }
 
     /// With what is known once answers are there.

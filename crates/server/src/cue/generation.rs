@@ -93,6 +93,11 @@ impl Generation {
         self.events.next().await
     }
 
+    /// The row of an answer that is filed apart and has ended.
+    pub(crate) fn take_row(&self) -> Option<baton_register::Cue> {
+        self.records.first().and_then(Record::take_row)
+    }
+
     /// Ends it at its deadline; what is not finished is cancelled.
     pub(crate) fn cut(self) {
         for record in &self.records {

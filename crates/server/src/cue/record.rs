@@ -17,8 +17,11 @@ use crate::state::AppState;
 /// A cue that is to be written down, before it is submitted.
 pub(super) struct Asked {
     row: Row,
-    room: Room,
+    /// None where chats are not filed.
+    room: Option<Room>,
     clock: Clock,
+    /// The row is taken by whoever settles the answer.
+    apart: bool,
 }
 
 /// A cue that was submitted. Clones share it; when the last one is dropped, the row is written with what there is.
@@ -58,7 +61,25 @@ impl Cue {
     /// Too much waits to be written.
     pub(crate) fn filed(mut self, state: &AppState, said: Option<&Said>, id: &str) -> Result<Self, ApiError> {
         let Some(said) = said else { return Ok(self) };
-        let row = Row {
+        let (row, room) = (self.row(state, said, id), Some(state.filing.room(said)?));
+        self.asked_for = Some(Asked { row, room, clock: Arc::clone(&state.clock), apart: false });
+        Ok(self)
+    }
+
+    /// The same for a cue whose answer is a decision: its row is there to be taken ([`super::Generation::take_row`]) once
+    /// the answer has ended. One that nobody has taken is written as that of an answer that nobody has seen.
+    ///
+    /// # Errors
+    /// Too much waits to be written.
+    pub(crate) fn filed_apart(mut self, state: &AppState, said: &Said, id: &str) -> Result<Self, ApiError> {
+        let room = if state.config.every_cue { Some(state.filing.room(said)?) } else { None };
+        let row = self.row(state, said, id);
+        self.asked_for = Some(Asked { row, room, clock: Arc::clone(&state.clock), apart: true });
+        Ok(self)
+    }
+
+    fn row(&self, state: &AppState, said: &Said, id: &str) -> Row {
+        Row {
             id: id.to_owned(),
             conductor: self.cleared.conductor().clone(),
             key: self.key.clone(),
@@ -75,9 +96,7 @@ impl Cue {
             request: said.body.to_string(),
             answer: String::new(),
             at: Timestamp::MIN,
-        };
-        self.asked_for = Some(Asked { row, room: state.filing.room(said)?, clock: Arc::clone(&state.clock) });
-        Ok(self)
+        }
     }
 }
 
@@ -109,11 +128,18 @@ impl Record {
             }
             Event::Failed(_) => answer.end = Some(End::Failed),
         });
-        let over = |open: &mut Open| open.answers.iter().all(|answer| answer.end.is_some());
+        let over = |open: &mut Open| !open.asked.apart && open.answers.iter().all(|answer| answer.end.is_some());
         let open = self.0.lock().take_if(over);
         if let Some(open) = open {
             open.file(Ended::Complete);
         }
+    }
+
+    /// The row of an answer that has ended, to be written by the caller.
+    pub(super) fn take_row(&self) -> Option<Row> {
+        let open = self.0.lock().take()?;
+        let (row, _room) = open.row(Ended::Complete);
+        Some(row)
     }
 
     /// The deadline has come: what is not over is cut off.
@@ -149,7 +175,20 @@ impl Drop for Inner {
 impl Open {
     /// Writes the row; `ended` is how it ended unless an answer failed.
     fn file(self, ended: Ended) {
-        let Self { asked: Asked { mut row, room, clock }, sampling, max_tokens, answers } = self;
+        let (row, Some(room)) = self.row(ended) else { return };
+        let entry = row.entry().or_else(|error| {
+            tracing::warn!(id = row.id, %error, "the ledger keeps the digests of this answer alone");
+            row.entry_without_texts()
+        });
+        match entry {
+            Ok(entry) => room.put(entry),
+            Err(error) => tracing::error!(id = row.id, %error, "an answer was given that the ledger does not have"),
+        }
+    }
+
+    /// The row, and the room for it.
+    fn row(self, ended: Ended) -> (Row, Option<Room>) {
+        let Self { asked: Asked { mut row, room, clock, .. }, sampling, max_tokens, answers } = self;
         let is = |wanted: FinishReason| {
             let wanted = |answer: &&Progress| matches!(answer.end, Some(End::Ended { reason, .. }) if reason == wanted);
             answers.iter().filter(wanted).count()
@@ -166,14 +205,7 @@ impl Open {
         row.tokens.1 = answers.iter().map(Progress::output).sum();
         row.answer = text_of(answers);
         row.at = Timestamp::from_second(clock()).unwrap_or(Timestamp::MIN);
-        let entry = row.entry().or_else(|error| {
-            tracing::warn!(id = row.id, %error, "the ledger keeps the digests of this answer alone");
-            row.entry_without_texts()
-        });
-        match entry {
-            Ok(entry) => room.put(entry),
-            Err(error) => tracing::error!(id = row.id, %error, "an answer was given that the ledger does not have"),
-        }
+        (row, room)
     }
 }
 

@@ -20,7 +20,7 @@ pub(crate) struct Answer {
 ///
 /// # Errors
 /// One of them failed; the others are cancelled.
-pub(crate) async fn collect(mut generation: Generation, count: usize) -> Result<Vec<Answer>, ApiError> {
+pub(crate) async fn collect(generation: &mut Generation, count: usize) -> Result<Vec<Answer>, ApiError> {
     let mut parts: Vec<(String, Vec<TokenReport>)> = vec![Default::default(); count];
     let mut answers: Vec<Option<Answer>> = (0..count).map(|_| None).collect();
     while let Some((index, event)) = generation.next().await {

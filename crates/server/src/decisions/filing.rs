@@ -1,7 +1,7 @@
 //! From what a twin has found to what of it goes out: recorded, and checked as its tier asks for.
 
 use baton_authority::Principal;
-use baton_contract::Intent;
+use baton_contract::{BlastRadius, Intent};
 use baton_judge::{Judgment, Value};
 use baton_register::{Cue, Ended};
 use jiff::Timestamp;
@@ -22,6 +22,8 @@ pub(super) struct Asked<'a> {
     pub(super) model: &'a Model,
     pub(super) intent: &'a Intent,
     pub(super) stated: Stated,
+    /// What the twin itself reads of the blast radius.
+    pub(super) read: Option<BlastRadius>,
     /// The request's body.
     pub(super) request: String,
     pub(super) seed: u64,
@@ -77,7 +79,7 @@ pub(super) async fn file(
     usage: &DecisionUsage,
     found: Found,
 ) -> Result<(Vec<AnswerBody>, Option<Filed>), ApiError> {
-    let Asked { principal, model, intent, stated, request, seed } = asked;
+    let Asked { principal, model, intent, stated, read, request, seed } = asked;
     let answer = serde_json::to_string(&found.answers).map_err(|error| ApiError::internal(error.to_string()))?;
     let cue = Cue {
         id: new_id("dec")?,
@@ -103,7 +105,7 @@ pub(super) async fn file(
     };
     let Found { answers, confidence, mut names } = found;
     let answer_name = names.pop().filter(|_| names.is_empty());
-    let matter = Matter { principal, model, intent, stated, confidence, answer_name, cue };
+    let matter = Matter { principal, model, intent, stated, read, confidence, answer_name, cue };
     let filed = settle(state, twin, matter).await?;
     let answers = if filed.is_released() { answers } else { withheld(answers, &filed, twin) };
     Ok((answers, Some(filed)))
@@ -111,14 +113,13 @@ pub(super) async fn file(
 
 /// Refusals in the place of answers that do not go out: not now, or never.
 fn withheld(answers: Vec<AnswerBody>, filed: &Filed, twin: &crate::twins::Twin) -> Vec<AnswerBody> {
-    let why = filed.why.join(" ");
     let refuse = |AnswerBody { name, answer, baton }: AnswerBody| {
         if matches!(answer, Answer::Refusal) {
             return AnswerBody { name, answer, baton };
         }
         let refusal = RefusalExtra {
             reason: filed.outcome,
-            message: format!("the answer is {} as `{}`: {why}", filed.outcome, filed.id),
+            message: filed.refusal(),
             ask: Some(super::convert::contact(&twin.pack)),
         };
         let AnswerExtra { calibrated, in_scope, .. } = baton;

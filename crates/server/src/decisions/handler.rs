@@ -4,18 +4,19 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
+use baton_contract::BlastRadius;
 use baton_contract::TokenId;
 use baton_engine::Score;
-use baton_judge::{Exclusion, Judgment, Question, Scope, Temperature};
+use baton_judge::{Exclusion, Judgment, OwnReading, Question, Scope, Temperature};
 use baton_text::ChatMessage;
 
 use super::convert::{answered, contact, out_of_scope, scope};
 use super::filing::{Asked, Found, file, name_of};
-use super::types::{DecisionBody, DecisionExtra, DecisionRequest, DecisionUsage, InScope};
+use super::types::{Ask, DecisionBody, DecisionExtra, DecisionRequest, DecisionUsage, InScope, ReadRadius};
 use crate::cue::{Cue, Params, Scoring};
 use crate::error::ApiError;
 use crate::http::{Caller, JsonBody};
-use crate::judging::Stated;
+use crate::judging::{Stated, not_of_a_twin};
 use crate::render::{self, Posed};
 use crate::state::AppState;
 use crate::twins::{Model, Twin};
@@ -30,8 +31,7 @@ pub(crate) async fn create(
     let DecisionRequest { model, input, questions: asks, intent, stated } = DecisionRequest::read(body)?;
     let cue = Cue::decide(&state, &principal, &model, Params::of_intent(intent.clone()))?;
     if cue.model.twin().is_none() && stated != Stated::default() {
-        let message = "`baton` is about the checking of a twin's decisions, and this is the model itself; leave it out";
-        return Err(ApiError::unsupported("baton", message));
+        return Err(not_of_a_twin());
     }
     let extra = cue.extra.clone();
     let mut session = Session::new(&state, cue, input);
@@ -39,9 +39,12 @@ pub(crate) async fn create(
     let scope = session.scope.as_ref();
     let about: Vec<Question> =
         asks.iter().filter_map(|ask| scope.map(|scope| scope.question(&ask.instructions))).collect();
-    let count = asks.len();
-    let mut scores = session.score([about, asked].concat()).await?;
-    let own = scores.split_off(scores.len() - count);
+    let read = session.own_reading(&asks);
+    let counts = (about.len(), read.len());
+    // All of them together: what they share is computed once.
+    let mut scores = session.score([about, read, asked].concat()).await?;
+    let own = scores.split_off(counts.0 + counts.1);
+    let read = session.radius(&scores.split_off(counts.0))?;
     let in_scope = scores.iter().map(|scores| session.in_scope(scores)).collect::<Result<Vec<_>, _>>()?;
     let outside: Vec<&str> = asks
         .iter()
@@ -70,9 +73,11 @@ pub(crate) async fn create(
     let (temperature, abstain_below) = (session.temperature.map(Temperature::value), session.abstain_below);
     let asked_of = session.model.clone();
     let (usage, computed_tokens) = session.end();
-    let asked = Asked { principal: &principal, model: &asked_of, intent: &intent, stated, request, seed: extra.seed() };
+    let seed = extra.seed();
+    let asked = Asked { principal: &principal, model: &asked_of, intent: &intent, stated, read, request, seed };
     let (answers, decision) = file(&state, asked, &usage, found).await?;
-    let baton = DecisionExtra { cue: extra, computed_tokens, temperature, abstain_below, decision };
+    let own_reading = read.map(ReadRadius::from);
+    let baton = DecisionExtra { own_reading, cue: extra, computed_tokens, temperature, abstain_below, decision };
     Ok(Json(DecisionBody { model, answers, usage, baton }))
 }
 
@@ -88,6 +93,8 @@ struct Session<'a> {
     /// Fitted for this pack on this model.
     temperature: Option<Temperature>,
     abstain_below: f64,
+    /// How the twin reads the blast radius, if it is asked.
+    reads: Option<OwnReading>,
     /// All prompts so far, without the pack's tokens.
     prompts: Vec<Vec<TokenId>>,
     /// Tokens of the pack.
@@ -104,6 +111,7 @@ impl<'a> Session<'a> {
             contact: pack.map(contact),
             temperature: pack.and_then(|pack| state.calibrations.get(&pack.digest()).copied()),
             abstain_below: pack.map_or(0.0, |pack| pack.manifest().decisions.abstain_below),
+            reads: pack.and_then(|pack| pack.manifest().decisions.own_reading).map(|at_least| OwnReading { at_least }),
             state,
             model,
             shared,
@@ -129,6 +137,20 @@ impl<'a> Session<'a> {
         let logprobs: Vec<f64> = scores.iter().map(|score| score.logprob).collect();
         let temperature = self.temperature.unwrap_or(Temperature::ONE);
         Judgment::new(&logprobs, temperature).map_err(|error| ApiError::internal(error.to_string()))
+    }
+
+    /// The questions of the twin's own reading of the blast radius, if its pack has it asked.
+    fn own_reading(&self, asks: &[Ask]) -> Vec<Question> {
+        let instructions: Vec<&str> = asks.iter().map(|ask| ask.instructions.as_str()).collect();
+        self.reads.map_or_else(Vec::new, |_| OwnReading::questions(&instructions).into())
+    }
+
+    /// What the twin has read, from its scores of the answers to these questions.
+    fn radius(&self, scores: &[Vec<Score>]) -> Result<Option<BlastRadius>, ApiError> {
+        match (self.reads, scores) {
+            (Some(reads), [reach, undo]) => Ok(Some(reads.radius(&self.judge(reach)?, &self.judge(undo)?))),
+            _ => Ok(None),
+        }
     }
 
     /// How likely it is that a question is the twin's, from what it said of yes and no.

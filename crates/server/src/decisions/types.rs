@@ -1,6 +1,6 @@
 //! The wire types of `POST /v1/decisions`: the request as it was read, the reply as it is written.
 
-use baton_contract::Intent;
+use baton_contract::{BlastRadius, Intent};
 use baton_judge::{Level, Question, Value};
 use baton_text::ChatMessage;
 use serde::{Serialize, Serializer};
@@ -136,9 +136,25 @@ pub(crate) struct DecisionExtra {
     pub(crate) temperature: Option<f64>,
     /// A twin whose most probable answer is less probable than this does not answer.
     pub(crate) abstain_below: f64,
+    /// Absent where the pack does not have the twin asked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) own_reading: Option<ReadRadius>,
     /// What became of the decision; absent without a twin, and where nothing was decided.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) decision: Option<Filed>,
+}
+
+/// What the twin itself reads of the blast radius; it can only raise what others say.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub(crate) struct ReadRadius {
+    reach: &'static str,
+    reversibility: &'static str,
+}
+
+impl From<BlastRadius> for ReadRadius {
+    fn from(radius: BlastRadius) -> Self {
+        Self { reach: radius.reach.as_str(), reversibility: radius.reversibility.as_str() }
+    }
 }
 
 /// What Baton says about one answer.

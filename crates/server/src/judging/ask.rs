@@ -35,7 +35,15 @@ impl Stated {
     /// # Errors
     /// Names the first field that is wrong or unknown.
     pub(crate) fn take(fields: &mut Fields) -> Result<Self, ApiError> {
-        let Some(mut own) = fields.object("baton")? else { return Ok(Self::default()) };
+        Ok(Self::take_given(fields)?.unwrap_or_default())
+    }
+
+    /// The same, where it makes a difference that there is none.
+    ///
+    /// # Errors
+    /// As [`Self::take`].
+    pub(crate) fn take_given(fields: &mut Fields) -> Result<Option<Self>, ApiError> {
+        let Some(mut own) = fields.object("baton")? else { return Ok(None) };
         let topic = name(&mut own, "topic")?;
         let key = name(&mut own, "key")?.or_else(|| topic.clone());
         let key = key.map(|key| key.parse::<TypedKey>());
@@ -47,8 +55,14 @@ impl Stated {
         let products = names(&mut own, "products")?.into_iter().collect();
         let overrides = take_overrides(&mut own)?;
         own.finish()?;
-        Ok(Self { topic, key, radius, touches, products, overrides })
+        Ok(Some(Self { topic, key, radius, touches, products, overrides }))
     }
+}
+
+/// What is stated about the model itself, which decides nothing that could be checked.
+pub(crate) fn not_of_a_twin() -> ApiError {
+    let message = "`baton` is about the checking of a twin's decisions, and this is the model itself; leave it out";
+    ApiError::unsupported("baton", message)
 }
 
 fn take_radius(mut fields: Fields) -> Result<BlastRadius, ApiError> {

@@ -8,9 +8,8 @@ use baton_authority::docket::{Asked, CaseDraft, DecisionId, TextRow};
 use baton_authority::{Act, On, may};
 use baton_register::{Drafted, Register, is_drafted};
 use serde::Serialize;
-use serde_json::Value;
 
-use super::question::Question;
+use super::question::{Question, answer_of, request_of};
 use super::routes::{known, now};
 use crate::CaseShelf;
 use crate::error::ApiError;
@@ -72,7 +71,8 @@ pub(crate) async fn make_case(
 fn put(drafted: Drafted, shelf: Option<&CaseShelf>) -> Result<CaseBody, ApiError> {
     let Drafted { id, twin, name, text, .. } = drafted;
     let put = shelf.map(|shelf| shelf(&twin, &name, &text)).transpose();
-    let file = put.map_err(|problem| ApiError::conflict(format!("the pack of `{twin}` does not take the case: {problem}")))?;
+    let file =
+        put.map_err(|problem| ApiError::conflict(format!("the pack of `{twin}` does not take the case: {problem}")))?;
     Ok(CaseBody { object: "case.draft", id: id.to_string(), twin: twin.to_string(), name, case: text, file })
 }
 
@@ -84,9 +84,10 @@ fn draft(
     wanted: Option<&str>,
 ) -> Result<Result<CaseDraft, ApiError>, baton_register::Error> {
     let record = register.ledger().reader()?.entry(row.0)?;
-    let read = |name: &str| record.text(name).and_then(|text| serde_json::from_str::<Value>(text).ok());
-    let question = match read("request").zip(read("answer")) {
-        None => Err(ApiError::conflict("question or answer was erased from the record, so there is nothing to make a case of")),
+    let question = match request_of(&record).zip(answer_of(&record)) {
+        None => Err(ApiError::conflict(
+            "question or answer was erased from the record, so there is nothing to make a case of",
+        )),
         Some((request, answer)) => Question::of(&request, &answer, wanted),
     };
     Ok(question.and_then(|question| {

@@ -1,8 +1,23 @@
 //! One question of a recorded decision, as a case asks it.
 
+use baton_ledger::Record;
 use serde_json::Value;
 
 use crate::error::ApiError;
+
+/// The request of a decision's row; nothing if it was erased.
+pub(super) fn request_of(row: &Record) -> Option<Value> {
+    serde_json::from_str(row.text("request")?).ok()
+}
+
+/// The answer of a decision's row: a list of judgments, or a chat's text; nothing if it was erased.
+pub(super) fn answer_of(row: &Record) -> Option<Value> {
+    let (text, body) = (row.text("answer")?, serde_json::from_str::<Value>(&row.body).ok()?);
+    match body["endpoint"].as_str() {
+        Some("/v1/decisions") => serde_json::from_str(text).ok(),
+        _ => Some(Value::String(text.to_owned())),
+    }
+}
 
 /// What was asked, and what the twin answered.
 #[derive(Debug, PartialEq, Eq)]
@@ -118,9 +133,11 @@ mod tests {
 
     #[test]
     fn of_a_chat_it_is_what_was_said_last() {
-        let request = json!({"messages": [{"role": "system", "content": "Be kind."}, {"role": "user", "content": "Drop it?"}]});
+        let request =
+            json!({"messages": [{"role": "system", "content": "Be kind."}, {"role": "user", "content": "Drop it?"}]});
         let question = Question::of(&request, &json!("Yes."), None).unwrap();
-        let expected = Question { what: "Drop it?".to_owned(), why: None, answer: "Yes.".to_owned(), choices: Vec::new() };
+        let expected =
+            Question { what: "Drop it?".to_owned(), why: None, answer: "Yes.".to_owned(), choices: Vec::new() };
         assert_eq!(question, expected);
     }
 }

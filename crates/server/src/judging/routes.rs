@@ -14,6 +14,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::deeds::Deed;
+use super::question::{answer_of, request_of};
 use super::status::Status;
 use super::waiting::{Waiting, settled};
 use crate::error::ApiError;
@@ -158,8 +159,7 @@ pub(super) async fn status(state: &AppState, id: DecisionId, role: Role) -> Resu
                 Ok::<_, baton_register::Error>((Status::of(decision), decision.opening().text, decision.standing()))
             })?;
             let record = register.ledger().reader()?.entry(row.0)?;
-            let read = |name: &str| record.text(name).and_then(|text| serde_json::from_str(text).ok());
-            status.request = read("request");
+            status.request = request_of(&record);
             let is_out = !matches!(
                 standing,
                 Standing::Held
@@ -171,7 +171,7 @@ pub(super) async fn status(state: &AppState, id: DecisionId, role: Role) -> Resu
                     | Standing::Denied
             );
             if role != Role::Asker || is_out {
-                status.answer = read("answer");
+                status.answer = answer_of(&record);
             }
             Ok(status)
         })

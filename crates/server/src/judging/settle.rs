@@ -4,7 +4,7 @@ use baton_authority::docket::{
     self, Bound, Course, DecisionId, Docket, Event, Opening, Rejected, Subject, TextRow, Words,
 };
 use baton_authority::{Confidence, Facts, Ground, Outcome, Override, Principal, Reading, Ruling, Standing, judge};
-use baton_contract::{ConductorId, Digest, Intent, Mark, Tier, TwinId};
+use baton_contract::{BlastRadius, ConductorId, Digest, Intent, Mark, Tier, TwinId};
 use baton_pack::Decisions;
 use baton_register::{Cue, Register};
 use baton_rules::{Effect, Kind};
@@ -26,6 +26,8 @@ pub(crate) struct Matter<'a> {
     pub(crate) model: &'a Model,
     pub(crate) intent: &'a Intent,
     pub(crate) stated: Stated,
+    /// What the twin itself reads of the blast radius, if it was asked.
+    pub(crate) read: Option<BlastRadius>,
     /// Of the least certain answer.
     pub(crate) confidence: Option<f64>,
     /// The one answer, by its name, if there is one.
@@ -65,6 +67,11 @@ impl Filed {
     pub(crate) fn is_released(&self) -> bool {
         self.outcome == "released"
     }
+
+    /// What is said in the place of an answer that does not go out.
+    pub(crate) fn refusal(&self) -> String {
+        format!("the answer is {} as `{}`: {}", self.outcome, self.id, self.why.join(" "))
+    }
 }
 
 /// Finds the checking that a decision of a twin needs, records it and says what becomes of it.
@@ -94,12 +101,13 @@ pub(crate) async fn settle(state: &AppState, twin: &Twin, matter: Matter<'_>) ->
 }
 
 fn facts(state: &AppState, twin: &Twin, matter: &Matter<'_>, now: i64) -> Facts {
-    let Matter { principal, model, intent, stated, .. } = matter;
+    let Matter { principal, model, intent, stated, read, .. } = matter;
     let ground = Ground { touched: stated.products.clone(), ..Ground::of(intent) };
     let decisions = &twin.pack.manifest().decisions;
     let topic = stated.topic.as_deref();
     let mut facts = Facts::of(principal, model.target(), ground);
     facts.caller = Reading { radius: stated.radius, touches: stated.touches.clone(), tier: None };
+    facts.twin = Reading { radius: *read, ..Reading::default() };
     facts.pack = Reading { radius: decisions.least(topic), touches: decisions.touched(topic), tier: None };
     let marks = [
         (Mark::NoWhy, intent.why.is_none()),

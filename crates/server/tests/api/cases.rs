@@ -35,7 +35,8 @@ async fn make(server: &Fixture, key: &str, id: &str, body: Value) -> Reply {
 
 #[tokio::test]
 async fn what_was_found_wrong_becomes_a_case_of_the_pack_once() {
-    let server = serve_twins(judge(&[("What first?", "delete logs")]), &["ux", "ops"]).await;
+    let server =
+        serve_twins(judge(&[("Is it about something", "Yes"), ("What first?", "delete logs")]), &["ux", "ops"]).await;
     let id = found_wrong(&server, "ops", "Add a disk first.").await;
     for (key, status) in [(server.ada.clone(), 403), (key_of(FAY), 403), (key_of(MIA), 403)] {
         assert_eq!(make(&server, &key, &id, json!({})).await.status, status);
@@ -48,7 +49,10 @@ async fn what_was_found_wrong_becomes_a_case_of_the_pack_once() {
     assert_eq!((&made["name"], &made["file"]), (&json!(name), &json!(format!("cases/{name}.toml"))));
     let pack = Pack::load(&server.folder.path().join("packs/ops")).unwrap();
     let case = pack.cases().iter().find(|case| case.name == name).unwrap();
-    assert_eq!((case.what.as_str(), case.why.as_deref()), ("The disk is full.\n\nWhat first?", Some("the shop is down")));
+    assert_eq!(
+        (case.what.as_str(), case.why.as_deref()),
+        ("The disk is full.\n\nWhat first?", Some("the shop is down"))
+    );
     assert_eq!(case.checks[0].kind(), "choice");
     let about = Filter { subject: Some(id.clone()), kinds: vec!["case".to_owned()], ..Filter::default() };
     let rows = server.ledger.reader().unwrap().find(&about).unwrap().records;
@@ -60,7 +64,8 @@ async fn what_was_found_wrong_becomes_a_case_of_the_pack_once() {
 
 #[tokio::test]
 async fn only_a_fix_makes_a_case_and_only_one_that_the_pack_takes() {
-    let server = serve_twins(judge(&[("What first?", "delete logs")]), &["ux", "ops"]).await;
+    let server =
+        serve_twins(judge(&[("Is it about something", "Yes"), ("What first?", "delete logs")]), &["ux", "ops"]).await;
     let question = json!({
         "model": "ops", "input": "A disk.", "questions": [super::decisions::predicate("It is full.")],
         "metadata": {"why": "x"}, "baton": {"radius": {"reach": "task", "reversibility": "minutes"}},

@@ -1,7 +1,7 @@
 //! A server on a free port: a tokenizer in which every byte is a token, two twins, one of which is calibrated, a stopped clock, an engine that
 //! answers by a script.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
@@ -28,10 +28,33 @@ use super::client::{Client, Reply};
 /// The model's own name.
 pub(crate) const BASE: &str = "byte-model";
 /// 2026-01-02 in UTC.
-pub(crate) const NOW: i64 = 1_767_312_000;
+const NOW: i64 = 1_767_312_000;
 const END: TokenId = 257;
 const TEMPLATE: &str = "{% for message in messages %}<|im_start|>{{ message.role }}\n{{ message.content }}<|im_end|>\n\
                         {% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}";
+
+/// What a server finds when it starts.
+#[derive(Clone, Debug)]
+pub(crate) struct World {
+    pub(crate) twins: Vec<String>,
+    pub(crate) on_trial: Vec<String>,
+    /// Whether the packs are others than usual.
+    pub(crate) edited: bool,
+    pub(crate) weights: &'static [u8],
+    /// Seconds since 1970.
+    pub(crate) now: i64,
+}
+
+impl World {
+    pub(crate) fn usual() -> Self {
+        Self::of(&["ux", "security"])
+    }
+
+    pub(crate) fn of(twins: &[&str]) -> Self {
+        let twins = twins.iter().map(|twin| (*twin).to_owned()).collect();
+        Self { twins, on_trial: Vec::new(), edited: false, weights: b"weights", now: NOW }
+    }
+}
 
 /// A server and what is behind it.
 pub(crate) struct Fixture {
@@ -76,17 +99,17 @@ pub(crate) async fn serve(script: Script) -> Fixture {
 
 /// A server with these twins in place of the usual ones.
 pub(crate) async fn serve_twins(script: Script, twins: &[&str]) -> Fixture {
-    start(tempfile::tempdir().unwrap(), script, ServerConfig::default(), limits(), (twins, NOW)).await
+    serve_in(tempfile::tempdir().unwrap(), script, World::of(twins)).await
 }
 
 /// A server on the ledger in `folder`, at another time than the usual one.
 pub(crate) async fn serve_at(folder: TempDir, script: Script, now: jiff::Timestamp) -> Fixture {
-    start(folder, script, ServerConfig::default(), limits(), (&["ux", "security"], now.as_second())).await
+    serve_in(folder, script, World { now: now.as_second(), ..World::usual() }).await
 }
 
-/// The same with these twins in place of the usual ones.
-pub(crate) async fn serve_at_with(folder: TempDir, script: Script, now: i64, twins: &[&str]) -> Fixture {
-    start(folder, script, ServerConfig::default(), limits(), (twins, now)).await
+/// A server on the ledger in `folder`, in a world of its own.
+pub(crate) async fn serve_in(folder: TempDir, script: Script, world: World) -> Fixture {
+    start(folder, script, ServerConfig::default(), limits(), world).await
 }
 
 pub(crate) async fn serve_with(
@@ -106,7 +129,7 @@ pub(crate) async fn serve_on(
 ) -> Fixture {
     let mut scheduler = limits();
     change(&mut scheduler);
-    start(folder, script, config, scheduler, (&["ux", "security"], NOW)).await
+    start(folder, script, config, scheduler, World::usual()).await
 }
 
 async fn start(
@@ -114,7 +137,7 @@ async fn start(
     script: Script,
     config: ServerConfig,
     scheduler: baton_scheduler::SchedulerConfig,
-    (twins, now): (&[&str], i64),
+    world: World,
 ) -> Fixture {
     let (engine, control) = engine_with(scheduler, script);
     let tokenizer = tokenizer();
@@ -126,15 +149,15 @@ async fn start(
         engine: engine.clone(),
         template,
         tokenizer,
-        model: ModelCard { id: BASE.to_owned(), digest: Digest::of(b"weights") },
-        twins: twins.iter().map(|twin| pack(twin)).collect(),
-        on_trial: BTreeSet::new(),
+        model: ModelCard { id: BASE.to_owned(), digest: Digest::of(world.weights) },
+        twins: world.twins.iter().map(|twin| pack(twin, world.edited)).collect(),
+        on_trial: world.on_trial.iter().map(|twin| twin.parse().unwrap()).collect(),
         rules: RuleSet::shipped().unwrap(),
         ledger: ledger.clone(),
         keys: keys.clone(),
-        clock: Arc::new(move || now),
+        clock: Arc::new(move || world.now),
         case_shelf: Some(shelf(folder.path().join("packs"))),
-        calibrations: BTreeMap::from([(pack("security").digest(), Temperature::new(2.0).unwrap())]),
+        calibrations: BTreeMap::from([(pack("security", false).digest(), Temperature::new(2.0).unwrap())]),
     };
     let server = Server::new(config, services).unwrap();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -181,7 +204,7 @@ pub(crate) fn key_of(byte: u8) -> String {
 
 /// Ada's key that is an expert's too.
 pub(crate) const ADA_EXPERT: u8 = 4;
-/// An expert for `ux` and `ops`.
+/// An expert for `ux`, `ops` and `care`.
 pub(crate) const EVE: u8 = 5;
 /// An expert for `security`.
 pub(crate) const FAY: u8 = 6;
@@ -314,7 +337,14 @@ pub(crate) fn ledger(folder: &Path) -> Ledger {
     Ledger::open(Options { path, secret: Secret::new(&[7; 32]), signer: Signer::from_seed(&[9; 32]), random }).unwrap()
 }
 
-fn pack(id: &str) -> Pack {
+/// A twin's pack; edited, its instructions say something else.
+fn pack(id: &str, edited: bool) -> Pack {
+    if edited {
+        let folder = tempfile::tempdir().unwrap();
+        copy(&packs().join(id), folder.path()).unwrap();
+        std::fs::write(folder.path().join("instructions.md"), "Think again.").unwrap();
+        return Pack::load(folder.path()).unwrap();
+    }
     Pack::load(&packs().join(id)).unwrap()
 }
 
@@ -334,7 +364,7 @@ fn ring() -> (KeyRing, String, String) {
     // Ada is an expert too, under another key.
     let both = Roles::new([Role::Conductor, Role::Expert], Cleared::All).unwrap();
     issue(4, "ada", Mandate { roles: both, ..Mandate::default() });
-    let eves = Cleared::Only(["ux", "ops"].map(|twin| twin.parse().unwrap()).into());
+    let eves = Cleared::Only(["ux", "ops", "care"].map(|twin| twin.parse().unwrap()).into());
     issue(5, "eve", roles(Role::Expert, eves));
     issue(6, "fay", roles(Role::Expert, of("security")));
     issue(7, "mia", roles(Role::Auditor, none()));

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::client::Reply;
 use super::decisions::{judge, predicate};
-use super::fixture::{EVE, Fixture, NOW, key_of, request, serve_at_with, serve_twins};
+use super::fixture::{EVE, Fixture, World, key_of, request, serve_in, serve_twins};
 
 const PATH: &str = "/v1/decisions";
 
@@ -177,7 +177,7 @@ async fn after_a_restart_it_is_the_same_answer_or_none() {
     server.stop();
     let folder = server.over().await;
     // Asked now, the model would say something else.
-    let server = serve_at_with(folder, judge(&[("It is", "No")]), NOW, &["ux", "security", "ops"]).await;
+    let server = serve_in(folder, judge(&[("It is", "No")]), World::of(&["ux", "security", "ops"])).await;
     let released = over(&server, &server.ada, &kept, "ops/money", "small").await.json();
     assert_eq!((&released["standing"], &released["answer_digest"]), (&json!("released"), &digest));
     assert!(released["answer"][0]["probability"].as_f64().unwrap() > 0.5, "{released}");

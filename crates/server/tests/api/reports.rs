@@ -99,6 +99,7 @@ async fn reports_tell_what_waits_and_what_could_change() {
           "proposals": {
             "demote": [
               {
+                "id": "prop-31fe9952b27b5ab1",
                 "words": "let go of the default `no-why`: overridden 24 of 24 times, by 3 conductors; the true share is above 86 %",
                 "rule": "no-why",
                 "evidence": {
@@ -115,6 +116,7 @@ async fn reports_tell_what_waits_and_what_could_change() {
             ],
             "promote": [
               {
+                "id": "prop-ce18a3e3b14edaca",
                 "words": "make `no` the shared answer of `ux` to `long-form`: answered so 24 of 24 times, by 3 conductors for 3 products; the true share is above 86 %",
                 "twin": "ux",
                 "key": "long-form",

@@ -19,7 +19,8 @@ const NOTE_CHARS: usize = 200;
 pub fn space_draft(proposal: &Proposal, docket: &Docket, until: Date) -> Option<String> {
     let Change::Promote { key, answer, .. } = &proposal.change else { return None };
     let gave = |opening: &&crate::docket::Opening| opening.subject.as_ref().is_some_and(|one| one.answer == *answer);
-    let openings = proposal.evidence.decisions.iter().filter_map(|id| docket.status(id)).map(|one| one.opening());
+    let openings =
+        proposal.evidence.decisions.iter().filter_map(|id| docket.status(id)).map(crate::docket::Decision::opening);
     let products: BTreeSet<&str> = openings.filter(gave).filter_map(|opening| opening.product.as_deref()).collect();
     let products: Vec<String> = products.into_iter().map(string).collect();
     let note = format!("`{key}`: the answer is `{answer}`; decide so without asking.");

@@ -301,7 +301,17 @@ fn each_change_has_a_name_and_a_promotion_a_draft() {
     };
     let found = promotions(docket.decisions(), day(NOW), &settings, |_, _| false);
     let draft = space_draft(&found[0], &docket, jiff::civil::date(2027, 1, 1)).unwrap();
-    expect_test::expect![[r#""#]].assert_eq(&draft);
+    expect_test::expect![[r#"
+        # make `yes "now"` the shared answer of `security` to `Retry: 3×?`: answered so 3 of 4 times, by 3 conductors for 3 products; the true share is above 30 %
+        [[space]]
+        key = "retry-3"
+        products = ["atlas", "borea", 'cere"s']
+        # Choose less if a mistake could cost more.
+        reach = "product"
+        reversibility = "costly"
+        until = 2027-01-01
+        note = '`Retry: 3×?`: the answer is `yes "now"`; decide so without asking.'
+    "#]].assert_eq(&draft);
     assert!(draft.parse::<toml::Table>().is_ok());
     let demotion = Proposal { change: Change::Demote(rule("a")), ..found[0].clone() };
     assert_eq!(space_draft(&demotion, &docket, jiff::civil::date(2027, 1, 1)), None);
