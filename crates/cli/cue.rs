@@ -1,12 +1,10 @@
 //! From messages to a request to the engine, for cues that come from this terminal.
 
-use std::sync::Arc;
-
 use anyhow::Result;
-use baton_contract::{ConductorId, Generate, Prefix, Sampling, StopRules};
+use baton_contract::{ConductorId, Generate, Sampling, StopRules};
 use baton_text::ChatMessage;
 
-use crate::wiring::Runtime;
+use crate::wiring::{Ground, Runtime};
 
 /// Tokens of an answer if neither the flag nor the pack says.
 pub(crate) const ANSWER_TOKENS: usize = 512;
@@ -16,7 +14,7 @@ pub(crate) const ANSWER_TOKENS: usize = 512;
 pub(crate) fn request(
     runtime: &Runtime,
     messages: &[ChatMessage],
-    prefix: Option<&Arc<Prefix>>,
+    ground: &Ground,
     sampling: Sampling,
     max_tokens: usize,
     conductor: ConductorId,
@@ -24,7 +22,8 @@ pub(crate) fn request(
     let Runtime { tokenizer, template, engine, .. } = runtime;
     let mut prompt = tokenizer.encode_rendered(&template.render(messages, true)?);
     let input = prompt.len();
-    let prefix = prefix.filter(|prefix| input > prefix.tokens.len() && prompt.starts_with(&prefix.tokens)).cloned();
+    let Ground { prefix, adapter } = ground.clone();
+    let prefix = prefix.filter(|prefix| input > prefix.tokens.len() && prompt.starts_with(&prefix.tokens));
     if let Some(prefix) = &prefix {
         prompt.drain(..prefix.tokens.len());
     }
@@ -36,5 +35,5 @@ pub(crate) fn request(
         stop_tokens: Vec::new(),
         ignore_end: false,
     };
-    Ok(Generate { conductor, weight: 1, prefix, prompt, sampling, stop, forced: Vec::new(), constraint: None })
+    Ok(Generate { conductor, weight: 1, prefix, adapter, prompt, sampling, stop, forced: Vec::new(), constraint: None })
 }

@@ -8,7 +8,7 @@ use baton_judge::{Choice, Known, Question, Reader, Value};
 use baton_pack::{Case, Check, Pack};
 use baton_text::ChatMessage;
 
-use crate::wiring::Runtime;
+use crate::wiring::{Ground, Runtime};
 
 /// Answers that are scored at once; the rest wait.
 const AT_ONCE: usize = 32;
@@ -18,14 +18,14 @@ pub(crate) struct Judge<'a> {
     runtime: &'a Runtime,
     reader: Reader,
     pack: &'a Pack,
-    prefix: Option<Arc<Prefix>>,
+    ground: Ground,
 }
 
 impl<'a> Judge<'a> {
     /// A judge that has not been asked.
     pub(crate) fn new(runtime: &'a Runtime, pack: &'a Pack) -> Result<Self> {
         let reader = Reader::new(runtime.tokenizer.clone(), runtime.template.clone())?;
-        Ok(Self { runtime, reader, pack, prefix: runtime.prefix(pack) })
+        Ok(Self { runtime, reader, pack, ground: runtime.ground(pack)? })
     }
 
     /// The scores of a question's answers, in their order, as the server would have them: the natural logarithm of the
@@ -37,12 +37,13 @@ impl<'a> Judge<'a> {
         let asked = self.reader.read(&shared, std::slice::from_ref(question))?.pop().context("a question was lost")?;
         let (mut prompt, answers) = (asked.prompt, asked.answers);
         let fits = |prefix: &Arc<Prefix>| prompt.len() > prefix.tokens.len() && prompt.starts_with(&prefix.tokens);
-        let prefix = self.prefix.clone().filter(fits);
+        let prefix = self.ground.prefix.clone().filter(fits);
         if let Some(prefix) = &prefix {
             prompt.drain(..prefix.tokens.len());
         }
         let caller = ("terminal".parse()?, 1);
-        let request = |answer| Generate::score(caller.clone(), prefix.clone(), prompt.clone(), answer);
+        let with = (prefix, self.ground.adapter.clone());
+        let request = |answer| Generate::score(caller.clone(), with.clone(), prompt.clone(), answer);
         let scores = self.runtime.engine.score(answers.into_iter().map(request), AT_ONCE).await?;
         Ok(scores.into_iter().map(|score| score.logprob).collect())
     }

@@ -2,6 +2,7 @@
 //!
 //! This is the only place that asks the environment, and the only one that ends the process.
 
+mod adapters;
 mod args;
 mod bench;
 mod calibrations;

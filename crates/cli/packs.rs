@@ -13,7 +13,7 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
 use crate::config::Config;
-use crate::{rules, spec};
+use crate::{adapters, rules, spec};
 
 /// The packs of a folder.
 #[derive(Debug, Default)]
@@ -57,7 +57,7 @@ impl Packs {
 
 /// Says all that is wrong with the pack in `dir`.
 pub(crate) fn check(dir: &Path, count_tokens: &dyn Fn(&str) -> usize) -> Report {
-    let check_rules = |pack: &Pack| [rules::faults(pack), spec::faults(pack)].concat();
+    let check_rules = |pack: &Pack| [rules::faults(pack), spec::faults(pack), adapters::faults(pack)].concat();
     baton_pack::check(dir, &Given { count_tokens, check_rules: &check_rules, today: today() })
 }
 

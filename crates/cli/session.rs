@@ -3,20 +3,20 @@
 use std::sync::Arc;
 
 use anyhow::{Result, bail};
-use baton_contract::{ConductorId, Constraint, Emission, Generate, Intent, Prefix, Sampling};
+use baton_contract::{ConductorId, Constraint, Emission, Generate, Intent, Sampling};
 use baton_pack::Pack;
 use baton_text::{ChatMessage, Detokenizer};
 
 use crate::args::AnswerArgs;
 use crate::cue::{self, ANSWER_TOKENS};
-use crate::wiring::Runtime;
+use crate::wiring::{Ground, Runtime};
 use crate::{output, spec};
 
 /// What has been said, and what is needed to go on.
 pub(crate) struct Session {
     runtime: Runtime,
     messages: Vec<ChatMessage>,
-    prefix: Option<Arc<Prefix>>,
+    ground: Ground,
     sampling: Sampling,
     max_tokens: usize,
     conductor: ConductorId,
@@ -31,11 +31,11 @@ impl Session {
         let limit = pack.and_then(|pack| pack.manifest().limits.max_output_tokens);
         let mut sampling = Sampling { seed: seed(answer)?, ..Sampling::default() };
         let mut messages = Vec::new();
-        let mut prefix = None;
+        let mut ground = Ground::default();
         if let Some(pack) = pack {
             sampling = pack.manifest().sampling.over(sampling);
             let text = pack.system_text();
-            prefix = runtime.prefix(pack);
+            ground = runtime.ground(pack)?;
             messages.push(ChatMessage::system(text));
         }
         let intent = Intent { why: answer.why.clone(), ..Intent::default() };
@@ -47,7 +47,7 @@ impl Session {
         let max_tokens = answer.max_tokens.or(limit).unwrap_or(ANSWER_TOKENS).min(limit.unwrap_or(usize::MAX));
         let constraint = pack.map(|pack| spec::constraint(pack, &runtime.tokenizer)).transpose()?.flatten();
         let (pack, conductor) = (pack.cloned(), "terminal".parse()?);
-        Ok(Self { runtime, messages, prefix, sampling, max_tokens, conductor, pack, constraint })
+        Ok(Self { runtime, messages, ground, sampling, max_tokens, conductor, pack, constraint })
     }
 
     /// Says `prompt` and writes the answer to standard output as it comes. If it is broken work by the pack's spec, which
@@ -85,9 +85,9 @@ impl Session {
     }
 
     fn request(&self) -> Result<Generate> {
-        let (prefix, sampling) = (self.prefix.as_ref(), self.sampling.clone());
+        let (ground, sampling) = (&self.ground, self.sampling.clone());
         let conductor = self.conductor.clone();
-        let request = cue::request(&self.runtime, &self.messages, prefix, sampling, self.max_tokens, conductor)?;
+        let request = cue::request(&self.runtime, &self.messages, ground, sampling, self.max_tokens, conductor)?;
         Ok(Generate { constraint: self.constraint.clone(), ..request })
     }
 }

@@ -6,7 +6,7 @@ use std::thread;
 use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, Result, bail};
-use baton_contract::{ConductorId, Digest, Emission, Generate, Prefix, Sampling, StopRules};
+use baton_contract::{Adapter, ConductorId, Digest, Emission, Generate, Prefix, Sampling, StopRules};
 use baton_decoder::{Architecture, Backend, CacheForm, Decoder, GgufFile, KvPages, PagedCache, UseBackend, with_gpu};
 use baton_engine::{
     Clock, DecoderExecutor, Engine, EngineConfig, EngineHandle, Executor, ExecutorError, PrefixStore, SchedulerConfig,
@@ -18,6 +18,7 @@ use baton_server::ModelCard;
 use baton_text::{ChatTemplate, SpecialTokens, Tokenizer, TokenizerSpec, pack_prefix};
 use candle_core::DType;
 
+use crate::adapters;
 use crate::config::{ByteSize, Config};
 use crate::device::{self, Place};
 use crate::model;
@@ -41,6 +42,16 @@ pub(crate) struct Runtime {
     pub(crate) card: ModelCard,
     /// How its keys and values are kept.
     pub(crate) form: CacheForm,
+    architecture: Architecture,
+}
+
+/// What cues to a twin begin with.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Ground {
+    /// The pack's tokens as something to compute once, if the template offers a place to share from.
+    pub(crate) prefix: Option<Arc<Prefix>>,
+    /// What the model is computed with beside its own weights.
+    pub(crate) adapter: Option<Adapter>,
 }
 
 /// Builds an executor, whatever computes.
@@ -48,6 +59,8 @@ struct Start {
     weights: Arc<GgufFile>,
     blocks: usize,
     store: Option<PrefixStore>,
+    /// Bytes of adapters where the model is computed.
+    adapter_memory: usize,
     /// Set to how keys and values are kept.
     form: Arc<OnceLock<CacheForm>>,
 }
@@ -64,7 +77,8 @@ impl UseBackend for Start {
         let cache = PagedCache::new(decoder.kernels(), decoder.architecture(), self.blocks, dtype).map_err(failed)?;
         // Nobody else sets it.
         _ = self.form.set(cache.form());
-        Ok(Box::new(DecoderExecutor::new(decoder, cache).with_store(self.store)))
+        let executor = DecoderExecutor::new(decoder, cache).with_store(self.store);
+        Ok(Box::new(executor.with_adapter_memory(self.adapter_memory)))
     }
 }
 
@@ -96,6 +110,7 @@ impl Runtime {
             weights: Arc::clone(&file),
             blocks: engine_config.scheduler.blocks,
             store: store(config),
+            adapter_memory: bytes(config.adapter_memory),
             form: Arc::clone(&form),
         };
         let build = move || -> Result<Box<dyn Executor>, ExecutorError> {
@@ -121,16 +136,31 @@ impl Runtime {
         let (tokenizer, template, digest, other) = text?;
         let engine = engine.with_context(|| format!("cannot load the model {}", found.path.display()))?;
         let form = form.get().copied().context("the model was loaded without a cache")?;
-        let runtime = Self { engine, tokenizer, template, card: ModelCard { id: found.id, digest }, form };
+        let runtime =
+            Self { engine, tokenizer, template, card: ModelCard { id: found.id, digest }, form, architecture };
         block_on(runtime.warm_up())?;
         Ok((runtime, other))
     }
 
-    /// A pack's tokens as something to compute once, if the template offers a place to share from.
-    pub(crate) fn prefix(&self, pack: &Pack) -> Option<Arc<Prefix>> {
+    /// What cues to a pack's twin begin with.
+    ///
+    /// # Errors
+    /// The pack's adapter cannot be used with this model.
+    pub(crate) fn ground(&self, pack: &Pack) -> Result<Ground> {
+        let adapter = self.adapter(pack)?;
         let tokens = pack_prefix(&self.tokenizer, &self.template, &pack.system_text());
-        let of_pack = |tokens| Prefix::of_pack(self.card.digest, pack.digest(), pack.id().to_string(), tokens);
-        (!tokens.is_empty()).then(|| Arc::new(of_pack(tokens)))
+        let (model, label) = (self.card.digest, pack.id().to_string());
+        let prefix = (!tokens.is_empty())
+            .then(|| Arc::new(Prefix::of_pack(model, pack.digest(), label, tokens, adapter.clone())));
+        Ok(Ground { prefix, adapter })
+    }
+
+    /// The adapter of a pack, if it has one.
+    ///
+    /// # Errors
+    /// It cannot be used with this model.
+    pub(crate) fn adapter(&self, pack: &Pack) -> Result<Option<Adapter>> {
+        adapters::read(pack, self.card.digest, &self.architecture)
     }
 
     /// Ends the engine, once it has stored what it was to store.
@@ -147,6 +177,7 @@ impl Runtime {
             conductor,
             weight: 1,
             prefix: None,
+            adapter: None,
             prompt,
             sampling,
             stop,
@@ -224,9 +255,10 @@ fn store(config: &Config) -> Option<PrefixStore> {
 fn engine_config(config: &Config, architecture: &Architecture, file: &GgufFile, place: Place) -> Result<EngineConfig> {
     let block = CacheForm::new(architecture, CACHE_TYPE, KvPages::ORDER).block_bytes();
     let (memory, token_budget) = match place {
-        Place::Cpu => (usize::try_from(config.kv_cache_memory.0).unwrap_or(usize::MAX), TOKEN_BUDGET),
+        Place::Cpu => (bytes(config.kv_cache_memory), TOKEN_BUDGET),
         Place::Gpu { memory } => {
-            let left = memory.saturating_sub(device::weight_bytes(file) + GPU_SCRATCH);
+            let taken = device::weight_bytes(file) + GPU_SCRATCH;
+            let left = memory.saturating_sub(taken.saturating_add(bytes(config.adapter_memory)));
             (left, GPU_TOKEN_BUDGET)
         }
     };
@@ -256,6 +288,10 @@ fn engine_config(config: &Config, architecture: &Architecture, file: &GgufFile, 
         keep_prefixes: config.prefix_store.0 > 0,
     };
     Ok(EngineConfig { scheduler, vocabulary: architecture.vocabulary, clock: Clock::system() })
+}
+
+fn bytes(size: ByteSize) -> usize {
+    usize::try_from(size.0).unwrap_or(usize::MAX)
 }
 
 /// Runs a future on this thread, for commands that do one thing at a time.

@@ -1,6 +1,7 @@
 //! The `baton` program as its users see it.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod adapters;
 mod bench;
 mod calibrate;
 mod chat;

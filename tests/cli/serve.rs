@@ -12,17 +12,17 @@ use serde_json::{Value, json};
 use super::support::{Home, copy, example_packs, first_way, without};
 
 /// A server that was started, and what it said until it was up.
-struct Served {
+pub(super) struct Served {
     child: Child,
     _stdout: BufReader<ChildStdout>,
-    said: String,
+    pub(super) said: String,
     address: String,
-    key: Option<String>,
+    pub(super) key: Option<String>,
 }
 
 impl Served {
     /// Starts a server on a free port and waits until it says that it serves.
-    fn start(home: &Home, packs: &str) -> Self {
+    pub(super) fn start(home: &Home, packs: &str) -> Self {
         let args = ["serve", "--listen", "127.0.0.1:0", "--packs", packs, "--kv-cache-memory", "256MiB"];
         let mut command = home.command(&args);
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
@@ -60,7 +60,7 @@ impl Served {
     }
 
     /// Status and whole answer, headers too.
-    fn ask(&self, method: &str, path: &str, key: &str, body: &Value) -> (u16, String) {
+    pub(super) fn ask(&self, method: &str, path: &str, key: &str, body: &Value) -> (u16, String) {
         let mut answer = String::new();
         self.send(method, path, key, body).read_to_string(&mut answer).unwrap();
         (answer.split(' ').nth(1).unwrap().parse().unwrap(), answer)

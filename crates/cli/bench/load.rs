@@ -92,6 +92,7 @@ impl Load {
             conductor,
             weight: 1,
             prefix,
+            adapter: None,
             prompt: self.random.tokens(prompt),
             sampling: Sampling::greedy(),
             stop: StopRules::after(output),
@@ -107,7 +108,7 @@ fn new_twin(tokens: Vec<TokenId>) -> Arc<Prefix> {
     for token in &tokens {
         digest.field(&token.to_le_bytes());
     }
-    Arc::new(Prefix { digest: digest.finish(), label: "bench".to_owned(), tokens })
+    Arc::new(Prefix { digest: digest.finish(), label: "bench".to_owned(), tokens, adapter: None })
 }
 
 /// When each token of a sequence came.

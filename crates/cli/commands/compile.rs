@@ -72,7 +72,7 @@ pub(super) fn choose(twins: &[String], config: &Config) -> Result<(Vec<Pack>, Ve
 
 /// One result a pack, in their order; all files are written when this returns.
 async fn compile(runtime: &Runtime, packs: &[Pack]) -> Result<Vec<Compiled>> {
-    let prefixes: Vec<_> = packs.iter().map(|pack| runtime.prefix(pack)).collect();
+    let prefixes = packs.iter().map(|pack| Ok(runtime.ground(pack)?.prefix)).collect::<Result<Vec<_>>>()?;
     let total: usize = prefixes.iter().flatten().map(|prefix| prefix.tokens.len()).sum();
     let progress = Progress::count("tokens", total);
     let (mut compiled, mut done) = (Vec::new(), 0);
@@ -102,6 +102,7 @@ async fn one(runtime: &Runtime, prefix: Arc<Prefix>, show: &dyn Fn(u64)) -> Resu
         conductor: "compile".parse()?,
         weight: 1,
         prefix: Some(Arc::clone(&prefix)),
+        adapter: prefix.adapter.clone(),
         prompt: vec![tokenizer.end_tokens().first().copied().unwrap_or_default()],
         sampling: Sampling::greedy(),
         stop: StopRules::after(1),

@@ -13,7 +13,6 @@ use baton_pack::{Pack, Publication, Tested, Timestamp, Versions, may_publish, ta
 
 use crate::Outcome;
 use crate::args::{PublishArgs, RollBackArgs};
-use crate::commands::trial::refuse_adapters;
 use crate::config::Config;
 use crate::judging::Judge;
 use crate::trial::PackTrial;
@@ -26,7 +25,6 @@ pub(crate) fn run(args: &PublishArgs, config: &Config) -> Result<Outcome> {
     // Everything cheap is checked before the model is loaded.
     let drafts = args.packs.iter().map(|name| draft(name, args.live, &versions, config)).collect::<Result<Vec<_>>>()?;
     let (folders, packs): (Vec<PathBuf>, Vec<Pack>) = drafts.into_iter().unzip();
-    refuse_adapters(&packs)?;
     for pack in &packs {
         let known = versions.publications(pack.id())?;
         may_publish(&known, pack).with_context(|| format!("`{}` cannot be published", pack.id()))?;

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use baton_authority::{KeyRing, Mandate, NewKey};
-use baton_contract::{Digest, TwinId};
+use baton_contract::{Adapter, Digest, TwinId};
 use baton_pack::{Pack, Versions};
 use baton_server::{Keys, Server, ServerConfig, Services};
 use baton_text::Tokenizer;
@@ -43,6 +43,7 @@ pub(crate) fn run(args: &ServeArgs, config: &Config) -> Result<Outcome> {
     let rules = house::load(config.rules.as_deref())?;
     let ledger = ledger::open_to_write(&config.data)?;
     let (runtime, twins) = Runtime::load_and(config, |tokenizer| read_packs(config, tokenizer))?;
+    let (twins, adapters) = read_adapters(config, &runtime, twins)?;
     let names: Vec<TwinId> = twins.iter().map(|pack| pack.id().clone()).collect();
     let (ring, first) = open_keys(&config.data)?;
     let versions = Versions::of(&config.data);
@@ -61,6 +62,7 @@ pub(crate) fn run(args: &ServeArgs, config: &Config) -> Result<Outcome> {
         template: runtime.template,
         model: runtime.card,
         twins,
+        adapters,
         on_trial,
         rules,
         ledger,
@@ -88,6 +90,26 @@ pub(crate) fn run(args: &ServeArgs, config: &Config) -> Result<Outcome> {
         tracing::info!("stopped");
         Ok(Outcome::Good)
     })
+}
+
+/// The adapters of those twins that have one. Refuses if one cannot be used, unless the twin is then to be left out.
+fn read_adapters(
+    config: &Config,
+    runtime: &Runtime,
+    twins: Vec<Pack>,
+) -> Result<(Vec<Pack>, BTreeMap<TwinId, Adapter>)> {
+    let (mut served, mut adapters) = (Vec::new(), BTreeMap::new());
+    for pack in twins {
+        match runtime.adapter(&pack) {
+            Ok(adapter) => {
+                adapters.extend(adapter.map(|adapter| (pack.id().clone(), adapter)));
+                served.push(pack);
+            }
+            Err(error) if config.skip_broken_packs => output::note(format!("`{}` is left out: {error:#}", pack.id())),
+            Err(error) => return Err(error),
+        }
+    }
+    Ok((served, adapters))
 }
 
 /// Twins of which no version was published on this model whose cases passed, with a word about them.

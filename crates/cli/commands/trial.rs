@@ -16,7 +16,6 @@ use crate::{calibrations, output, trial};
 pub(crate) fn run(args: &TestArgs, config: &Config) -> Result<Outcome> {
     // Everything cheap is checked before the model is loaded.
     let (packs, broken) = choose(&args.packs, config)?;
-    refuse_adapters(&packs)?;
     if let Some(path) = &args.junit {
         // Found out now and not after minutes.
         fs::write(path, "").with_context(|| format!("cannot write {}", path.display()))?;
@@ -46,16 +45,6 @@ pub(crate) fn run(args: &TestArgs, config: &Config) -> Result<Outcome> {
     }
     let good = broken.is_empty() && trials.iter().all(|trial| trial.record.meets_bar());
     Ok(if good { Outcome::Good } else { Outcome::FoundErrors })
-}
-
-/// Refuses packs whose cases would run without a part of them.
-pub(super) fn refuse_adapters(packs: &[Pack]) -> Result<()> {
-    match packs.iter().find(|pack| pack.has_adapter()) {
-        Some(pack) => {
-            bail!("the pack `{}` has an adapter, which cannot be applied; its cases would run without it", pack.id())
-        }
-        None => Ok(()),
-    }
 }
 
 /// The packs that are meant, and the folders of those that have errors, unless they are to be left out.

@@ -102,6 +102,15 @@ pub(crate) struct EngineSettings {
         hide_env_values = true
     )]
     pub(crate) kv_cache_memory: Option<ByteSize>,
+    /// Memory for twins' adapters where the model is computed; those used longest ago give way [default: 1 GiB]
+    #[arg(
+        id = "engine.adapter_memory",
+        long = "adapter-memory",
+        value_name = "SIZE",
+        env = "BATON_ADAPTER_MEMORY",
+        hide_env_values = true
+    )]
+    pub(crate) adapter_memory: Option<ByteSize>,
     /// Disk space for computed packs, in `prefixes` of the cache folder, so that a restart need not compute them again;
     /// those used longest ago give way, and 0 keeps none [default: 4 GiB]
     #[arg(

@@ -90,7 +90,7 @@ fn needs_answer(case: &Case) -> bool {
 
 /// The cue of each case, as a conductor would send it: the pack, the intent, the question.
 fn requests(runtime: &Runtime, pack: &Pack) -> Result<Vec<Option<Generate>>> {
-    let prefix = runtime.prefix(pack);
+    let ground = runtime.ground(pack)?;
     let manifest = pack.manifest();
     let sampling =
         Sampling { temperature: 0.0, ..manifest.sampling.over(Sampling { seed: SEED, ..Sampling::default() }) };
@@ -101,7 +101,7 @@ fn requests(runtime: &Runtime, pack: &Pack) -> Result<Vec<Option<Generate>>> {
         messages.extend(case.intent().in_words().map(ChatMessage::system));
         messages.push(ChatMessage::user(case.what.as_str()));
         let conductor = "trial".parse()?;
-        let request = cue::request(runtime, &messages, prefix.as_ref(), sampling.clone(), max_tokens, conductor)?;
+        let request = cue::request(runtime, &messages, &ground, sampling.clone(), max_tokens, conductor)?;
         Ok(Generate { constraint: constraint.clone(), ..request })
     };
     pack.cases().iter().map(|case| needs_answer(case).then(|| request(case)).transpose()).collect()

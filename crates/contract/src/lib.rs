@@ -5,6 +5,7 @@
 //! construction, checking and display, and none of them is serialisable: each edge of the system has
 //! wire types of its own and converts.
 
+mod adapter;
 mod constraint;
 mod digest;
 mod emission;
@@ -14,6 +15,7 @@ mod judgment;
 mod request;
 mod sampling;
 
+pub use adapter::Adapter;
 pub use constraint::{Constraint, ConstraintError, Next, TokenSet, Walk};
 pub use digest::{Digest, DigestError, Digester};
 pub use emission::{Emission, FinishReason, Refusal, TokenLogprobs, Usage};

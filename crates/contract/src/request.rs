@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::{ConductorId, Constraint, Digest, Digester, Sampling, TokenId};
+use crate::{Adapter, ConductorId, Constraint, Digest, Digester, Sampling, TokenId};
 
 /// The tokens that a twin's pack puts before every cue, computed once and shared by all conductors.
 #[derive(Debug, PartialEq, Eq, Hash)]
@@ -13,6 +13,8 @@ pub struct Prefix {
     pub label: String,
     /// Never empty.
     pub tokens: Vec<TokenId>,
+    /// What the keys and values are computed with, beside the model.
+    pub adapter: Option<Adapter>,
 }
 
 /// One sequence to generate. The model sees `prefix.tokens ++ prompt`.
@@ -24,6 +26,8 @@ pub struct Generate {
     pub weight: u32,
     /// The pack's tokens, if the cue is for a twin.
     pub prefix: Option<Arc<Prefix>>,
+    /// What it is computed with beside the model, if anything; the prefix is of the same.
+    pub adapter: Option<Adapter>,
     /// The tokens that follow the prefix. Never empty.
     pub prompt: Vec<TokenId>,
     /// How tokens are drawn.
@@ -53,12 +57,16 @@ pub struct StopRules {
 }
 
 impl Prefix {
-    /// What a pack puts before every cue of its twin: `tokens`, read by the model of the digest `model`.
-    pub fn of_pack(model: Digest, pack: Digest, label: String, tokens: Vec<TokenId>) -> Self {
+    /// What a pack puts before every cue of its twin: `tokens`, read by the model of the digest `model` and the twin's
+    /// adapter.
+    pub fn of_pack(model: Digest, pack: Digest, label: String, tokens: Vec<TokenId>, adapter: Option<Adapter>) -> Self {
         let bytes: Vec<u8> = tokens.iter().flat_map(|token| token.to_le_bytes()).collect();
-        let digest =
-            Digester::new("baton prefix v1").field(model.as_bytes()).field(pack.as_bytes()).field(&bytes).finish();
-        Self { digest, label, tokens }
+        let mut digester = Digester::new("baton prefix v1");
+        digester.field(model.as_bytes()).field(pack.as_bytes()).field(&bytes);
+        if let Some(adapter) = &adapter {
+            digester.field(adapter.digest().as_bytes());
+        }
+        Self { digest: digester.finish(), label, tokens, adapter }
     }
 }
 
@@ -66,13 +74,13 @@ impl Generate {
     /// A request for the log-probability of each of the tokens `forced`, an answer that continues `prompt`.
     pub fn score(
         (conductor, weight): (ConductorId, u32),
-        prefix: Option<Arc<Prefix>>,
+        (prefix, adapter): (Option<Arc<Prefix>>, Option<Adapter>),
         prompt: Vec<TokenId>,
         forced: Vec<TokenId>,
     ) -> Self {
         let sampling = Sampling { top_logprobs: Some(0), ..Sampling::greedy() };
         let stop = StopRules::after(forced.len());
-        Self { conductor, weight, prefix, prompt, sampling, stop, forced, constraint: None }
+        Self { conductor, weight, prefix, adapter, prompt, sampling, stop, forced, constraint: None }
     }
 
     /// Tokens the model reads before it writes: prefix and prompt.

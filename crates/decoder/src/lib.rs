@@ -16,7 +16,7 @@ pub mod gguf;
 mod linear;
 mod weights;
 
-pub use adapter::{Adapter, AdapterError, AdapterWeights};
+pub use adapter::{Adapter, AdapterError, AdapterFiles, AdapterWeights};
 pub use architecture::{Architecture, RopeSpec};
 pub use batch::Batch;
 pub use baton_kernels::sample;

@@ -4,6 +4,7 @@ use baton_contract::BLOCK_SIZE;
 use baton_decoder::{Backend, Batch, Decoder, Kernels, PagedCache, SpanLayout};
 use baton_scheduler::{KeptPrefix, Span, StepPlan};
 
+use crate::adapters::Resident;
 use crate::error::chain;
 use crate::{DeviceDraws, Draw, Executor, ExecutorError, PrefixStore, Restored, Sample, Sampler};
 
@@ -15,6 +16,7 @@ pub struct DecoderExecutor<B: Backend = Kernels> {
     /// Present where the backend draws.
     device: Option<DeviceDraws>,
     store: Option<PrefixStore>,
+    adapters: Resident<B>,
 }
 
 impl<B: Backend> DecoderExecutor<B> {
@@ -23,13 +25,19 @@ impl<B: Backend> DecoderExecutor<B> {
         // A vocabulary that is too long for a device is drawn from on the host.
         let vocabulary = decoder.architecture().vocabulary;
         let device = decoder.kernels().draws().then(|| DeviceDraws::new(vocabulary).ok()).flatten();
-        Self { decoder, cache, sampler: Sampler::new(), device, store: None }
+        Self { decoder, cache, sampler: Sampler::new(), device, store: None, adapters: Resident::new(usize::MAX) }
     }
 
     /// The same, with prefixes kept in `store`, if there is one.
     #[must_use]
     pub fn with_store(self, store: Option<PrefixStore>) -> Self {
         Self { store, ..self }
+    }
+
+    /// The same, with at most so many bytes of adapters where the decoder reads them, unless one step needs more.
+    #[must_use]
+    pub fn with_adapter_memory(self, bytes: usize) -> Self {
+        Self { adapters: Resident::new(bytes), ..self }
     }
 
     /// Hands a prefix that is complete to the store.
@@ -70,7 +78,10 @@ impl<B: Backend> Executor for DecoderExecutor<B> {
         for copy in &plan.copies {
             self.cache.copy_block(self.decoder.kernels(), copy.from, copy.to).map_err(step_error)?;
         }
-        let logits = self.decoder.forward(&batch(plan), &mut self.cache).map_err(step_error)?;
+        let adapters = self.adapters.of(&self.decoder, plan.spans.iter().map(|span| span.adapter.as_ref()))?;
+        let adapters: Vec<_> = adapters.iter().map(Option::as_deref).collect();
+        let forward = self.decoder.forward_adapted(&batch(plan), &adapters, &mut self.cache);
+        let logits = forward.map_err(step_error)?;
         plan.stores.iter().for_each(|kept| self.store(kept));
         let Some(logits) = logits else { return Ok(Vec::new()) };
         if let Some(device) = &mut self.device {
@@ -125,7 +136,7 @@ fn step_error(error: impl std::error::Error + Send + Sync + 'static) -> Executor
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use baton_contract::{Digest, Generate, Sampling, SequenceId, TokenSet};
     use baton_decoder::{Architecture, Heads, Layout, RopeSpec, RopeStyle};
     use baton_scheduler::Owner;
@@ -135,7 +146,7 @@ mod tests {
     use super::*;
     use crate::Allowed;
 
-    fn architecture() -> Architecture {
+    pub(crate) fn architecture() -> Architecture {
         Architecture {
             family: "llama".to_owned(),
             vocabulary: 70,
@@ -173,6 +184,7 @@ mod tests {
             start: 0,
             blocks: vec![index],
             shared_blocks: 0,
+            adapter: None,
             draws: true,
         };
         let spans = (0..4).map(span).collect();
@@ -196,10 +208,19 @@ mod tests {
             start: 31,
             blocks: vec![9, 4],
             shared_blocks: 2,
+            adapter: None,
             draws: false,
         };
         let owner = Owner::Sequence(SequenceId(1));
-        let decode = Span { owner, tokens: vec![7], start: 64, blocks: vec![9, 4, 0], shared_blocks: 2, draws: true };
+        let decode = Span {
+            owner,
+            tokens: vec![7],
+            start: 64,
+            blocks: vec![9, 4, 0],
+            shared_blocks: 2,
+            adapter: None,
+            draws: true,
+        };
         let plan = StepPlan {
             step: 1,
             restores: Vec::new(),

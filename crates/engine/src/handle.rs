@@ -182,6 +182,9 @@ impl Shared {
         if let Err(fault) = request.sampling.check() {
             return invalid(fault.to_string());
         }
+        if request.prefix.as_ref().is_some_and(|prefix| prefix.adapter != request.adapter) {
+            return invalid("the prefix is not of the adapter that the request is for".to_owned());
+        }
         let bias = &request.sampling.logit_bias;
         if !bias.is_sorted_by(|(a, _), (b, _)| a < b) {
             return invalid("logit_bias names a token twice, or is not sorted by token".to_owned());

@@ -12,6 +12,7 @@
 //!
 //! This crate knows neither HTTP nor text nor what twins mean, and reads no clock but those it is given.
 
+mod adapters;
 mod command;
 mod config;
 mod decoder_executor;
@@ -40,5 +41,7 @@ pub use store::{Damage, PrefixStore, StoreConfig, StoreContent, Take};
 pub use stream::Emissions;
 pub use walkers::Allowed;
 
+/// The weights of adapters as [`DecoderExecutor`] reads them in a [`baton_contract::Adapter`].
+pub use baton_decoder::AdapterWeights;
 // Part of this interface: users of the engine need not know the scheduler.
 pub use baton_scheduler::{BlockCounts, SchedulerConfig, Snapshot};

@@ -118,6 +118,7 @@ pub(crate) fn read(dir: &Path, report: &mut Report) -> Option<(Pack, Places)> {
         rules: rules(&folder),
         digest: folder.digest(),
         has_adapter: folder.has_adapter(),
+        folder: dir.to_owned(),
         files: folder.files.into_values().collect(),
     };
     Some((Pack::new(parts), places))

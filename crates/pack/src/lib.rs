@@ -9,7 +9,7 @@
 //! cases/*.toml      known-good cases: questions with checks on the answer (at least one)
 //! rules/*.cedar     the expert's rules, as text (optional, from format 2 on)
 //! spec.json         a JSON Schema that answers must meet (optional)
-//! adapter/*         weights of a LoRA adapter (optional; listed and digested, never read here)
+//! adapter/*         a LoRA adapter in PEFT's two files (optional; listed and digested, never read here)
 //! ```
 //!
 //! Everything in the folder is either part of the pack or an error; nothing is read silently wrong. Names that
@@ -19,7 +19,7 @@
 //!
 //! What the parts from format 2 on are for: `[decisions]` of the manifest says what the twin's decisions are about,
 //! `[[space]]` what its expert hands over in advance, `[[spec.check]]` what every answer must meet, `[cases]` how many
-//! of the cases must pass. None of it is part of what the model reads.
+//! of the cases must pass, `[adapter]` for which model the adapter was trained. None of it is part of what the model reads.
 //!
 //! This crate knows no model, no tokenizer, no protocol and no language of rules: the caller passes functions that
 //! count tokens and check rules, and the time. Wire types live in one module per format version and never leave it.

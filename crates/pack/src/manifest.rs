@@ -1,6 +1,6 @@
 //! What a pack says about itself, whatever format version it was written in.
 
-use baton_contract::{Sampling, TwinId};
+use baton_contract::{Digest, Sampling, TwinId};
 use jiff::civil::Date;
 
 use crate::{AnswerCheck, Decisions, Space};
@@ -36,6 +36,8 @@ pub struct Manifest {
     pub answer_checks: Vec<AnswerCheck>,
     /// The share of its cases, in (0, 1], that must pass on a model before the pack goes live on it.
     pub case_bar: f64,
+    /// The model that the pack's adapter was trained for, if the manifest says so.
+    pub adapter_model: Option<Digest>,
 }
 
 /// The share of cases that must pass unless the pack says otherwise: all.

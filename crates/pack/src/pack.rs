@@ -1,7 +1,7 @@
 //! A pack that was read and found fit for use.
 
 use std::fmt::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use baton_contract::{Digest, TwinId};
 use jiff::civil::Date;
@@ -42,6 +42,7 @@ pub(crate) struct Parts {
     pub(crate) rules: Vec<RuleFile>,
     pub(crate) digest: Digest,
     pub(crate) has_adapter: bool,
+    pub(crate) folder: PathBuf,
     pub(crate) files: Vec<PackFile>,
 }
 
@@ -110,6 +111,11 @@ impl Pack {
     /// Whether there are files in `adapter/`. Who cannot apply an adapter must refuse the pack.
     pub fn has_adapter(&self) -> bool {
         self.0.has_adapter
+    }
+
+    /// Where it was read. What lies there now may be something else: hold it against [`Self::files`].
+    pub fn folder(&self) -> &Path {
+        &self.0.folder
     }
 
     /// All files, sorted by path.

@@ -26,6 +26,8 @@ pub struct Cue {
     pub pack: Option<Digest>,
     /// The model's digest.
     pub model: Digest,
+    /// The adapter's digest, if the twin has one.
+    pub adapter: Option<Digest>,
     /// The rules that applied, if a decision was asked for.
     pub rules: Option<Digest>,
     /// What the draws began with.
@@ -85,6 +87,8 @@ struct Body<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     pack: Option<String>,
     model: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    adapter: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     rules: Option<String>,
     /// As text: not every reader of JSON has integers of 64 bits.
@@ -147,6 +151,7 @@ impl Cue {
             target: &self.target,
             pack: self.pack.map(|digest| digest.to_string()),
             model: self.model.to_string(),
+            adapter: self.adapter.map(|digest| digest.to_string()),
             rules: self.rules.map(|digest| digest.to_string()),
             seed: self.seed.to_string(),
             drawn: self.drawn.as_ref().map(Drawn::body),

@@ -392,6 +392,7 @@ fn a_cues_row_binds_what_it_says() {
         target: "ux".to_owned(),
         pack: Some(Digest::of(b"pack")),
         model: Digest::of(b"model"),
+        adapter: None,
         rules: None,
         seed: u64::MAX,
         drawn: None,

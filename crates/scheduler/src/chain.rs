@@ -1,9 +1,9 @@
 //! Names of full blocks: a hash chain over everything that their keys and values depend on.
 //!
 //! The root holds the conductor, so no conductor can reuse, or learn of, another's blocks, and the prefix's digest,
-//! so equal words under different packs differ.
+//! so equal words under different packs differ. So do equal words that are read with different adapters.
 
-use baton_contract::{BLOCK_SIZE, ConductorId, Digest, Digester, Prefix, TokenId};
+use baton_contract::{Adapter, BLOCK_SIZE, ConductorId, Digest, Digester, Prefix, TokenId};
 
 /// The names of one sequence's own blocks, computed as they fill up.
 #[derive(Debug)]
@@ -23,11 +23,14 @@ pub(crate) struct BlockName {
 }
 
 impl Chain {
-    pub(crate) fn new(conductor: &ConductorId, prefix: Option<&Prefix>) -> Self {
+    pub(crate) fn new(conductor: &ConductorId, prefix: Option<&Prefix>, adapter: Option<&Adapter>) -> Self {
         let mut root = Digester::new("baton block chain v1");
         root.field(conductor.as_str().as_bytes());
         if let Some(prefix) = prefix {
             root.field(prefix.digest.as_bytes());
+        }
+        if let Some(adapter) = adapter {
+            root.field(b"adapter").field(adapter.digest().as_bytes());
         }
         Self { root: root.finish(), names: Vec::new() }
     }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use baton_contract::{Digest, FinishReason, Prefix, SequenceId, TokenId, Usage};
+use baton_contract::{Adapter, Digest, FinishReason, Prefix, SequenceId, TokenId, Usage};
 
 /// A block of the paged cache, an index into its first dimension.
 pub type BlockId = u32;
@@ -54,6 +54,8 @@ pub struct Span {
     pub blocks: Vec<BlockId>,
     /// How many of the first `blocks` belong to a pack's prefix that other spans may share.
     pub shared_blocks: usize,
+    /// What the span is computed with beside the model.
+    pub adapter: Option<Adapter>,
     /// Whether a token is drawn after the span's last token.
     pub draws: bool,
 }

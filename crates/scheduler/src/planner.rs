@@ -269,6 +269,7 @@ impl Scheduler {
                 start,
                 blocks: entry.blocks[..end.div_ceil(BLOCK_SIZE)].to_vec(),
                 shared_blocks: 0,
+                adapter: entry.prefix.adapter.clone(),
                 draws: false,
             };
             draft.spans.push((Some(entry.prefix.digest), span));

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use baton_contract::{BLOCK_SIZE, ConductorId, Digest, Generate, Prefix, SequenceId, StopRules, TokenId, Usage};
+use baton_contract::{
+    Adapter, BLOCK_SIZE, ConductorId, Digest, Generate, Prefix, SequenceId, StopRules, TokenId, Usage,
+};
 
 use crate::chain::{self, BlockName, Chain};
 use crate::{BlockId, Owner, Span};
@@ -15,6 +17,7 @@ pub(crate) struct Sequence {
     pub(crate) order: u64,
     pub(crate) conductor: ConductorId,
     pub(crate) prefix: Option<Arc<Prefix>>,
+    adapter: Option<Adapter>,
     /// Prompt and drawn tokens.
     tokens: Vec<TokenId>,
     chain: Chain,
@@ -65,8 +68,9 @@ impl Sequence {
             order,
             conductor: request.conductor.clone(),
             prefix: request.prefix.clone(),
+            adapter: request.adapter.clone(),
             tokens: request.prompt.clone(),
-            chain: Chain::new(&request.conductor, request.prefix.as_deref()),
+            chain: Chain::new(&request.conductor, request.prefix.as_deref(), request.adapter.as_ref()),
             stop: request.stop.clone(),
             output_limit: request.stop.max_tokens.min(length_limit - input),
             usage: Usage { input, cached: 0, output: 0 },
@@ -170,6 +174,7 @@ impl Sequence {
             start,
             blocks: [prefix_blocks, &held.blocks[..own]].concat(),
             shared_blocks: prefix_blocks.len(),
+            adapter: self.adapter.clone(),
             draws: end == known,
         })
     }

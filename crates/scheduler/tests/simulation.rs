@@ -100,6 +100,7 @@ impl World {
             label: format!("pack-{number}"),
             // Two packs may hold the same words.
             tokens: tokens(if number < 2 { 0 } else { 1000 }, lengths[random.within(0, lengths.len())]),
+            adapter: None,
         };
         let packs = (0..climate.packs).map(|number| Arc::new(pack(number, &mut random))).collect();
         Self {

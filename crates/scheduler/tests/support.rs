@@ -19,7 +19,12 @@ pub(crate) fn tokens(from: u32, count: usize) -> Vec<TokenId> {
 
 pub(crate) fn prefix(label: &str, count: usize) -> Arc<Prefix> {
     let from = label.bytes().map(u32::from).sum::<u32>() * 1000;
-    Arc::new(Prefix { digest: Digest::of(label.as_bytes()), label: label.to_owned(), tokens: tokens(from, count) })
+    Arc::new(Prefix {
+        digest: Digest::of(label.as_bytes()),
+        label: label.to_owned(),
+        tokens: tokens(from, count),
+        adapter: None,
+    })
 }
 
 pub(crate) fn request(conductor: &str, prompt: Vec<TokenId>, max_tokens: usize) -> Generate {
@@ -27,6 +32,7 @@ pub(crate) fn request(conductor: &str, prompt: Vec<TokenId>, max_tokens: usize) 
         conductor: conductor.parse().expect("a valid name"),
         weight: 1,
         prefix: None,
+        adapter: None,
         prompt,
         sampling: Sampling::greedy(),
         stop: StopRules { max_tokens, min_tokens: 0, end_tokens: vec![END], stop_tokens: vec![], ignore_end: false },

@@ -5,7 +5,7 @@ use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
 use baton_authority::{KeyRing, Principal};
-use baton_contract::{Digest, TwinId};
+use baton_contract::{Adapter, Digest, TwinId};
 use baton_engine::EngineHandle;
 use baton_judge::Temperature;
 use baton_ledger::Ledger;
@@ -50,6 +50,8 @@ pub struct Services {
     pub model: ModelCard,
     /// The twins to serve.
     pub twins: Vec<Pack>,
+    /// The adapters of those that have one, read for this model.
+    pub adapters: BTreeMap<TwinId, Adapter>,
     /// Twins whose known-good cases have not passed on this model: nothing of theirs is released unchecked.
     pub on_trial: BTreeSet<TwinId>,
     /// The installation's rules; the packs' own are added to them.

@@ -47,6 +47,7 @@ fn request(conductor: ConductorId, token: TokenId) -> Generate {
         conductor,
         weight: 1,
         prefix: None,
+        adapter: None,
         prompt: vec![token],
         sampling,
         stop,

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use baton_contract::{Prefix, Refusal, TokenId};
+use baton_contract::{Adapter, Prefix, Refusal, TokenId};
 use baton_judge::{Asked, Question};
 use baton_text::{ChatMessage, ChatTemplate, Tokenizer};
 
@@ -61,6 +61,7 @@ fn split(model: &Model, mut tokens: Vec<TokenId>) -> (Option<Arc<Prefix>>, Vec<T
 /// One question in tokens, those of the twin's pack apart.
 pub(crate) struct Posed {
     pub(crate) prefix: Option<Arc<Prefix>>,
+    pub(crate) adapter: Option<Adapter>,
     pub(crate) asked: Asked,
 }
 
@@ -96,7 +97,7 @@ pub(crate) async fn questions(
         let asked = read(&questions)?;
         let posed = asked.into_iter().map(|Asked { prompt, answers }| {
             let (prefix, prompt) = split(&model, prompt);
-            Posed { prefix, asked: Asked { prompt, answers } }
+            Posed { prefix, adapter: model.adapter().cloned(), asked: Asked { prompt, answers } }
         });
         Ok(posed.collect())
     })

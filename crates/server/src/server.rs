@@ -30,8 +30,8 @@ pub enum Error {
     /// Two packs, or a pack and the model, have one name.
     #[error("`{0}` names two things to cue; give each twin its own id, and none the model's")]
     DuplicateModel(String),
-    /// The pack needs weights that cannot be applied.
-    #[error("the pack of `{0}` has an adapter, and this build applies none; take it out of the folder of packs")]
+    /// The pack came without the adapter that it has, or with one that it has not.
+    #[error("the pack of `{0}` and its adapter were not handed over together")]
     Adapter(TwinId),
     /// The pack leaves no room for a question.
     #[error("the pack of `{twin}` has {tokens} tokens, and the model reads {limit} at most; shorten the pack")]
@@ -101,6 +101,7 @@ impl Server {
             template,
             model,
             twins,
+            mut adapters,
             on_trial,
             rules,
             ledger,
@@ -117,7 +118,11 @@ impl Server {
         let reader = Reader::new(tokenizer.clone(), template.clone())?;
         let grammars = Grammars::new(&tokenizer);
         let text = ModelText { tokenizer: &tokenizer, template: &template, grammars: &grammars };
-        let models = Models::new(model, twins, &text, engine.limits().max_context)?;
+        let twins = twins.into_iter().map(|pack| {
+            let adapter = adapters.remove(pack.id());
+            (pack, adapter)
+        });
+        let models = Models::new(model, twins.collect(), &text, engine.limits().max_context)?;
         let started = clock();
         let at = Timestamp::from_second(started).unwrap_or(Timestamp::MIN);
         desk.take_stock(&models, at);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use baton_authority::Target;
 use baton_constraint::{Grammar, Grammars, Schema};
-use baton_contract::{Prefix, TwinId};
+use baton_contract::{Adapter, Prefix, TwinId};
 use baton_pack::{Date, Pack};
 use baton_text::{ChatTemplate, Tokenizer, pack_prefix};
 
@@ -19,6 +19,8 @@ pub(crate) struct Twin {
     pub(crate) system_text: String,
     /// Its tokens, shared by all cues; absent if the model's template offers no place to share from.
     pub(crate) prefix: Option<Arc<Prefix>>,
+    /// What its cues are computed with beside the model.
+    pub(crate) adapter: Option<Adapter>,
     /// The pack's schema, to which answers are held.
     pub(crate) grammar: Option<Arc<Grammar>>,
 }
@@ -47,14 +49,14 @@ pub(crate) enum Model {
 impl Models {
     pub(crate) fn new(
         base: ModelCard,
-        packs: Vec<Pack>,
+        packs: Vec<(Pack, Option<Adapter>)>,
         text: &ModelText<'_>,
         max_context: usize,
     ) -> Result<Self, Error> {
         let mut twins = BTreeMap::new();
-        for pack in packs {
+        for (pack, adapter) in packs {
             let id = pack.id().clone();
-            if pack.has_adapter() {
+            if pack.has_adapter() != adapter.is_some() {
                 return Err(Error::Adapter(id));
             }
             let system_text = pack.system_text();
@@ -62,8 +64,9 @@ impl Models {
             if tokens.len() >= max_context {
                 return Err(Error::PackTooLong { twin: id, tokens: tokens.len(), limit: max_context });
             }
+            let (model, label) = (base.digest, id.to_string());
             let prefix = (!tokens.is_empty())
-                .then(|| Arc::new(Prefix::of_pack(base.digest, pack.digest(), id.to_string(), tokens)));
+                .then(|| Arc::new(Prefix::of_pack(model, pack.digest(), label, tokens, adapter.clone())));
             if prefix.is_none() {
                 tracing::warn!(twin = %id, "the chat template gives the pack no place to share; it is computed per cue");
             }
@@ -74,7 +77,7 @@ impl Models {
                     Some(Arc::new(compiled.map_err(|source| Error::Spec { twin: id.clone(), source })?))
                 }
             };
-            let twin = Arc::new(Twin { pack, system_text, prefix, grammar });
+            let twin = Arc::new(Twin { pack, system_text, prefix, adapter, grammar });
             if id.as_str() == base.id || twins.insert(id.clone(), twin).is_some() {
                 return Err(Error::DuplicateModel(id.to_string()));
             }
@@ -118,6 +121,11 @@ impl Model {
             Self::Twin(twin) if twin.has_spec() => Some(Arc::clone(twin)),
             Self::Base(_) | Self::Twin(_) => None,
         }
+    }
+
+    /// What it is computed with beside the base model.
+    pub(crate) fn adapter(&self) -> Option<&Adapter> {
+        self.twin()?.adapter.as_ref()
     }
 
     pub(crate) fn twin(&self) -> Option<&Twin> {

@@ -12,6 +12,7 @@ pub fn request(prompt: &[TokenId]) -> Generate {
         conductor: conductor("ada"),
         weight: 1,
         prefix: None,
+        adapter: None,
         prompt: prompt.to_vec(),
         sampling: Sampling::greedy(),
         stop: StopRules {
@@ -41,5 +42,5 @@ pub fn prefix(label: &str, tokens: &[TokenId]) -> Arc<Prefix> {
     for token in tokens {
         digester.field(&token.to_le_bytes());
     }
-    Arc::new(Prefix { digest: digester.finish(), label: label.to_owned(), tokens: tokens.to_vec() })
+    Arc::new(Prefix { digest: digester.finish(), label: label.to_owned(), tokens: tokens.to_vec(), adapter: None })
 }

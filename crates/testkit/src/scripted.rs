@@ -131,7 +131,7 @@ mod tests {
     ) -> Result<TokenId, String> {
         let owner = Owner::Sequence(SequenceId(1));
         let (tokens, blocks) = (tokens.to_vec(), blocks.to_vec());
-        let span = Span { owner, tokens, start, blocks, shared_blocks: 0, draws: true };
+        let span = Span { owner, tokens, start, blocks, shared_blocks: 0, adapter: None, draws: true };
         let plan =
             StepPlan { step: 1, restores: Vec::new(), copies: copies.to_vec(), spans: vec![span], stores: Vec::new() };
         let draw = Draw { sequence: SequenceId(1), request: &request(&[1]), output: &[], allowed: None };

@@ -8,6 +8,7 @@ use baton_kernels::Backend;
 use baton_kernels::lora::{LowRank, Site};
 
 pub use error::AdapterError;
+pub use peft::AdapterFiles;
 
 use crate::{Architecture, Error};
 

@@ -16,10 +16,7 @@ use super::config::Config;
 use super::{AdapterError, AdapterWeights, DOWN, GATE_UP, OUTPUT, QKV, SITES, shapes};
 use crate::{Architecture, Error};
 
-/// The configuration's name in an adapter's folder.
-const CONFIG: &str = "adapter_config.json";
-/// The weights' name in an adapter's folder.
-const WEIGHTS: &str = "adapter_model.safetensors";
+const WEIGHTS: &str = AdapterFiles::WEIGHTS;
 /// Bytes that a configuration may have.
 const CONFIG_BYTES: u64 = 1 << 20;
 /// Bytes that the weights may have beside the numbers themselves.
@@ -38,6 +35,15 @@ const MODULES: [(&str, usize, Range<usize>); 9] = [
     ("mlp.down_proj", DOWN, 0..1),
 ];
 
+/// The contents of an adapter's two files, as PEFT writes them.
+#[derive(Clone, Debug)]
+pub struct AdapterFiles {
+    /// `adapter_config.json`.
+    pub config: Vec<u8>,
+    /// `adapter_model.safetensors`.
+    pub weights: Vec<u8>,
+}
+
 /// The two matrices of a module.
 #[derive(Default)]
 struct Pair<'a> {
@@ -45,25 +51,31 @@ struct Pair<'a> {
     up: Option<TensorView<'a>>,
 }
 
-impl AdapterWeights {
-    /// Reads an adapter's folder for a model.
-    ///
-    /// # Errors
-    /// A file cannot be read, is damaged or too large, or the adapter does not fit the model or asks for what is not
-    /// computed here; the error says which.
-    pub fn open(folder: &Path, architecture: &Architecture) -> Result<Self, Error> {
-        let config = read(&folder.join(CONFIG), CONFIG_BYTES)?;
-        let weights = read(&folder.join(WEIGHTS), most_bytes(architecture))?;
-        Self::read(&config, &weights, architecture)
-    }
+impl AdapterFiles {
+    /// The name of the configuration in an adapter's folder.
+    pub const CONFIG: &str = "adapter_config.json";
+    /// The name of the weights in an adapter's folder.
+    pub const WEIGHTS: &str = "adapter_model.safetensors";
 
-    /// Reads an adapter for a model from the contents of its two files.
+    /// Reads an adapter's folder. What is larger than any adapter of the model is not read.
     ///
     /// # Errors
-    /// As [`Self::open`].
-    pub fn read(config: &[u8], weights: &[u8], architecture: &Architecture) -> Result<Self, Error> {
-        let config = Config::read(config)?;
-        let file = SafeTensors::deserialize(weights).map_err(AdapterError::File)?;
+    /// A file cannot be read, or is too large.
+    pub fn open(folder: &Path, architecture: &Architecture) -> Result<Self, Error> {
+        let config = read(&folder.join(Self::CONFIG), CONFIG_BYTES)?;
+        Ok(Self { config, weights: read(&folder.join(Self::WEIGHTS), most_bytes(architecture))? })
+    }
+}
+
+impl AdapterWeights {
+    /// Reads an adapter for a model from its files.
+    ///
+    /// # Errors
+    /// A file is damaged, or the adapter does not fit the model or asks for what is not computed here; the error says
+    /// which.
+    pub fn read(files: &AdapterFiles, architecture: &Architecture) -> Result<Self, Error> {
+        let config = Config::read(&files.config)?;
+        let file = SafeTensors::deserialize(&files.weights).map_err(AdapterError::File)?;
         let pairs = pairs(&file, architecture)?;
         let known = |target: &str| MODULES.iter().any(|(name, ..)| ends(name, target));
         for target in config.targets() {

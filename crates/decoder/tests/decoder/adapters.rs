@@ -3,7 +3,7 @@
 use std::error::Error as _;
 use std::fmt::Write as _;
 
-use baton_decoder::{Adapter, AdapterWeights, Decoder, PagedCache};
+use baton_decoder::{Adapter, AdapterFiles, AdapterWeights, Decoder, PagedCache};
 use baton_kernels::Kernels;
 use candle_core::DType;
 use expect_test::expect;
@@ -170,7 +170,7 @@ fn each_type_is_read_as_what_it_says() {
             *value = half::bf16::from_f32((*value * 64.0).round() / 64.0).to_f32();
         }
     });
-    let read = |dtype| AdapterWeights::read(lora.config.to_string().as_bytes(), &lora.file(dtype), &architecture);
+    let read = |dtype| AdapterWeights::read(&lora.files(dtype), &architecture);
     let wide = read(Dtype::F32).unwrap();
     assert_eq!(read(Dtype::F16).unwrap(), wide);
     assert_eq!(read(Dtype::BF16).unwrap(), wide);
@@ -183,7 +183,8 @@ fn each_type_is_read_as_what_it_says() {
 /// Why an adapter is refused, with its cause.
 fn refusal(config: &str, file: &[u8]) -> String {
     let architecture = load(&tiny::model("llama")).architecture().clone();
-    let error = AdapterWeights::read(config.as_bytes(), file, &architecture).unwrap_err();
+    let files = AdapterFiles { config: config.as_bytes().to_vec(), weights: file.to_vec() };
+    let error = AdapterWeights::read(&files, &architecture).unwrap_err();
     let adapter = error.source().unwrap();
     adapter.source().map_or_else(|| adapter.to_string(), |cause| format!("{adapter}: {cause}"))
 }
@@ -299,7 +300,7 @@ fn a_folder_is_read_whole_or_not_at_all() {
     let lora = Lora::new(9, 2, 2.0, &["self_attn.v_proj"]);
     let folder = tempfile::tempdir().unwrap();
     let sentence = || {
-        let error = AdapterWeights::open(folder.path(), &architecture).unwrap_err();
+        let error = AdapterFiles::open(folder.path(), &architecture).unwrap_err();
         error.source().unwrap().to_string().replace(&folder.path().display().to_string(), "")
     };
     assert_eq!(sentence(), "cannot read `/adapter_config.json`");
@@ -307,8 +308,8 @@ fn a_folder_is_read_whole_or_not_at_all() {
     assert_eq!(sentence(), "cannot read `/adapter_model.safetensors`");
     let weights = folder.path().join("adapter_model.safetensors");
     std::fs::write(&weights, lora.file(Dtype::F32)).unwrap();
-    let read = AdapterWeights::open(folder.path(), &architecture).unwrap();
-    assert_eq!(read, lora.read(&architecture).unwrap());
+    let files = AdapterFiles::open(folder.path(), &architecture).unwrap();
+    assert_eq!(AdapterWeights::read(&files, &architecture).unwrap(), lora.read(&architecture).unwrap());
     std::fs::File::create(&weights).unwrap().set_len(1 << 40).unwrap();
     assert!(sentence().contains("has 1099511627776 bytes, but no adapter of this model has more than"));
 }

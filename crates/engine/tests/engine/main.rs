@@ -1,6 +1,7 @@
 //! The engine as its users see it, on a scripted executor and simulated time.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod adapters;
 mod constraint;
 mod drain;
 mod faults;

@@ -15,7 +15,7 @@ fn script() -> Script {
 }
 
 fn given(prompt: &[TokenId], answer: &[TokenId]) -> Generate {
-    Generate::score((conductor("ada"), 1), None, prompt.to_vec(), answer.to_vec())
+    Generate::score((conductor("ada"), 1), (None, None), prompt.to_vec(), answer.to_vec())
 }
 
 #[test]
@@ -49,7 +49,7 @@ fn any_number_of_answers_is_scored_in_order_and_what_they_share_is_computed_once
         let prompt = |question: TokenId| [&shared[..], &[200 + question; 20]].concat();
         let answers = (0..30).map(|at| {
             let answer = vec![at, 1, 2][..=at as usize % 3].to_vec();
-            Generate::score((conductor("ada"), 1), Some(pack.clone()), prompt(at / 3), answer)
+            Generate::score((conductor("ada"), 1), (Some(pack.clone()), None), prompt(at / 3), answer)
         });
         let scores = block_on(engine.score(answers, at_once)).unwrap();
         for (at, score) in scores.iter().enumerate() {

@@ -107,9 +107,10 @@ fn other_tokens_and_other_caches_have_other_files() {
     let mut paths: Vec<_> = forms.iter().map(|form| PrefixStore::path(&place.folder, &known, form)).collect();
     paths.push(place.path(&prefix("ux", &[2, 1])));
     // The same digest with other tokens: a mistake elsewhere must not become a wrong answer.
-    paths.push(place.path(&Prefix { digest: known.digest, label: "ux".to_owned(), tokens: vec![3] }));
+    paths.push(place.path(&Prefix { digest: known.digest, label: "ux".to_owned(), tokens: vec![3], adapter: None }));
     // The name does not matter.
-    let renamed = Prefix { digest: known.digest, label: "other".to_owned(), tokens: known.tokens.clone() };
+    let renamed =
+        Prefix { digest: known.digest, label: "other".to_owned(), tokens: known.tokens.clone(), adapter: None };
     assert_eq!(place.path(&renamed), paths[0]);
     paths.sort();
     paths.dedup();

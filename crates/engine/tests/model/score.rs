@@ -16,7 +16,7 @@ fn given() -> Vec<Generate> {
     (0..12)
         .map(|at| {
             let answer = answers[at as usize % 3].clone();
-            Generate::score((conductor("judge"), 1), Some(pack.clone()), question(at / 3), answer)
+            Generate::score((conductor("judge"), 1), (Some(pack.clone()), None), question(at / 3), answer)
         })
         .collect()
 }
@@ -55,7 +55,7 @@ fn the_score_is_that_of_the_model_itself() {
     // What it writes of its own accord.
     let written = collect(engine.submit(asked).unwrap());
     let sum: f64 = written.logprobs.iter().map(|logprobs| f64::from(logprobs.logprob)).sum();
-    let asked = Generate::score((conductor("judge"), 1), None, vec![100, 200, 300], written.tokens);
+    let asked = Generate::score((conductor("judge"), 1), (None, None), vec![100, 200, 300], written.tokens);
     let scores = block_on(engine.score(vec![asked], 1)).unwrap();
     assert_eq!(scores[0].logprob.to_bits(), sum.to_bits());
 }

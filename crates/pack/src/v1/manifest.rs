@@ -72,7 +72,7 @@ pub(crate) struct LimitsV1 {
 }
 
 /// Tables that came with format 2.
-const NEWER_TABLES: [&str; 4] = ["decisions", "space", "spec", "cases"];
+const NEWER_TABLES: [&str; 5] = ["decisions", "space", "spec", "cases", "adapter"];
 
 /// Reads a manifest. All that is wrong goes into the report; `None` if no manifest can be made of it.
 pub(crate) fn parse(source: Source<'_>, report: &mut Report) -> Option<(Manifest, Places)> {
@@ -116,6 +116,7 @@ pub(crate) fn manifest(wire: ManifestV1, source: Source<'_>, report: &mut Report
         spaces: Vec::new(),
         answer_checks: Vec::new(),
         case_bar: CASE_BAR,
+        adapter_model: None,
         id: id.ok()?,
         review_by: review_by?,
     };

@@ -1,5 +1,6 @@
 //! `twin.toml` of format 2.
 
+use baton_contract::Digest;
 use serde::Deserialize;
 use toml::Spanned;
 use toml::value::Datetime;
@@ -37,6 +38,7 @@ struct ManifestV2 {
     spec: SpecV2,
     #[serde(default)]
     cases: CasesV2,
+    adapter: Option<AdapterV2>,
 }
 
 #[derive(Deserialize, Default)]
@@ -52,6 +54,12 @@ struct CasesV2 {
     bar: Option<Spanned<f64>>,
 }
 
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct AdapterV2 {
+    model: Spanned<String>,
+}
+
 /// Reads a manifest. All that is wrong goes into the report; `None` if no manifest can be made of it.
 pub(crate) fn parse(source: Source<'_>, report: &mut Report) -> Option<(Manifest, Places)> {
     let wire: ManifestV2 = match toml::from_str(source.text) {
@@ -65,6 +73,7 @@ pub(crate) fn parse(source: Source<'_>, report: &mut Report) -> Option<(Manifest
     let (spaces, places_of_spaces) = super::decisions::spaces(&wire.space, source, report);
     let answer_checks = spec(&wire.spec, source, report);
     let case_bar = wire.cases.bar.as_ref().map(|bar| self::bar(bar, source, report));
+    let adapter_model = wire.adapter.as_ref().and_then(|adapter| model(&adapter.model, source, report));
     let common = ManifestV1 {
         _format: wire.format,
         id: wire.id,
@@ -80,7 +89,7 @@ pub(crate) fn parse(source: Source<'_>, report: &mut Report) -> Option<(Manifest
     };
     let (manifest, places) = manifest(common, source, report)?;
     let case_bar = case_bar.unwrap_or(manifest.case_bar);
-    let manifest = Manifest { decisions, spaces, answer_checks, case_bar, ..manifest };
+    let manifest = Manifest { decisions, spaces, answer_checks, case_bar, adapter_model, ..manifest };
     Some((manifest, Places { spaces: places_of_spaces, ..places }))
 }
 
@@ -98,6 +107,16 @@ fn spec(wire: &SpecV2, source: Source<'_>, report: &mut Report) -> Vec<AnswerChe
         answer_check(wire.get_ref(), &span, source, report)
     };
     wire.check.iter().filter_map(&mut read).collect()
+}
+
+/// The digest of a model.
+fn model(value: &Spanned<String>, source: Source<'_>, report: &mut Report) -> Option<Digest> {
+    let digest = value.get_ref().parse();
+    if digest.is_err() {
+        let hint = "write the digest that the server gives for the model at /v1/models: blake3: and 64 digits";
+        report.push(source.error(&value.span(), "`model` must be a digest").hint(hint));
+    }
+    digest.ok()
 }
 
 fn bar(value: &Spanned<f64>, source: Source<'_>, report: &mut Report) -> f64 {

@@ -47,6 +47,8 @@ struct TwinExtra {
     id: String,
     pack_version: String,
     pack_digest: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    adapter_digest: Option<String>,
     /// The pack's review is overdue.
     stale: bool,
     /// The cue did not say why; a twin fills gaps better if it does.
@@ -74,6 +76,7 @@ impl BatonExtra {
             id: twin.pack.id().to_string(),
             pack_version: twin.pack.manifest().version.clone(),
             pack_digest: twin.pack.digest().to_string(),
+            adapter_digest: twin.adapter.as_ref().map(|adapter| adapter.digest().to_string()),
             stale: twin.is_stale(now),
             why_missing: intent.why.is_none(),
         });

@@ -169,6 +169,7 @@ impl Cue {
                     conductor: self.cleared.conductor().clone(),
                     weight: self.cleared.weight(),
                     prefix: prefix.clone(),
+                    adapter: self.model.adapter().cloned(),
                     prompt: tokens.clone(),
                     sampling,
                     stop: stop.clone(),

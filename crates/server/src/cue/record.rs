@@ -3,7 +3,7 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use baton_contract::{FinishReason, Sampling};
+use baton_contract::{Adapter, FinishReason, Sampling};
 use baton_ledger::Room;
 use baton_register::{Cue as Row, Drawn, Ended};
 use jiff::Timestamp;
@@ -87,6 +87,7 @@ impl Cue {
             target: self.model.name().to_owned(),
             pack: self.model.twin().map(|twin| twin.pack.digest()),
             model: state.models.base.digest,
+            adapter: self.model.adapter().map(Adapter::digest),
             rules: None,
             seed: self.extra.seed(),
             drawn: None,

@@ -44,9 +44,10 @@ impl Scoring {
     /// The engine refuses or fails.
     pub(crate) async fn score(&mut self, state: &AppState, posed: &[Posed]) -> Result<Vec<Vec<Score>>, ApiError> {
         let caller = (self.conductor.clone(), self.weight);
-        let requests = posed.iter().flat_map(|Posed { prefix, asked }| {
+        let requests = posed.iter().flat_map(|Posed { prefix, adapter, asked }| {
             let request = |answer: &Vec<TokenId>| {
-                Generate::score(caller.clone(), prefix.clone(), asked.prompt.clone(), answer.clone())
+                let with = (prefix.clone(), adapter.clone());
+                Generate::score(caller.clone(), with, asked.prompt.clone(), answer.clone())
             };
             asked.answers.iter().map(request).collect::<Vec<_>>()
         });

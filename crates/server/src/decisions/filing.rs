@@ -1,7 +1,7 @@
 //! From what a twin has found to what of it goes out: recorded, and checked as its tier asks for.
 
 use baton_authority::Principal;
-use baton_contract::{BlastRadius, Intent};
+use baton_contract::{Adapter, BlastRadius, Intent};
 use baton_judge::{Judgment, Value};
 use baton_register::{Cue, Ended};
 use jiff::Timestamp;
@@ -89,6 +89,7 @@ pub(super) async fn file(
         target: model.name().to_owned(),
         pack: model.twin().map(|twin| twin.pack.digest()),
         model: state.models.base.digest,
+        adapter: model.adapter().map(Adapter::digest),
         rules: None,
         seed,
         drawn: None,

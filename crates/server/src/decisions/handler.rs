@@ -125,7 +125,7 @@ impl<'a> Session<'a> {
     async fn score(&mut self, questions: Vec<Question>) -> Result<Vec<Vec<Score>>, ApiError> {
         let posed = render::questions(self.state, self.model.clone(), self.shared.clone(), questions).await?;
         let scores = self.scoring.score(self.state, &posed).await?;
-        for Posed { prefix, asked } in posed {
+        for Posed { prefix, asked, .. } in posed {
             self.prefix = prefix.map_or(0, |prefix| prefix.tokens.len());
             self.prompts.push(asked.prompt);
         }

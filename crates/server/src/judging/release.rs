@@ -1,7 +1,7 @@
 //! From an approval to the release: over the texts as the ledger has them, under what is loaded now.
 
 use baton_authority::docket::{Approve, Bound, DecisionId, Event, Expert};
-use baton_contract::{Digest, TwinId};
+use baton_contract::{Adapter, Digest, TwinId};
 use baton_register::{Error, Register};
 use jiff::Timestamp;
 
@@ -13,6 +13,7 @@ use crate::twins::Models;
 pub(super) struct Loaded {
     pack: Digest,
     model: Digest,
+    adapter: Option<Digest>,
     rules: Digest,
 }
 
@@ -20,8 +21,10 @@ impl Loaded {
     /// What decisions of `twin` are made from.
     pub(super) fn of(models: &Models, desk: &Desk, twin: &TwinId) -> Self {
         // A twin that is gone has no pack that anything could have been held under.
-        let pack = models.twins.get(twin).map_or(Digest::of(b""), |twin| twin.pack.digest());
-        Self { pack, model: models.base.digest, rules: desk.rules_for(twin) }
+        let loaded = models.twins.get(twin);
+        let pack = loaded.map_or(Digest::of(b""), |twin| twin.pack.digest());
+        let adapter = loaded.and_then(|twin| twin.adapter.as_ref()).map(Adapter::digest);
+        Self { pack, adapter, model: models.base.digest, rules: desk.rules_for(twin) }
     }
 }
 
@@ -99,6 +102,6 @@ pub(super) fn current(register: &Register, id: &DecisionId, loaded: Loaded) -> R
     let row = register.look(|docket| docket.get(id).map(|decision| decision.opening().text))?;
     let record = register.ledger().reader()?.entry(row.0)?;
     let digest = |name: &str| Digest::of(record.text(name).unwrap_or_default().as_bytes());
-    let Loaded { pack, model, rules } = loaded;
-    Ok(Bound { request: digest("request"), answer: digest("answer"), pack, model, adapter: None, rules })
+    let Loaded { pack, model, adapter, rules } = loaded;
+    Ok(Bound { request: digest("request"), answer: digest("answer"), pack, model, adapter, rules })
 }

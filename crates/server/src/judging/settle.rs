@@ -4,7 +4,7 @@ use baton_authority::docket::{
     self, Bound, Course, DecisionId, Docket, Event, Opening, Rejected, Subject, TextRow, Words,
 };
 use baton_authority::{Confidence, Facts, Ground, Outcome, Override, Principal, Reading, Ruling, Standing, judge};
-use baton_contract::{BlastRadius, ConductorId, Digest, Intent, Mark, Tier, TwinId};
+use baton_contract::{Adapter, BlastRadius, ConductorId, Digest, Intent, Mark, Tier, TwinId};
 use baton_pack::Decisions;
 use baton_register::{Cue, Register};
 use baton_rules::{Effect, Kind};
@@ -228,7 +228,7 @@ impl Docketed {
                 answer: cue.answer_digest(),
                 pack: twin.pack.digest(),
                 model: state.models.base.digest,
-                adapter: None,
+                adapter: twin.adapter.as_ref().map(Adapter::digest),
                 rules: ruling.rules(),
             },
             overrides: stated.overrides,

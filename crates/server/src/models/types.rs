@@ -36,6 +36,8 @@ struct TwinBody {
     expert: String,
     pack_version: String,
     pack_digest: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    adapter_digest: Option<String>,
     /// The last day on which the pack counts as fresh.
     review_by: String,
     stale: bool,
@@ -89,6 +91,7 @@ impl TwinBody {
             expert: manifest.expert.name.clone(),
             pack_version: manifest.version.clone(),
             pack_digest: twin.pack.digest().to_string(),
+            adapter_digest: twin.adapter.as_ref().map(|adapter| adapter.digest().to_string()),
             review_by: manifest.review_by.to_string(),
             stale: twin.is_stale(now),
             covers: manifest.scope.covers.clone(),

@@ -152,6 +152,7 @@ async fn start(
         model: ModelCard { id: BASE.to_owned(), digest: Digest::of(world.weights) },
         twins: world.twins.iter().map(|twin| pack(twin, world.edited)).collect(),
         on_trial: world.on_trial.iter().map(|twin| twin.parse().unwrap()).collect(),
+        adapters: BTreeMap::new(),
         rules: RuleSet::shipped().unwrap(),
         ledger: ledger.clone(),
         keys: keys.clone(),

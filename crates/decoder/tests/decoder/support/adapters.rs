@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use baton_decoder::{AdapterWeights, Architecture, Error};
+use baton_decoder::{AdapterFiles, AdapterWeights, Architecture, Error};
 use safetensors::Dtype;
 use safetensors::tensor::TensorView;
 use serde_json::{Value, json};
@@ -77,8 +77,12 @@ impl Lora {
         write(&self.tensors(), dtype)
     }
 
+    pub(crate) fn files(&self, dtype: Dtype) -> AdapterFiles {
+        AdapterFiles { config: self.config.to_string().into_bytes(), weights: self.file(dtype) }
+    }
+
     pub(crate) fn read(&self, architecture: &Architecture) -> Result<AdapterWeights, Error> {
-        AdapterWeights::read(self.config.to_string().as_bytes(), &self.file(Dtype::F32), architecture)
+        AdapterWeights::read(&self.files(Dtype::F32), architecture)
     }
 
     /// Adds the products to a model's weights, each with its factor. The file of a llama has the rows of queries and keys
