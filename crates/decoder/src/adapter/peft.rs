@@ -170,7 +170,10 @@ fn pairs<'a>(
         let (layer, rest) = path
             .strip_prefix("model.layers.")
             .and_then(|rest| rest.split_once('.'))
-            .and_then(|(layer, rest)| Some((layer.parse::<usize>().ok()?, rest)))
+            .and_then(|(layer, rest)| Some((layer, layer.parse::<usize>().ok()?, rest)))
+            // One name for each layer, so that no tensor takes another's place.
+            .filter(|(text, layer, _)| layer.to_string() == *text)
+            .map(|(_, layer, rest)| (layer, rest))
             .ok_or_else(unknown)?;
         if layer >= architecture.layers {
             let what = format!("`{name}` is of layer {layer}, but the model has {}", architecture.layers);

@@ -3,10 +3,11 @@
 use std::error::Error as _;
 use std::fmt::Write as _;
 
-use baton_decoder::{Adapter, AdapterFiles, AdapterWeights, Decoder, PagedCache};
+use baton_decoder::{Adapter, AdapterFiles, AdapterWeights, Architecture, Decoder, PagedCache};
 use baton_kernels::Kernels;
 use candle_core::DType;
 use expect_test::expect;
+use proptest::prelude::*;
 use safetensors::Dtype;
 use serde_json::json;
 
@@ -260,6 +261,7 @@ fn files_that_do_not_fit_are_refused() {
     check("without B", &adapters::write(&half, Dtype::F32));
     for name in [
         "base_model.model.model.layers.2.self_attn.q_proj.lora_A.weight",
+        "base_model.model.model.layers.00.self_attn.q_proj.lora_A.weight",
         "base_model.model.model.layers.0.self_attn.q_proj.lora_magnitude_vector",
         "base_model.model.lm_head.lora_A.weight",
         "base_model.model.model.embed_tokens.lora_embedding_A",
@@ -286,12 +288,35 @@ fn files_that_do_not_fit_are_refused() {
         of another width: the adapter was made for another model: `model.layers.0.self_attn.q_proj.lora_A.weight` has the shape [4, 65], but [4, 64] is needed
         without B: the adapter is inconsistent: of `model.layers.0.self_attn.q_proj` there is only one of two matrices
         more than there should be: the adapter is inconsistent: `base_model.model.model.layers.2.self_attn.q_proj.lora_A.weight` is of layer 2, but the model has 2
+        more than there should be: the adapter needs what is not supported: the tensor `base_model.model.model.layers.00.self_attn.q_proj.lora_A.weight`; what is: LoRA, rank-stabilised or not, of ranks up to 256 on attention and feed-forward projections
         more than there should be: the adapter needs what is not supported: the tensor `base_model.model.model.layers.0.self_attn.q_proj.lora_magnitude_vector`; what is: LoRA, rank-stabilised or not, of ranks up to 256 on attention and feed-forward projections
         more than there should be: the adapter needs what is not supported: the tensor `base_model.model.lm_head.lora_A.weight`; what is: LoRA, rank-stabilised or not, of ranks up to 256 on attention and feed-forward projections
         more than there should be: the adapter needs what is not supported: the tensor `base_model.model.model.embed_tokens.lora_embedding_A`; what is: LoRA, rank-stabilised or not, of ranks up to 256 on attention and feed-forward projections
         more than there should be: the adapter needs what is not supported: the tensor `model.layers.0.self_attn.q_proj.weight`; what is: LoRA, rank-stabilised or not, of ranks up to 256 on attention and feed-forward projections
         twice: the adapter is inconsistent: layer 0 has two adapted modules for the same part of `self_attn.qkv_proj`
     "#]].assert_eq(&sentences);
+}
+
+proptest! {
+    /// Whatever is in the two files, an error is the worst that comes of it.
+    #[test]
+    fn changed_bytes_do_no_harm(places in prop::collection::vec((0usize..4000, any::<u8>()), 1..8), cut in 0usize..4000) {
+        let file = tiny::model("llama");
+        let architecture = Architecture::from_gguf(&open(&file.bytes()).unwrap()).unwrap();
+        let mut files = small().files(Dtype::BF16);
+        for (place, byte) in places {
+            let of = if place % 2 == 0 { &mut files.config } else { &mut files.weights };
+            let place = place / 2 % of.len();
+            of[place] = byte;
+        }
+        if cut % 3 == 0 {
+            let len = files.weights.len();
+            files.weights.truncate(cut % len);
+        }
+        if let Ok(weights) = AdapterWeights::read(&files, &architecture) {
+            prop_assert!(weights.bytes() > 0);
+        }
+    }
 }
 
 #[test]
