@@ -310,6 +310,34 @@ class Decisions(unittest.TestCase):
         self.assertTrue(result["decisions"])
 
 
+class Held(unittest.TestCase):
+    """Chats whose blast radius is stated: the client gets a refusal, and waits for people as it reads any stream."""
+
+    def held(self, **options):
+        stated = {"baton": {"radius": {"reach": "outside", "reversibility": "never"}}}
+        return chat(model="data-modelling", max_tokens=8, metadata={"why": "a customer asked"}, extra_body=stated, **options)
+
+    def test_what_is_held_is_a_refusal_with_the_decisions_id(self):
+        held = self.held()
+        message = held.choices[0].message
+        self.assertIsNone(message.content)
+        self.assertIn(held.id, message.refusal)
+        self.assertEqual((held.baton["decision"]["outcome"], held.baton["decision"]["tier"]), ("held", 3))
+        self.assertGreater(held.usage.completion_tokens, 0)
+        chunks = list(self.held(stream=True))
+        self.assertFalse(any(choice.delta.content for chunk in chunks for choice in chunk.choices))
+        self.assertTrue(any(choice.delta.refusal for chunk in chunks for choice in chunk.choices))
+
+    def test_waiting_is_a_stream_that_ends(self):
+        held = self.held()
+        events = client.get("/decisions/%s?stream=true" % held.id, cast_to=object, stream=True,
+                            stream_cls=openai.Stream[object])
+        standings = [next(events)["standing"]]
+        client.post("/decisions/%s/withdraw" % held.id, cast_to=object, body={})
+        standings += [event["standing"] for event in events]
+        self.assertEqual(standings, ["held", "withdrawn"])
+
+
 class Step(pydantic.BaseModel):
     model_config = pydantic.ConfigDict(extra="forbid")
     title: str = pydantic.Field(max_length=20)

@@ -215,6 +215,8 @@ pub(crate) const MIA: u8 = 7;
 pub(crate) const REX: u8 = 8;
 /// A conductor whose mandate covers the process `copy` only.
 pub(crate) const NAT: u8 = 9;
+/// An operator.
+pub(crate) const OLI: u8 = 10;
 
 impl Fixture {
     /// Replaces all keys by one of this mandate, and says it.
@@ -372,5 +374,6 @@ fn ring() -> (KeyRing, String, String) {
     issue(8, "rex", roles(Role::Architect, none()));
     let narrow = Mandate { processes: Cleared::Only(vec!["copy".to_owned()]), ..Mandate::default() };
     issue(9, "nat", narrow);
+    issue(10, "oli", roles(Role::Operator, none()));
     (ring, ada, bob)
 }

@@ -17,5 +17,6 @@ mod overriding;
 mod own_reading;
 mod proposals;
 mod reports;
+mod roles;
 mod situations;
 mod waiting;
