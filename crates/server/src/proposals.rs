@@ -37,8 +37,8 @@ pub(crate) async fn list(
     let now = now(&state);
     let list = move |rulings: &Rulings, docket: &Docket| {
         let data = proposals(docket, rulings, &whose, now).into_iter().map(ProposalBody::new).collect();
-        let rulings = rulings.all().filter(|ruling| whose.has_change(&ruling.change)).map(RulingBody::new).collect();
-        List::new(data, rulings)
+        let rulings = rulings.all().filter(|ruling| whose.has_change(&ruling.change));
+        List::new(data, rulings.map(|ruling| told(ruling, docket)).collect())
     };
     let read = move |register: &baton_register::Register| {
         Ok(register.rulings(|rulings| register.look(|docket| list(rulings, docket))))
@@ -62,19 +62,17 @@ pub(crate) async fn rule(
     let reason = read_reason(body)?;
     let (by, at, shared) = (principal.conductor().clone(), now(&state), Arc::clone(&state));
     let work = move |register: &baton_register::Register| {
-        let mut draft = None;
         let ruling = register.rule(|docket, rulings| {
             let proposal = find(docket, rulings, &id, at)?;
             if accepted {
                 can_be_made(&proposal.change, &shared.desk.law().rules)?;
-                draft = drafted(&proposal, docket, at);
             }
             answer(rulings, &proposal, accepted, (&by, reason), at)
         });
         if ruling.as_ref().is_ok_and(|ruling| ruling.accepted) {
             enact(&shared, at);
         }
-        Ok(ruling.map(|ruling| RulingBody::new(&ruling).with_draft(draft)))
+        Ok(ruling.map(|ruling| register.look(|docket| told(&ruling, docket))))
     };
     state.desk.run(work).await?.map(Json)
 }
@@ -115,9 +113,12 @@ fn enact(state: &AppState, at: Timestamp) {
     }
 }
 
-fn drafted(proposal: &Proposal, docket: &Docket, at: Timestamp) -> Option<String> {
-    let until = at.saturating_add(SignedDuration::from_hours(DRAFT_DAYS * HOURS_A_DAY)).unwrap_or(Timestamp::MAX);
-    space_draft(proposal, docket, date(until.as_second()))
+/// A ruling as it is told; an accepted promotion with the decision space that it suggests.
+fn told(ruling: &Ruling, docket: &Docket) -> RulingBody {
+    let until = ruling.at.saturating_add(SignedDuration::from_hours(DRAFT_DAYS * HOURS_A_DAY));
+    let until = date(until.unwrap_or(Timestamp::MAX).as_second());
+    let draft = space_draft(&ruling.change, &ruling.decisions, docket, until).filter(|_| ruling.accepted);
+    RulingBody::new(ruling).with_draft(draft)
 }
 
 fn read_reason(body: Value) -> Result<Words, ApiError> {

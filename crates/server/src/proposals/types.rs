@@ -31,7 +31,7 @@ pub(crate) struct RulingBody {
     reason: Option<String>,
     /// What follows from it.
     effect: String,
-    /// The decision space that an accepted promotion suggests, for a pack's `twin.toml`; told once, when it is accepted.
+    /// The decision space that an accepted promotion suggests, for a pack's `twin.toml`.
     #[serde(skip_serializing_if = "Option::is_none")]
     draft: Option<String>,
 }

@@ -143,6 +143,9 @@ async fn a_promotion_is_a_draft_for_the_expert() {
     assert!(ruled["effect"].as_str().unwrap().starts_with("nothing yet"), "{ruled}");
     assert_eq!(get(&server, &server.ada, "/v1/spaces").await["data"], json!([]));
     assert_eq!((rules(&server).await, proposed(&server, "promote").await), (before, None));
+    // The expert finds it there, also later.
+    let server = again(server).await;
+    assert_eq!(get(&server, &key_of(EVE), PATH).await["rulings"][0]["draft"], ruled["draft"]);
 }
 
 /// Decisions of most of a year that `public-api` held, all approved after a look.

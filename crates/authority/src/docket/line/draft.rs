@@ -4,31 +4,34 @@ use std::collections::BTreeSet;
 
 use jiff::civil::Date;
 
-use super::{Change, Proposal};
-use crate::docket::Docket;
+use super::Change;
+use crate::docket::{Decision, DecisionId, Docket, Opening};
 
 /// Most characters of a space's key and note; packs take more.
 const KEY_CHARS: usize = 40;
 const NOTE_CHARS: usize = 200;
 
-/// The decision space that an accepted promotion suggests, as it stands in a pack's `twin.toml`; nothing for other changes.
+/// The decision space that a promotion which rests on `decisions` suggests, as it stands in a pack's `twin.toml`; nothing for other changes.
 /// Nothing is handed over before the expert publishes it.
 ///
 /// It covers the products for which the answer was given, for everybody and up to the day `until`. Its radius is the
-/// largest that can be handed over for one product: what a mistake may cost is for the expert to say.
-pub fn space_draft(proposal: &Proposal, docket: &Docket, until: Date) -> Option<String> {
-    let Change::Promote { key, answer, .. } = &proposal.change else { return None };
-    let gave = |opening: &&crate::docket::Opening| opening.subject.as_ref().is_some_and(|one| one.answer == *answer);
-    let openings =
-        proposal.evidence.decisions.iter().filter_map(|id| docket.status(id)).map(crate::docket::Decision::opening);
+/// largest that can be handed over for one product: what a mistake may cost is for the expert to say. Where the record does
+/// not say any more for which products, there is no draft.
+pub fn space_draft(change: &Change, decisions: &[DecisionId], docket: &Docket, until: Date) -> Option<String> {
+    let Change::Promote { key, answer, .. } = change else { return None };
+    let gave = |opening: &&Opening| opening.subject.as_ref().is_some_and(|one| one.answer == *answer);
+    let openings = decisions.iter().filter_map(|id| docket.status(id)).map(Decision::opening);
     let products: BTreeSet<&str> = openings.filter(gave).filter_map(|opening| opening.product.as_deref()).collect();
+    if products.is_empty() {
+        return None;
+    }
     let products: Vec<String> = products.into_iter().map(string).collect();
     let note = format!("`{key}`: the answer is `{answer}`; decide so without asking.");
     let note = string(&note.chars().take(NOTE_CHARS).collect::<String>());
     Some(format!(
         "# {}\n[[space]]\nkey = {}\nproducts = [{}]\n# Choose less if a mistake could cost more.\nreach = \"product\"\n\
          reversibility = \"costly\"\nuntil = {until}\nnote = {note}\n",
-        one_line(&proposal.to_string()),
+        one_line(&change.to_string()),
         string(&space_key(key.as_str())),
         products.join(", "),
     ))

@@ -300,9 +300,11 @@ fn each_change_has_a_name_and_a_promotion_a_draft() {
         ..LineSettings::default()
     };
     let found = promotions(docket.decisions(), day(NOW), &settings, |_, _| false);
-    let draft = space_draft(&found[0], &docket, jiff::civil::date(2027, 1, 1)).unwrap();
+    let until = jiff::civil::date(2027, 1, 1);
+    let decisions = &found[0].evidence.decisions;
+    let draft = space_draft(&found[0].change, decisions, &docket, until).unwrap();
     expect_test::expect![[r#"
-        # make `yes "now"` the shared answer of `security` to `Retry: 3×?`: answered so 3 of 4 times, by 3 conductors for 3 products; the true share is above 30 %
+        # make `yes "now"` the shared answer of `security` to `Retry: 3×?`
         [[space]]
         key = "retry-3"
         products = ["atlas", "borea", 'cere"s']
@@ -311,10 +313,11 @@ fn each_change_has_a_name_and_a_promotion_a_draft() {
         reversibility = "costly"
         until = 2027-01-01
         note = '`Retry: 3×?`: the answer is `yes "now"`; decide so without asking.'
-    "#]].assert_eq(&draft);
+    "#]]
+    .assert_eq(&draft);
     assert!(draft.parse::<toml::Table>().is_ok());
-    let demotion = Proposal { change: Change::Demote(rule("a")), ..found[0].clone() };
-    assert_eq!(space_draft(&demotion, &docket, jiff::civil::date(2027, 1, 1)), None);
+    assert_eq!(space_draft(&Change::Demote(rule("a")), decisions, &docket, until), None);
+    assert_eq!(space_draft(&found[0].change, decisions, &Docket::default(), until), None, "nothing is known of them");
 }
 
 #[test]
