@@ -37,7 +37,7 @@ pub enum Act {
     ReadLedger,
     /// Run a decision of the ledger again.
     Replay,
-    /// Read what the server measures of itself.
+    /// Read what the metrics tell of people: who waited, what was overridden. The rest is for every key.
     ReadMetrics,
     /// Make, list and revoke keys.
     ManageKeys,

@@ -32,6 +32,8 @@ pub(crate) struct Metrics(Arc<Inner>);
 
 struct Inner {
     registry: Registry,
+    /// What is told of people: who waited, what was overridden, what waits for whom.
+    people: Registry,
     first_token: Histogram,
     next_token: Histogram,
     whole: Histogram,
@@ -104,8 +106,9 @@ impl Metrics {
             "Answers held to a twin's spec, by what became of them",
             work.clone(),
         );
-        registry.register_collector(Box::new(tax));
-        Self(Arc::new(Inner { registry, first_token, next_token, whole, ended, cues, rejections, work }))
+        let mut people = Registry::default();
+        people.register_collector(Box::new(tax));
+        Self(Arc::new(Inner { registry, people, first_token, next_token, whole, ended, cues, rejections, work }))
     }
 
     /// Counts a cleared cue.
@@ -129,13 +132,18 @@ impl Metrics {
         self.0.work.get_or_create(&WorkLabels { twin: twin.to_owned(), outcome }).inc();
     }
 
-    /// All metrics in Prometheus' text form.
+    /// All metrics in Prometheus' text form, those of people where the reader may read them.
     ///
     /// # Errors
     /// The text could not be written; that would be a fault of this crate.
-    pub(crate) fn text(&self) -> Result<String, std::fmt::Error> {
+    pub(crate) fn text(&self, with_people: bool) -> Result<String, std::fmt::Error> {
         let mut text = String::new();
         encode(&mut text, &self.0.registry)?;
+        if with_people {
+            // One text has one end.
+            text.truncate(text.trim_end_matches("# EOF\n").len());
+            encode(&mut text, &self.0.people)?;
+        }
         Ok(text)
     }
 }

@@ -6,10 +6,12 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
+use baton_authority::{Act, On, may};
 use baton_engine::EngineState;
 use serde_json::json;
 
 use crate::error::ApiError;
+use crate::http::Caller;
 use crate::metrics::CONTENT_TYPE;
 use crate::state::AppState;
 
@@ -34,8 +36,12 @@ pub(crate) async fn ready(State(state): State<Arc<AppState>>) -> Result<Response
     Err(ApiError::not_ready(&reason))
 }
 
-/// `GET /metrics`: everything for Prometheus.
-pub(crate) async fn metrics(State(state): State<Arc<AppState>>) -> Result<Response, ApiError> {
-    let text = state.metrics.text().map_err(|_| ApiError::internal("the metrics could not be written"))?;
+/// `GET /metrics`: everything for Prometheus; what is told of people only to those who may read that.
+pub(crate) async fn metrics(
+    State(state): State<Arc<AppState>>,
+    Caller(principal): Caller,
+) -> Result<Response, ApiError> {
+    let with_people = may(&principal, Act::ReadMetrics, On::default()).is_ok();
+    let text = state.metrics.text(with_people).map_err(|_| ApiError::internal("the metrics could not be written"))?;
     Ok(([(header::CONTENT_TYPE, CONTENT_TYPE)], text).into_response())
 }

@@ -4,7 +4,7 @@ use baton_authority::{InstallationSecret, KeyRing};
 use expect_test::expect;
 use serde_json::json;
 
-use super::fixture::{parrot, request, serve};
+use super::fixture::{OLI, key_of, parrot, request, serve};
 
 #[tokio::test]
 async fn models_are_listed_by_mandate() {
@@ -107,7 +107,9 @@ async fn metrics_count_what_happened() {
     server.chat(json!({"model": "ux"})).await;
     server.chat(json!({"model": "nobody"})).await;
     server.quiet().await;
-    let text = server.get("/metrics").await;
+    let mut client = server.client().await;
+    client.send(&request("GET", "/metrics", &key_of(OLI), "")).await;
+    let text = client.reply().await;
     assert!(text.header("content-type").unwrap().starts_with("application/openmetrics-text"));
     // Times differ from run to run.
     let lines = text.body.lines().filter(|line| {

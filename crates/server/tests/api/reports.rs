@@ -311,7 +311,15 @@ async fn experts_read_about_their_own_twins_and_conductors_nothing() {
 #[tokio::test]
 async fn the_tax_is_measured_for_prometheus_too() {
     let server = served().await;
-    let text = server.get("/metrics").await.body;
+    let text = get(&server, &key_of(MIA), "/metrics").await.body;
+    assert_eq!(text.matches("# EOF").count(), 1);
+    // A conductor does not learn from it what others do.
+    let own = server.get("/metrics").await.body;
+    assert!(own.contains("vllm:") && own.ends_with("# EOF\n"), "{own}");
+    assert!(
+        ["baton_tax", "baton_rule", "baton_queue_d", "name=\"nat\""].iter().all(|name| !own.contains(name)),
+        "{own}"
+    );
     let names = ["baton_tax", "baton_rule", "baton_queue_d", "baton_queue_o", "baton_ledger"];
     let mut lines: Vec<&str> = text.lines().filter(|line| names.iter().any(|name| line.starts_with(name))).collect();
     lines.sort_unstable();

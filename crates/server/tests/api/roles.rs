@@ -57,7 +57,6 @@ fn routes() -> Vec<(&'static str, &'static str, Value)> {
     let said = json!([{"role": "user", "content": "Hi"}]);
     vec![
         ("GET", "/health", Value::Null),
-        ("GET", "/ready", Value::Null),
         ("GET", "/metrics", Value::Null),
         ("GET", "/v1/models", Value::Null),
         ("GET", "/v1/rules", Value::Null),
@@ -103,7 +102,9 @@ async fn every_route_by_every_role() {
         ("nobody", "baton_x".to_owned()),
     ];
     let mut table = format!("{:36}", "");
-    keys.iter().for_each(|(role, _)| write!(table, " {role:9}").unwrap());
+    for (role, _) in &keys {
+        write!(table, " {role:9}").unwrap();
+    }
     for (method, path, body) in routes() {
         write!(table, "\n{:36}", format!("{method} {path}")).unwrap();
         for (_, key) in &keys {
@@ -128,5 +129,30 @@ async fn every_route_by_every_role() {
         }
     }
     let table: String = table.lines().flat_map(|line| [line.trim_end(), "\n"]).collect();
-    expect![[r""]].assert_eq(&table);
+    expect![[r"
+                                             asker     conductor expert    other     architect auditor   operator  nobody
+        GET /health                          200       200       200       200       200       200       200       200
+        GET /metrics                         200       200       200       200       200       200       200       401
+        GET /v1/models                       200       200       200       200       200       200       200       401
+        GET /v1/rules                        200       200       200       200       200       200       200       401
+        GET /v1/spaces                       200       200       200       200       200       200       200       401
+        GET /v1/reports                      403       403       200       403       200       200       403       401
+        GET /v1/proposals                    403       403       200       403       200       200       403       401
+        POST /v1/proposals/prop-0/accept     403       403       403       403       404       403       403       401
+        POST /v1/proposals/prop-0/refuse     403       403       403       403       404       403       403       401
+        POST /v1/completions                 200       403       403       403       403       403       403       401
+        POST /v1/chat/completions            200       403       200       403       403       403       403       401
+        POST /v1/cues                        200       403       200       403       403       403       403       401
+        POST /v1/decisions                   200       403       200       403       403       403       403       401
+        GET /v1/decisions                    200       200       200       200       200       200       200       401
+        GET /v1/decisions?queue=held         200       200       200       200       200       200       200       401
+        GET /v1/decisions/…                  200       404       200       404       200       200       404       401
+        POST /v1/decisions/…/approve         403       403       200       403       200       403       403       401
+        POST /v1/decisions/…/refuse          403       403       200       403       200       403       403       401
+        POST /v1/decisions/…/withdraw        200       403       403       403       403       403       403       401
+        POST /v1/decisions/…/override        200       403       403       403       403       403       403       401
+        POST /v1/decisions/…/review          403       403       200       403       200       403       403       401
+        POST /v1/decisions/…/correct         403       403       200       403       200       403       403       401
+        POST /v1/decisions/…/case            403       403       200       403       200       403       403       401
+    "]].assert_eq(&table);
 }
