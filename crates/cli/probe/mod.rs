@@ -1,6 +1,7 @@
 //! Measures random models of real shapes on one device, below the engine: what a step costs, and what the device could do.
 
 mod adapters;
+mod draws;
 mod report;
 mod shapes;
 mod work;

@@ -5,7 +5,7 @@ use std::time::Instant;
 use anyhow::{Context, Result};
 use baton_decoder::{Adapter, BLOCK, Backend, Batch, Decoder, Indices, Layout, PagedCache, SpanLayout, UseBackend};
 
-use super::{KnownShape, Outcomes, Row, adapters};
+use super::{KnownShape, Outcomes, Row, adapters, draws};
 use crate::wiring::CACHE_TYPE;
 
 /// Tokens that every sequence has behind it when it decodes.
@@ -131,6 +131,9 @@ impl UseBackend for Probe {
             value: number(CONDUCTORS) / steps.waited,
             share: None,
         });
+        if self.whole && bench.decoder.kernels().draws() {
+            rows.extend(bench.draw(&conductors)?);
+        }
         Ok(Outcomes { shape: format!("{:?}", self.shape), device, rows })
     }
 }
@@ -180,13 +183,16 @@ impl<B: Backend> Bench<B> {
         Ok(started.elapsed().as_secs_f64())
     }
 
+    /// Draws from one step's logits, again and again.
+    fn draw(&mut self, sequences: &[Sequence]) -> Result<Vec<Row>> {
+        let batch = one_token_each(sequences);
+        let logits = self.decoder.forward(&batch, &mut self.cache)?.context("a batch that draws has no logits")?;
+        draws::measure(self.decoder.kernels(), &logits, sequences.len(), self.decoder.architecture().vocabulary)
+    }
+
     /// Decodes one token of each sequence, again and again, each with its adapter if there are any.
     pub(super) fn decode(&mut self, sequences: &[Sequence], adapters: &[Option<&Adapter<B>>]) -> Result<Steps> {
-        let mut batch = Batch::default();
-        for one in sequences {
-            extend(&mut batch, one, one.context, 1);
-            batch.draw_rows.push(word(batch.tokens.len() - 1));
-        }
+        let batch = one_token_each(sequences);
         let mut step = |waits: bool| -> Result<()> {
             self.decoder.forward_adapted(&batch, adapters, &mut self.cache)?;
             if waits {
@@ -210,6 +216,16 @@ impl<B: Backend> Bench<B> {
         }
         Ok(Steps { waited: each[STEPS / 2], in_a_row: started.elapsed().as_secs_f64() / number(STEPS) })
     }
+}
+
+/// The next token of each sequence.
+fn one_token_each(sequences: &[Sequence]) -> Batch {
+    let mut batch = Batch::default();
+    for one in sequences {
+        extend(&mut batch, one, one.context, 1);
+        batch.draw_rows.push(word(batch.tokens.len() - 1));
+    }
+    batch
 }
 
 /// Adds `rows` tokens of a sequence from position `start` on.
