@@ -516,6 +516,9 @@ pub(crate) struct ProbeArgs {
     /// Start every kernel by itself
     #[arg(long)]
     pub(crate) without_graphs: bool,
+    /// Weights of 4 bits, kept so; f16 instead of bf16
+    #[arg(long)]
+    pub(crate) quantised: bool,
     /// Threads, on the CPU
     #[arg(long, value_name = "N", default_value_t = 2)]
     pub(crate) threads: usize,

@@ -1,11 +1,12 @@
 //! Where the model is computed: what was asked for, held against what this build and this machine can do.
 
 use anyhow::{Result, bail};
-use baton_decoder::{GgufFile, GpuConfig};
-use baton_kernels::{CudaMissing, CudaStatus, cuda_status};
+use baton_decoder::{GgufFile, GpuConfig, TensorInfo};
+use baton_kernels::{CudaMissing, CudaStatus, cuda_status, device_bytes};
 use candle_core::DType;
+use candle_core::quantized::GgmlDType;
 
-use crate::config::{Config, DeviceChoice, Switch};
+use crate::config::{Config, DeviceChoice, GpuWeights, Switch};
 
 /// What a build without kernels for GPUs says.
 pub(crate) const NOT_BUILT: &str = "this build has no CUDA part";
@@ -60,10 +61,23 @@ pub(crate) fn gpu_config(config: &Config, file: &GgufFile) -> GpuConfig {
         Some("BF16") => DType::BF16,
         _ => DType::F16,
     };
-    GpuConfig { ordinal: 0, dtype, cascade: true, graphs: config.cuda_graphs == Switch::On, threads: config.threads }
+    GpuConfig {
+        ordinal: 0,
+        dtype,
+        cascade: true,
+        graphs: config.cuda_graphs == Switch::On,
+        quantised: config.gpu_weights == GpuWeights::Stored,
+        threads: config.threads,
+    }
 }
 
-/// Bytes that a file's weights take on a GPU, where all matrices are kept in 16 bits.
-pub(crate) fn weight_bytes(file: &GgufFile) -> usize {
-    file.tensors().map(|(_, info)| 2 * info.dims.iter().product::<usize>()).sum()
+/// Bytes that a file's weights take on a GPU.
+pub(crate) fn weight_bytes(config: &Config, file: &GgufFile) -> usize {
+    let GpuConfig { dtype, quantised, .. } = gpu_config(config, file);
+    let quantised = quantised && dtype == DType::F16;
+    let bytes = |info: &TensorInfo| {
+        let weights = info.dims.iter().product();
+        device_bytes(info.form.dtype().unwrap_or(GgmlDType::F16), weights, quantised)
+    };
+    file.tensors().map(|(_, info)| bytes(info)).sum()
 }

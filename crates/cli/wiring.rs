@@ -257,7 +257,7 @@ fn engine_config(config: &Config, architecture: &Architecture, file: &GgufFile, 
     let (memory, token_budget) = match place {
         Place::Cpu => (bytes(config.kv_cache_memory), TOKEN_BUDGET),
         Place::Gpu { memory } => {
-            let taken = device::weight_bytes(file) + GPU_SCRATCH;
+            let taken = device::weight_bytes(config, file) + GPU_SCRATCH;
             let left = memory.saturating_sub(taken.saturating_add(bytes(config.adapter_memory)));
             (left, GPU_TOKEN_BUDGET)
         }

@@ -41,6 +41,7 @@ fn flags_win_over_environment_over_file_over_defaults() {
         ("twins.skip_broken", None, &[("BATON_SKIP_BROKEN_PACKS", "true")], &[], "true", "environment"),
         ("engine.device", None, &[("BATON_DEVICE", "cpu")], &[], "cpu", "environment"),
         ("engine.cuda_graphs", None, &[], &["--cuda-graphs", "off"], "off", "flag"),
+        ("engine.gpu_weights", None, &[], &["--gpu-weights", "widened"], "widened", "flag"),
         ("engine.gpu_memory_utilization", Some("[engine]\ngpu_memory_utilization = 1\n"), &[], &[], "1", "file"),
         ("engine.gpu_memory_utilization", None, &[], &["--gpu-memory-utilization", "0.5"], "0.5", "flag"),
         ("engine.kv_cache_memory", Some(file), &[], &[], "3.00 MiB", "file"),

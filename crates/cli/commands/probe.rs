@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use baton_decoder::{GpuConfig, Kernels, UseBackend, with_gpu};
 use candle_core::DType;
 use serde_json::json;
@@ -16,14 +16,18 @@ pub(crate) fn run(args: &ProbeArgs) -> Result<Outcome> {
     let mut all = Vec::new();
     for &shape in &args.shapes {
         let (sequences, adapters) = (args.sequences.clone(), args.adapters.clone());
-        let probe = Probe { shape, sequences, whole: !args.only_twins, adapters };
+        let (whole, quantised) = (!args.only_twins, args.quantised);
+        let probe = Probe { shape, sequences, whole, adapters, quantised };
         match args.device {
             ProbeDevice::Cpu => {
+                ensure!(!args.quantised, "random weights of 4 bits are made on a GPU only");
                 all.push(probe.with(Kernels::new(args.threads))?);
             }
             ProbeDevice::Cuda => {
-                let config =
-                    |cascade, graphs| GpuConfig { ordinal: 0, dtype: DType::BF16, cascade, graphs, threads: 1 };
+                let quantised = args.quantised;
+                // Codes become f16.
+                let dtype = if quantised { DType::F16 } else { DType::BF16 };
+                let config = |cascade, graphs| GpuConfig { ordinal: 0, dtype, cascade, graphs, quantised, threads: 1 };
                 let graphs = !args.without_graphs;
                 all.push(with_gpu(&config(true, graphs), probe.clone())??);
                 let only_twins = Probe { whole: false, ..probe.clone() };

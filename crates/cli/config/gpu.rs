@@ -26,6 +26,16 @@ pub(crate) enum Switch {
     Off,
 }
 
+/// How a GPU keeps weights that a file has quantised.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum GpuWeights {
+    /// Quantised: a third of the memory, and faster for few sequences at once.
+    Stored,
+    /// In 16 bits: faster for many sequences at once.
+    Widened,
+}
+
 /// A share of a whole: more than nothing, and at most all of it.
 #[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
 #[serde(try_from = "f64")]
@@ -83,6 +93,15 @@ impl fmt::Display for DeviceChoice {
             Self::Auto => "auto",
             Self::Cpu => "cpu",
             Self::Cuda => "cuda",
+        })
+    }
+}
+
+impl fmt::Display for GpuWeights {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Stored => "stored",
+            Self::Widened => "widened",
         })
     }
 }

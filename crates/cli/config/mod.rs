@@ -19,7 +19,7 @@ use clap::parser::ValueSource;
 
 pub(crate) use bytes::ByteSize;
 pub(crate) use folders::Folders;
-pub(crate) use gpu::{DeviceChoice, Share, Switch};
+pub(crate) use gpu::{DeviceChoice, GpuWeights, Share, Switch};
 pub(crate) use machine::{peak_memory, processor_name, total_memory};
 pub(crate) use settings::{
     DataSettings, EngineSettings, HubSettings, LedgerCues, LedgerSettings, LogFormat, LogSettings, ModelSettings,
@@ -47,6 +47,7 @@ pub(crate) struct Config {
     pub(crate) device: DeviceChoice,
     pub(crate) gpu_memory_utilization: Share,
     pub(crate) cuda_graphs: Switch,
+    pub(crate) gpu_weights: GpuWeights,
     pub(crate) kv_cache_memory: ByteSize,
     pub(crate) adapter_memory: ByteSize,
     pub(crate) prefix_store: ByteSize,
@@ -108,6 +109,7 @@ impl Config {
                 || Share::USUAL,
             ),
             cuda_graphs: layers.pick("engine.cuda_graphs", |s| &s.engine.cuda_graphs, || Switch::On),
+            gpu_weights: layers.pick("engine.gpu_weights", |s| &s.engine.gpu_weights, || GpuWeights::Stored),
             kv_cache_memory: layers.pick("engine.kv_cache_memory", |s| &s.engine.kv_cache_memory, default_kv_memory),
             adapter_memory: layers.pick(
                 "engine.adapter_memory",
@@ -267,7 +269,7 @@ macro_rules! shown {
     };
 }
 
-shown!(String, usize, u64, bool, ByteSize, LedgerCues, LogFormat, DeviceChoice, Share, Switch);
+shown!(String, usize, u64, bool, ByteSize, LedgerCues, LogFormat, DeviceChoice, GpuWeights, Share, Switch);
 
 impl Shown for PathBuf {
     fn shown(&self) -> String {

@@ -7,7 +7,7 @@ use clap::{Args, ValueEnum};
 use serde::Deserialize;
 
 use super::bytes::ByteSize;
-use super::gpu::{DeviceChoice, Share, Switch};
+use super::gpu::{DeviceChoice, GpuWeights, Share, Switch};
 
 /// One layer of settings: what the file says, or what flags and environment say. Nothing is required.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -93,6 +93,16 @@ pub(crate) struct EngineSettings {
         hide_env_values = true
     )]
     pub(crate) cuda_graphs: Option<Switch>,
+    /// How the GPU keeps weights that the file has quantised: as they are, or in 16 bits, which take more memory and suit many
+    /// sequences at once [default: stored]
+    #[arg(
+        id = "engine.gpu_weights",
+        long = "gpu-weights",
+        value_name = "FORM",
+        env = "BATON_GPU_WEIGHTS",
+        hide_env_values = true
+    )]
+    pub(crate) gpu_weights: Option<GpuWeights>,
     /// Memory for keys and values, like `2 GiB` [default: a quarter of the memory, at most 2 GiB]
     #[arg(
         id = "engine.kv_cache_memory",

@@ -12,12 +12,7 @@ use super::Row;
 const TIMES: usize = 25;
 
 /// Draws from `count` rows of logits in the ways that differ in cost: from the draws on the host to the tokens there.
-pub(crate) fn measure<B: Backend>(
-    backend: &B,
-    logits: &B::Rows,
-    count: usize,
-    vocabulary: usize,
-) -> Result<Vec<Row>> {
+pub(crate) fn measure<B: Backend>(backend: &B, logits: &B::Rows, count: usize, vocabulary: usize) -> Result<Vec<Row>> {
     let greedy = DrawSpec::default();
     let sampled = DrawSpec { temperature: 0.8, ..greedy };
     let kinds = [

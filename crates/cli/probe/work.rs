@@ -3,7 +3,10 @@
 use std::time::Instant;
 
 use anyhow::{Context, Result};
-use baton_decoder::{Adapter, BLOCK, Backend, Batch, Decoder, Indices, Layout, PagedCache, SpanLayout, UseBackend};
+use baton_decoder::{
+    Adapter, BLOCK, Backend, Batch, Decoder, Indices, Layout, PagedCache, SpanLayout, UseBackend, device_bytes,
+};
+use candle_core::quantized::GgmlDType;
 
 use super::{KnownShape, Outcomes, Row, adapters, draws};
 use crate::wiring::CACHE_TYPE;
@@ -32,6 +35,8 @@ pub(crate) struct Probe {
     pub(crate) whole: bool,
     /// How many adapters are in a batch, one measurement each beside one without; with the whole only.
     pub(crate) adapters: Vec<usize>,
+    /// Whether weights have 4 bits.
+    pub(crate) quantised: bool,
 }
 
 /// A sequence in the cache.
@@ -88,7 +93,8 @@ impl UseBackend for Probe {
         let block_bytes = cache.form().block_bytes();
         let mut bench = Bench { decoder, cache };
         let read = |sequences: usize, keys: usize| {
-            self.shape.weights() * dtype.size_in_bytes() + sequences * keys.div_ceil(BLOCK) * block_bytes
+            device_bytes(GgmlDType::Q4_1, self.shape.weights(), self.quantised)
+                + sequences * keys.div_ceil(BLOCK) * block_bytes
         };
         if self.whole {
             let sequences: Vec<Sequence> = (0..most).map(|index| own(index, per_sequence)).collect();
@@ -134,7 +140,8 @@ impl UseBackend for Probe {
         if self.whole && bench.decoder.kernels().draws() {
             rows.extend(bench.draw(&conductors)?);
         }
-        Ok(Outcomes { shape: format!("{:?}", self.shape), device, rows })
+        let form = if self.quantised { " in 4 bits" } else { "" };
+        Ok(Outcomes { shape: format!("{:?}{form}", self.shape), device, rows })
     }
 }
 

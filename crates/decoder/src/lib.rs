@@ -22,9 +22,9 @@ pub use batch::Batch;
 pub use baton_kernels::sample;
 pub use baton_kernels::{
     BLOCK, Backend, GpuConfig, Heads, Indices, Kernels, KvPages, Layout, RopeStyle, SpanLayout, UseBackend,
-    cuda_status, with_gpu,
+    cuda_status, device_bytes, with_gpu,
 };
 pub use cache::{CacheForm, PagedCache};
 pub use decoder::Decoder;
 pub use error::{BatchError, Error};
-pub use gguf::GgufFile;
+pub use gguf::{GgufFile, TensorInfo};

@@ -92,5 +92,14 @@ __device__ __forceinline__ float block_sum(float x, float *scratch) {
     return x;
 }
 
+// A random number for each index: Wellons' triple32, as in `random_weight` of backend.rs.
+__device__ __forceinline__ uint32_t hash(uint32_t index, uint32_t seed) {
+    uint32_t x = index + seed * 0x9E3779B9u;
+    x = (x ^ (x >> 17)) * 0xED5AD4BBu;
+    x = (x ^ (x >> 11)) * 0xAC4C1B51u;
+    x = (x ^ (x >> 15)) * 0x31848BABu;
+    return x ^ (x >> 14);
+}
+
 // Makes `NAME_f16` and `NAME_bf16` of the template `NAME`.
 #define FOR_BOTH(MAKE) MAKE(f16, __half) MAKE(bf16, __nv_bfloat16)

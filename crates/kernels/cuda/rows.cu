@@ -98,12 +98,7 @@ template <typename T>
 __device__ __forceinline__ void random(T *out, uint32_t count, uint32_t inputs, uint32_t seed) {
     const float scale = sqrtf(3.0f / inputs);
     for (uint32_t i = blockIdx.x * blockDim.x + threadIdx.x; i < count; i += gridDim.x * blockDim.x) {
-        uint32_t x = i + seed * 0x9E3779B9u;
-        x = (x ^ (x >> 17)) * 0xED5AD4BBu;
-        x = (x ^ (x >> 11)) * 0xAC4C1B51u;
-        x = (x ^ (x >> 15)) * 0x31848BABu;
-        x ^= x >> 14;
-        out[i] = narrow<T>((static_cast<float>(x >> 8) / 8388608.0f - 1.0f) * scale);
+        out[i] = narrow<T>((static_cast<float>(hash(i, seed) >> 8) / 8388608.0f - 1.0f) * scale);
     }
 }
 

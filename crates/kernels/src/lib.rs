@@ -25,6 +25,7 @@ mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
 mod backend;
+mod blocks;
 mod cpu;
 #[cfg(feature = "cuda")]
 pub mod cuda;
@@ -54,7 +55,7 @@ pub use backend::{Backend, Indices, LayerHeads, random_weight};
 pub use cpu::HostBatch;
 pub use cuda_status::{CudaDevice, CudaMissing, CudaStatus, CudaVersion};
 pub use error::KernelError;
-pub use gpu::{GpuConfig, UseBackend};
+pub use gpu::{GpuConfig, UseBackend, device_bytes};
 pub use layout::{BLOCK, Heads, Layout, SpanLayout};
 pub use packed::PackedMatrix;
 pub use pages::KvPages;
@@ -67,7 +68,7 @@ use threads::Pool;
 /// It must be raised with every change after which some kernel gives other bits for the same input, or cached blocks
 /// are laid out otherwise; what was kept under the old number is then computed again. It does not depend on the
 /// machine: all instruction sets give the same bits.
-pub const REVISION: u32 = 1;
+pub const REVISION: u32 = 2;
 
 /// Whether this build and this machine can compute on a GPU, and if not, why. Takes up to a second.
 pub fn cuda_status() -> CudaStatus {

@@ -7,6 +7,7 @@ use candle_core::CpuStorage;
 use candle_core::quantized::GgmlDType;
 use half::{bf16, f16};
 
+use crate::blocks::{Block, Codes};
 use crate::{KernelError, Result};
 
 /// Outputs in a panel.
@@ -16,9 +17,10 @@ pub(crate) const GROUP: usize = 32;
 
 /// A matrix of weights [outputs, inputs].
 ///
-/// `Q4_0`, `Q4_1`, `Q5_0`, `Q5_1` and `Q8_0` are kept as they are and multiplied as whole numbers; F32, F16 and BF16 are multiplied in
-/// f32. The other GGUF forms are converted to F16 when packed and multiplied in f32: they lose at most one part in 2048 of
-/// a weight and take two bytes each.
+/// `Q4_0`, `Q4_1`, `Q5_0`, `Q5_1` and `Q8_0` are kept as they are and multiplied as whole numbers; so are `Q4_K` and `Q5_K`, whose scale
+/// and minimum of each 32 weights are rounded to F16. F32, F16 and BF16 are multiplied in f32. The other GGUF forms are
+/// converted to F16 when packed and multiplied in f32: they lose at most one part in 2048 of a weight and take two bytes
+/// each.
 #[derive(Clone, Debug)]
 pub struct PackedMatrix {
     rows: usize,
@@ -73,13 +75,6 @@ pub(crate) enum Zero {
 #[repr(C, align(32))]
 pub(crate) struct Line(pub(crate) [u8; 32]);
 
-/// One block of a quantised form, taken apart.
-struct Block {
-    codes: [u8; GROUP],
-    scale: f16,
-    minimum: f16,
-}
-
 impl PackedMatrix {
     /// Packs a matrix of `rows` outputs and `cols` inputs from the bytes of a GGUF tensor.
     ///
@@ -96,16 +91,17 @@ impl PackedMatrix {
             return Err(KernelError::WeightBytes { form, rows, cols, expected, found: bytes.len() });
         }
         let store = match form {
-            GgmlDType::Q4_0 | GgmlDType::Q4_1 => Store::Nibbles(Quantised::pack(form, rows, cols, bytes)),
-            GgmlDType::Q5_0 | GgmlDType::Q5_1 | GgmlDType::Q8_0 => {
+            GgmlDType::Q4_0 | GgmlDType::Q4_1 | GgmlDType::Q4K => {
+                Store::Nibbles(Quantised::pack(form, rows, cols, bytes))
+            }
+            GgmlDType::Q5_0 | GgmlDType::Q5_1 | GgmlDType::Q8_0 | GgmlDType::Q5K => {
                 Store::Bytes(Quantised::pack(form, rows, cols, bytes))
             }
             GgmlDType::F32 => Store::F32(interleave(rows, cols, bytes, |b: [u8; 4]| f32::from_le_bytes(b))),
             GgmlDType::F16 => Store::F16(interleave(rows, cols, bytes, |b: [u8; 2]| f16::from_le_bytes(b))),
             GgmlDType::BF16 => Store::Bf16(interleave(rows, cols, bytes, |b: [u8; 2]| bf16::from_le_bytes(b))),
-            GgmlDType::Q2K | GgmlDType::Q3K | GgmlDType::Q4K | GgmlDType::Q5K | GgmlDType::Q6K => {
-                Store::F16(dequantise(form, rows, cols, bytes)?)
-            }
+            // Their groups are smaller than those that the products of whole numbers take.
+            GgmlDType::Q2K | GgmlDType::Q3K | GgmlDType::Q6K => Store::F16(dequantise(form, rows, cols, bytes)?),
             GgmlDType::Q8_1 | GgmlDType::Q8K => return Err(KernelError::WeightForm { form }),
         };
         Ok(Self { rows, cols, segments: vec![Segment { rows, store }] })
@@ -180,25 +176,29 @@ impl Store {
 impl Quantised {
     fn pack(form: GgmlDType, rows: usize, cols: usize, bytes: &[u8]) -> Self {
         let (groups, panels) = (cols / GROUP, rows.div_ceil(PANEL));
-        let nibbles = matches!(form, GgmlDType::Q4_0 | GgmlDType::Q4_1);
+        let nibbles = Codes::of(form).is_some_and(|codes| codes.bits == 4);
         let lines = if nibbles { 4 } else { 8 };
         let mut codes = vec![Line([0; 32]); panels * groups * lines];
         let mut scales = vec![f16::ZERO; panels * groups * PANEL];
         let mut minimums = vec![f16::ZERO; panels * groups * PANEL];
+        let of_block = form.block_size() / GROUP;
+        let mut block = Block::new();
         for (index, bytes) in bytes.chunks_exact(form.type_size()).enumerate() {
-            let (row, group) = (index / groups, index % groups);
-            let (panel, output) = (row / PANEL, row % PANEL);
-            let block = Block::read(form, bytes);
-            let place = panel * groups + group;
-            scales[place * PANEL + output] = block.scale;
-            minimums[place * PANEL + output] = block.minimum;
-            let lines = &mut codes[place * lines..][..lines];
-            for (i, code) in block.codes.into_iter().enumerate() {
-                let byte = output * 4 + i % 4;
-                if nibbles {
-                    lines[i / 8].0[byte] |= code << (i / 4 % 2 * 4);
-                } else {
-                    lines[i / 4].0[byte] = code;
+            block.read(form, bytes);
+            for within in 0..of_block {
+                let (row, group) = ((index * of_block + within) / groups, (index * of_block + within) % groups);
+                let (panel, output) = (row / PANEL, row % PANEL);
+                let place = panel * groups + group;
+                scales[place * PANEL + output] = block.scales[within];
+                minimums[place * PANEL + output] = block.minimums[within];
+                let lines = &mut codes[place * lines..][..lines];
+                for (i, code) in block.codes[within * GROUP..][..GROUP].iter().enumerate() {
+                    let byte = output * 4 + i % 4;
+                    if nibbles {
+                        lines[i / 8].0[byte] |= code << (i / 4 % 2 * 4);
+                    } else {
+                        lines[i / 4].0[byte] = *code;
+                    }
                 }
             }
         }
@@ -244,25 +244,6 @@ impl Quantised {
     }
 }
 
-impl Block {
-    /// Reads the GGUF block types of 32 weights.
-    fn read(form: GgmlDType, bytes: &[u8]) -> Self {
-        let half = |at: usize| f16::from_le_bytes([bytes[at], bytes[at + 1]]);
-        let nibble = |codes: &[u8], i: usize| codes[i % 16] >> (i / 16 * 4) & 15;
-        let fifth = |bits: &[u8], i: usize| (bits[i / 8] >> (i % 8) & 1) << 4;
-        let codes = |code: &dyn Fn(usize) -> u8| std::array::from_fn(code);
-        let (codes, minimum) = match form {
-            GgmlDType::Q4_0 => (codes(&|i| nibble(&bytes[2..], i)), f16::ZERO),
-            GgmlDType::Q4_1 => (codes(&|i| nibble(&bytes[4..], i)), half(2)),
-            GgmlDType::Q5_0 => (codes(&|i| nibble(&bytes[6..], i) | fifth(&bytes[2..], i)), f16::ZERO),
-            GgmlDType::Q5_1 => (codes(&|i| nibble(&bytes[8..], i) | fifth(&bytes[4..], i)), half(2)),
-            // Signed bytes, moved up by 128.
-            _ => (codes(&|i| bytes[2 + i] ^ 0x80), f16::ZERO),
-        };
-        Self { codes, scale: half(0), minimum }
-    }
-}
-
 /// Turns rows of `N`-byte floats into panels.
 fn interleave<T: Copy + Default, const N: usize>(
     rows: usize,
@@ -278,7 +259,7 @@ fn interleave<T: Copy + Default, const N: usize>(
     panels
 }
 
-/// The forms of 256 weights a block, as F16.
+/// Forms whose groups are of 16 weights, as F16.
 fn dequantise(form: GgmlDType, rows: usize, cols: usize, bytes: &[u8]) -> Result<Vec<f16>> {
     let row_bytes = cols / form.block_size() * form.type_size();
     let mut panels = vec![f16::ZERO; rows.div_ceil(PANEL) * PANEL * cols];

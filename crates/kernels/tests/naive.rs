@@ -27,7 +27,7 @@ fn rounded(x: &[f32]) -> Vec<f64> {
 #[test]
 fn products_of_every_form() {
     use GgmlDType::{BF16, F16, F32, Q2K, Q3K, Q4_0, Q4_1, Q4K, Q5_0, Q5_1, Q5K, Q6K, Q8_0};
-    let quantised = [Q4_0, Q4_1, Q5_0, Q5_1, Q8_0];
+    let quantised = [Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, Q4K, Q5K];
     for form in [Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, F32, F16, BF16, Q2K, Q3K, Q4K, Q5K, Q6K] {
         for (tokens, outputs, inputs) in [(1, 8, 256), (1, 13, 512), (5, 40, 256), (0, 8, 256), (3, 1, 768)] {
             let mut random = Random(7);

@@ -121,7 +121,7 @@ impl UseBackend for Story {
 }
 
 fn gpu(dtype: DType, cascade: bool, graphs: bool) -> GpuConfig {
-    GpuConfig { ordinal: 0, dtype, cascade, graphs, threads: 1 }
+    GpuConfig { ordinal: 0, dtype, cascade, graphs, quantised: false, threads: 1 }
 }
 
 /// The mean difference, relative to the size of what is compared, and the share of rows with the same best token.

@@ -16,6 +16,7 @@ use crate::{CudaStatus, KernelError, Result};
 /// The kernels as build.rs has compiled them: machine code for several devices each.
 const IMAGES: &[&[u8]] = &[
     include_bytes!(concat!(env!("OUT_DIR"), "/attend.fatbin")),
+    include_bytes!(concat!(env!("OUT_DIR"), "/coded.fatbin")),
     include_bytes!(concat!(env!("OUT_DIR"), "/lora.fatbin")),
     include_bytes!(concat!(env!("OUT_DIR"), "/product.fatbin")),
     include_bytes!(concat!(env!("OUT_DIR"), "/rope.fatbin")),

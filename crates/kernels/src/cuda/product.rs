@@ -13,7 +13,10 @@ use cudarc::cublaslt::{result, sys};
 use cudarc::driver::result::memset_d8_async;
 use cudarc::driver::sys::CUevent_flags;
 
+use crate::blocks::Codes;
+use crate::cuda::coded::CodedSlice;
 use crate::cuda::device::{Argument, Device, Shape, failed as driver};
+use crate::cuda::matrix::Stored;
 use crate::cuda::memory::Buffer;
 use crate::cuda::rows::word;
 use crate::cuda::{DeviceMatrix, DeviceRows, Gpu};
@@ -23,6 +26,9 @@ use crate::{KernelError, Result};
 const FEW: usize = 8;
 /// Rows up to which nothing else is: reading the weights is all there is to it.
 const FEWEST: usize = 2;
+/// The same for weights that are kept quantised; our own kernel for them uses tensor cores.
+const FEW_CODED: usize = 128;
+const FEWEST_CODED: usize = 8;
 /// Algorithms of the library that are tried.
 const TRIED: usize = 8;
 /// How often each is tried.
@@ -31,6 +37,8 @@ const TIMES: usize = 3;
 const FLUSHED: usize = 128 << 20;
 /// Outputs of a block of our own kernel: 8 warps of 2.
 const BLOCK_OUTPUTS: usize = 16;
+/// What the columns of a part of a result are aligned to; the library takes it for more otherwise.
+const PART_ALIGNMENT: u32 = 16;
 /// What cuBLASLt may use to split a sum; NVIDIA's advice for Hopper.
 const WORKSPACE: usize = 32 << 20;
 
@@ -42,6 +50,26 @@ struct Sizes {
     inputs: usize,
     /// Whether the result is f32.
     wide: bool,
+    /// Columns of the rows that the result is part of.
+    stride: usize,
+    /// How the weights are kept, if they are quantised.
+    kept: Option<Codes>,
+}
+
+/// A product's weights.
+#[derive(Clone, Copy)]
+enum Weights<'a> {
+    /// Where they are, in the device's own type.
+    Plain(u64),
+    Coded(&'a CodedSlice),
+}
+
+/// What is multiplied, and where the first column of the result is.
+#[derive(Clone, Copy)]
+struct Operands<'a> {
+    x: &'a DeviceRows,
+    weights: Weights<'a>,
+    y: u64,
 }
 
 /// How products of some sizes are computed; kept for ever, there are not many.
@@ -49,7 +77,7 @@ struct Sizes {
 enum Way {
     /// By our own kernel for few rows.
     Own,
-    /// By the library.
+    /// By the library, after quantised weights were widened.
     Library(Planned),
 }
 
@@ -99,7 +127,7 @@ impl Blas {
     fn offers(&self, sizes: Sizes, dtype: DType) -> Result<Vec<Planned>> {
         let narrow = if dtype == DType::F16 { sys::cudaDataType::CUDA_R_16F } else { sys::cudaDataType::CUDA_R_16BF };
         let f32 = sys::cudaDataType::CUDA_R_32F;
-        let Sizes { rows, outputs, inputs, wide } = sizes;
+        let Sizes { rows, outputs, inputs, wide, stride, .. } = sizes;
         let ask = || -> Result<Vec<Planned>, result::CublasError> {
             let compute = sys::cublasComputeType_t::CUBLAS_COMPUTE_32F;
             let description = result::create_matmul_desc(compute, f32)?;
@@ -111,13 +139,26 @@ impl Blas {
                 let value = std::ptr::from_ref(&transposed).cast::<c_void>();
                 result::set_matmul_desc_attribute(description, attribute, value, size_of::<i32>())?;
             }
-            let layout = |kind, rows: usize, columns: usize| {
-                result::create_matrix_layout(kind, rows as u64, columns as u64, i64::try_from(rows).unwrap_or(i64::MAX))
+            let layout = |kind, rows: usize, columns: usize, stride: usize| {
+                let stride = i64::try_from(stride).unwrap_or(i64::MAX);
+                result::create_matrix_layout(kind, rows as u64, columns as u64, stride)
             };
-            let weights = layout(narrow, inputs, outputs)?;
-            let x = layout(narrow, inputs, rows)?;
-            let y = layout(if wide { f32 } else { narrow }, outputs, rows)?;
+            let weights = layout(narrow, inputs, outputs, inputs)?;
+            let x = layout(narrow, inputs, rows, inputs)?;
+            let y = layout(if wide { f32 } else { narrow }, outputs, rows, stride)?;
             let preference = result::create_matmul_pref()?;
+            if stride != outputs {
+                for attribute in [
+                    sys::cublasLtMatmulPreferenceAttributes_t::CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES,
+                    sys::cublasLtMatmulPreferenceAttributes_t::CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES,
+                ] {
+                    // SAFETY: the attribute is a number of this size.
+                    unsafe {
+                        let value = std::ptr::from_ref(&PART_ALIGNMENT).cast::<c_void>();
+                        result::set_matmul_pref_attribute(preference, attribute, value, size_of::<u32>())?;
+                    }
+                }
+            }
             let attribute = sys::cublasLtMatmulPreferenceAttributes_t::CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES;
             let mut found = [MaybeUninit::<sys::cublasLtMatmulHeuristicResult_t>::uninit(); TRIED];
             let mut count = 0;
@@ -157,33 +198,55 @@ impl Gpu {
     /// `x` [rows, in] times the transpose of `weights` [out, in]: [rows, out], f32 if `wide`.
     pub(crate) fn product(&self, x: &DeviceRows, weights: &DeviceMatrix, wide: bool) -> Result<DeviceRows> {
         x.expect(self.dtype, weights.inputs, "x")?;
-        let out = self.rows(x.rows, weights.outputs, if wide { DType::F32 } else { self.dtype })?;
-        let sizes = Sizes { rows: x.rows, outputs: weights.outputs, inputs: weights.inputs, wide };
-        match self.way(sizes, x, weights, &out)? {
-            Way::Own => self.product_of_few(x, weights, &out, wide)?,
-            Way::Library(planned) => self.product_of_many(x, weights, &out, &planned)?,
+        let dtype = if wide { DType::F32 } else { self.dtype };
+        let out = self.rows(x.rows, weights.outputs, dtype)?;
+        let (rows, outputs, inputs, stride) = (x.rows, weights.outputs, weights.inputs, weights.outputs);
+        match &weights.stored {
+            Stored::Plain(memory) => {
+                let sizes = Sizes { rows, outputs, inputs, wide, stride, kept: None };
+                self.multiply(sizes, Operands { x, weights: Weights::Plain(memory.pointer()), y: out.pointer() })?;
+            }
+            Stored::Coded(parts) => {
+                let mut first = 0;
+                for part in parts {
+                    for slice in part.slices() {
+                        let sizes = Sizes { rows, outputs: slice.outputs, inputs, wide, stride, kept: Some(part.kept) };
+                        let y = out.pointer() + ((first + slice.first) * dtype.size_in_bytes()) as u64;
+                        self.multiply(sizes, Operands { x, weights: Weights::Coded(&slice), y })?;
+                    }
+                    first += part.outputs;
+                }
+            }
         }
         Ok(out)
     }
 
+    fn multiply(&self, sizes: Sizes, operands: Operands<'_>) -> Result<()> {
+        match self.way(sizes, operands)? {
+            Way::Own => self.product_of_few(sizes, operands),
+            Way::Library(planned) => self.product_of_many(sizes, operands, &planned),
+        }
+    }
+
     /// How this product is computed fastest.
-    fn way(&self, sizes: Sizes, x: &DeviceRows, weights: &DeviceMatrix, out: &DeviceRows) -> Result<Way> {
+    fn way(&self, sizes: Sizes, operands: Operands<'_>) -> Result<Way> {
         let mut ways = self.blas.ways.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(known) = ways.get(&sizes) {
             return Ok(*known);
         }
-        if sizes.rows <= FEWEST {
+        let (fewest, few) = if sizes.kept.is_some() { (FEWEST_CODED, FEW_CODED) } else { (FEWEST, FEW) };
+        if sizes.rows <= fewest {
             return Ok(Way::Own);
         }
-        let own = (sizes.rows <= FEW).then_some(Way::Own);
+        let own = (sizes.rows <= few).then_some(Way::Own);
         let all = own.into_iter().chain(self.blas.offers(sizes, self.dtype)?.into_iter().map(Way::Library));
         let flush = Buffer::new(&self.device.context, FLUSHED)?;
         let mut best: Option<(f32, Way)> = None;
         for way in all {
             let run = || match way {
-                Way::Own => self.product_of_few(x, weights, out, sizes.wide).map(|()| true),
+                Way::Own => self.product_of_few(sizes, operands).map(|()| true),
                 // The library refuses some of what it has offered.
-                Way::Library(planned) => Ok(self.product_of_many(x, weights, out, &planned).is_ok()),
+                Way::Library(planned) => Ok(self.product_of_many(sizes, operands, &planned).is_ok()),
             };
             let Some(took) = self.time(&flush, run)? else { continue };
             if best.is_none_or(|(fastest, _)| took < fastest) {
@@ -219,7 +282,13 @@ impl Gpu {
         Ok(Some(fastest))
     }
 
-    fn product_of_few(&self, x: &DeviceRows, weights: &DeviceMatrix, out: &DeviceRows, wide: bool) -> Result<()> {
+    fn product_of_few(&self, sizes: Sizes, operands: Operands<'_>) -> Result<()> {
+        let Operands { x, weights, y } = operands;
+        let Sizes { outputs, inputs, wide, stride, .. } = sizes;
+        let weights = match weights {
+            Weights::Coded(slice) => return self.product_of_codes(x, slice, y, (stride, wide)),
+            Weights::Plain(weights) => weights,
+        };
         let names = match (x.rows, wide) {
             (0..=1, false) => ["product_1_f16", "product_1_bf16"],
             (2, false) => ["product_2_f16", "product_2_bf16"],
@@ -230,26 +299,24 @@ impl Gpu {
             (3..=4, true) => ["product_4_f16_f32", "product_4_bf16_f32"],
             (_, true) => ["product_8_f16_f32", "product_8_bf16_f32"],
         };
-        let shape = Shape { grid: (weights.outputs.div_ceil(BLOCK_OUTPUTS), 1), block: 256, shared: 0 };
-        let arguments: [&dyn Argument; 6] = [
-            &x.pointer(),
-            &weights.pointer(),
-            &out.pointer(),
-            &word(x.rows),
-            &word(weights.outputs),
-            &word(weights.inputs),
-        ];
-        // SAFETY: `x` is as wide as the weights, whose rows are whole vectors, and `out` has a row for each of its rows.
+        let shape = Shape { grid: (outputs.div_ceil(BLOCK_OUTPUTS), 1), block: 256, shared: 0 };
+        let arguments: [&dyn Argument; 6] = [&x.pointer(), &weights, &y, &word(x.rows), &word(outputs), &word(inputs)];
+        // SAFETY: `x` is as wide as the weights, whose rows are whole vectors, and the result has a row for each of its rows.
         unsafe { self.device.launch(self.named(names), shape, &arguments) }
     }
 
-    fn product_of_many(
-        &self,
-        x: &DeviceRows,
-        weights: &DeviceMatrix,
-        out: &DeviceRows,
-        planned: &Planned,
-    ) -> Result<()> {
+    fn product_of_many(&self, sizes: Sizes, operands: Operands<'_>, planned: &Planned) -> Result<()> {
+        let Operands { x, weights, y } = operands;
+        // Given back when it goes out of scope: whoever gets it next writes it after this product has read it.
+        let widened;
+        let weights = match weights {
+            Weights::Plain(weights) => weights,
+            Weights::Coded(slice) => {
+                widened = self.device.scratch(sizes.outputs * sizes.inputs * self.dtype.size_in_bytes())?;
+                self.widen_codes(slice, widened.pointer())?;
+                widened.pointer()
+            }
+        };
         let (one, zero) = (1f32, 0f32);
         let at = |pointer: u64| pointer as *mut c_void;
         // SAFETY: the plan was made for these sizes and types, and the memory has them.
@@ -259,13 +326,13 @@ impl Gpu {
                 planned.description,
                 std::ptr::from_ref(&one).cast(),
                 std::ptr::from_ref(&zero).cast(),
-                at(weights.pointer()),
+                at(weights),
                 planned.weights,
                 at(x.pointer()),
                 planned.x,
-                at(out.pointer()),
+                at(y),
                 planned.y,
-                at(out.pointer()),
+                at(y),
                 planned.y,
                 &raw const planned.algorithm,
                 at(self.blas.workspace.pointer()),

@@ -7,6 +7,7 @@ use half::{bf16, f16};
 
 use crate::cuda::Gpu;
 use crate::cuda::device::{Shape, failed};
+use crate::cuda::matrix::Stored;
 use crate::cuda::memory::{Buffer, Scratch};
 use crate::cuda::place::Placed;
 use crate::{Activation, KernelError, Result};
@@ -73,8 +74,19 @@ impl Gpu {
     /// The embedding's rows for the batch's tokens, f32 [rows, width].
     pub(crate) fn embed_rows(&self, table: &super::DeviceMatrix, placed: &Placed) -> Result<DeviceRows> {
         let out = self.rows(placed.rows, table.inputs, DType::F32)?;
+        let memory = match &table.stored {
+            Stored::Plain(memory) => memory,
+            Stored::Coded(parts) => {
+                let mut first = 0;
+                for part in parts {
+                    self.embed_codes(part, first, &out, placed)?;
+                    first += part.outputs;
+                }
+                return Ok(out);
+            }
+        };
         let arguments: [&dyn super::device::Argument; 4] =
-            [&table.pointer(), &out.pointer(), &placed.pointer, &word(table.inputs)];
+            [&memory.pointer(), &out.pointer(), &placed.pointer, &word(table.inputs)];
         let shape = Shape { grid: (placed.rows, 1), block: threads(table.inputs / 8), shared: 0 };
         // SAFETY: tokens were checked against the table, and `out` has a row for each of them.
         unsafe { self.device.launch(self.named(["embed_f16", "embed_bf16"]), shape, &arguments) }?;
@@ -244,7 +256,7 @@ fn same_rows(a: &DeviceRows, b: &DeviceRows) -> Result<()> {
 }
 
 /// Threads for so many pieces of work.
-fn threads(pieces: usize) -> usize {
+pub(crate) fn threads(pieces: usize) -> usize {
     pieces.next_multiple_of(32).clamp(32, 256)
 }
 

@@ -1,76 +1,16 @@
-//! Weights on their way to the device, and blocks of the cache on their way out and back.
+//! Blocks of the cache on their way out and back.
 
-use std::sync::Arc;
-
-use candle_core::quantized::GgmlDType;
-use candle_core::{CpuStorage, DType};
+use candle_core::DType;
 use cudarc::driver::result;
 use cudarc::driver::sys::CUevent_flags;
-use half::{bf16, f16};
 
+use crate::cuda::Gpu;
 use crate::cuda::attend::DevicePages;
 use crate::cuda::device::failed;
 use crate::cuda::memory::Buffer;
-use crate::cuda::{DeviceMatrix, Gpu, check_inputs};
 use crate::{BLOCK, KernelError, Result};
 
 impl Gpu {
-    /// A matrix from a GGUF tensor's bytes, in the device's own type.
-    pub(crate) fn pack_matrix(&self, form: GgmlDType, rows: usize, cols: usize, bytes: &[u8]) -> Result<DeviceMatrix> {
-        let block = form.block_size();
-        if cols == 0 || !cols.is_multiple_of(block) {
-            return Err(KernelError::WeightColumns { form, cols, block });
-        }
-        let row_bytes = cols / block * form.type_size();
-        let expected = row_bytes.saturating_mul(rows);
-        if bytes.len() != expected {
-            return Err(KernelError::WeightBytes { form, rows, cols, expected, found: bytes.len() });
-        }
-        let own = if self.dtype == DType::F16 { GgmlDType::F16 } else { GgmlDType::BF16 };
-        if form == own {
-            return self.upload_matrix(rows, cols, bytes);
-        }
-        if matches!(form, GgmlDType::Q8_1 | GgmlDType::Q8K) {
-            return Err(KernelError::WeightForm { form });
-        }
-        let mut narrow = Vec::with_capacity(rows * cols * 2);
-        for row in bytes.chunks_exact(row_bytes) {
-            // A copy, because the library needs its blocks aligned.
-            let CpuStorage::F32(values) = form.from_data(row.to_vec().into()).dequantize(cols)? else {
-                return Err(KernelError::WeightForm { form });
-            };
-            if self.dtype == DType::F16 {
-                let largest = f16::MAX.to_f32();
-                narrow.extend(values.into_iter().flat_map(|x| f16::from_f32(x.clamp(-largest, largest)).to_le_bytes()));
-            } else {
-                narrow.extend(values.into_iter().flat_map(|x| bf16::from_f32(x).to_le_bytes()));
-            }
-        }
-        self.upload_matrix(rows, cols, &narrow)
-    }
-
-    /// One matrix of several, one after the other.
-    pub(crate) fn stack_matrices(&self, mut parts: Vec<DeviceMatrix>) -> Result<DeviceMatrix> {
-        let inputs = parts.first().map_or(0, |part| part.inputs);
-        if parts.is_empty() || parts.iter().any(|part| part.inputs != inputs) {
-            return Err(KernelError::Stack { found: parts.iter().map(|part| part.inputs).collect() });
-        }
-        check_inputs(inputs)?;
-        if parts.len() == 1 {
-            return Ok(parts.remove(0));
-        }
-        let memory = Buffer::new(&self.device.context, parts.iter().map(|part| part.memory.bytes()).sum())?;
-        let mut at = memory.pointer();
-        for part in &parts {
-            // SAFETY: the new memory has room for all parts.
-            let copied = unsafe { result::memcpy_dtod_sync(at, part.pointer(), part.memory.bytes()) };
-            copied.map_err(failed("copying on the device"))?;
-            at += part.memory.bytes() as u64;
-        }
-        let outputs = parts.iter().map(|part| part.outputs).sum();
-        Ok(DeviceMatrix { memory: Arc::new(memory), outputs, inputs })
-    }
-
     /// Bytes read and written a second while large memory is copied.
     pub(crate) fn measure_copies(&self) -> Result<f64> {
         const BYTES: usize = 2 << 30;

@@ -11,7 +11,15 @@ use crate::random::Random;
 type Outcome = Result<Drawn, DrawFault>;
 
 fn gpu() -> Gpu {
-    Gpu::open(&GpuConfig { ordinal: 0, dtype: DType::BF16, cascade: false, graphs: false, threads: 1 }).unwrap()
+    Gpu::open(&GpuConfig {
+        ordinal: 0,
+        dtype: DType::BF16,
+        cascade: false,
+        graphs: false,
+        quantised: false,
+        threads: 1,
+    })
+    .unwrap()
 }
 
 /// A row of logits: like a model's, or all tied, or of few values, or with much that is excluded.

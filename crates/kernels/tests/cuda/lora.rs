@@ -10,7 +10,7 @@ use crate::common::adapters::{AdapterCase, adapters, added};
 use crate::has_device;
 
 fn gpu(dtype: DType) -> Gpu {
-    Gpu::open(&GpuConfig { ordinal: 0, dtype, cascade: false, graphs: false, threads: 1 }).unwrap()
+    Gpu::open(&GpuConfig { ordinal: 0, dtype, cascade: false, graphs: false, quantised: false, threads: 1 }).unwrap()
 }
 
 fn rounded(dtype: DType) -> fn(f32) -> f32 {

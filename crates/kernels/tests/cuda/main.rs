@@ -4,6 +4,7 @@
 //! `BATON_NEEDS_GPU` in the environment they fail instead: `scripts/gpu/check` must not take silence for a proof.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod coded;
 #[path = "../common/mod.rs"]
 mod common;
 mod draws;

@@ -167,7 +167,7 @@ fn every_stage_is_the_cpus() {
     let mut wrong = Vec::new();
     for (dtype, largest, mean) in [(DType::F16, 0.02, 0.001), (DType::BF16, 0.16, 0.02)] {
         for cascade in [true, false] {
-            let config = GpuConfig { ordinal: 0, dtype, cascade, graphs: true, threads: 2 };
+            let config = GpuConfig { ordinal: 0, dtype, cascade, graphs: true, quantised: false, threads: 2 };
             let gpu = Gpu::open(&config).unwrap();
             for (name, case) in cases() {
                 let (expected, found) = (case.stages(&cpu), case.stages(&gpu));
@@ -190,7 +190,8 @@ fn blocks_go_out_and_come_back() {
     if !has_device("blocks_go_out_and_come_back") {
         return;
     }
-    let config = GpuConfig { ordinal: 0, dtype: DType::F16, cascade: true, graphs: false, threads: 1 };
+    let config =
+        GpuConfig { ordinal: 0, dtype: DType::F16, cascade: true, graphs: false, quantised: false, threads: 1 };
     let gpu = Gpu::open(&config).unwrap();
     let heads = Heads { query: 2, kv: 2, dim: 64 };
     let pages = gpu.pages(6, heads, DType::F16).unwrap();
