@@ -61,6 +61,8 @@ struct Start {
     store: Option<PrefixStore>,
     /// Bytes of adapters where the model is computed.
     adapter_memory: usize,
+    /// Sequences that may run at once, and tokens of one step.
+    most: (usize, usize),
     /// Set to how keys and values are kept.
     form: Arc<OnceLock<CacheForm>>,
 }
@@ -77,7 +79,8 @@ impl UseBackend for Start {
         let cache = PagedCache::new(decoder.kernels(), decoder.architecture(), self.blocks, dtype).map_err(failed)?;
         // Nobody else sets it.
         _ = self.form.set(cache.form());
-        let executor = DecoderExecutor::new(decoder, cache).with_store(self.store);
+        let (sequences, tokens) = self.most;
+        let executor = DecoderExecutor::new(decoder, cache).warm(sequences, tokens)?.with_store(self.store);
         Ok(Box::new(executor.with_adapter_memory(self.adapter_memory)))
     }
 }
@@ -111,6 +114,7 @@ impl Runtime {
             blocks: engine_config.scheduler.blocks,
             store: store(config),
             adapter_memory: bytes(config.adapter_memory),
+            most: (engine_config.scheduler.max_sequences, engine_config.scheduler.token_budget),
             form: Arc::clone(&form),
         };
         let build = move || -> Result<Box<dyn Executor>, ExecutorError> {

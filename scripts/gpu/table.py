@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Prints one short table of what scripts/gpu/check measured: `table.py RESULTS`, a folder with probe.json and maybe peer.json.
+"""Prints one short table of what scripts/gpu/check measured: `table.py RESULTS`, a folder with probe.json, and maybe coded.json
+(weights of 4 bits) and peer.json.
 
 probe.json is what `baton probe --out` writes: a list with a shape each, its rows of what, value, unit and maybe the share of
 what the device can do. peer.json is as peer.py writes it: by model and way, tokens/s by number of sequences, and `prompt`.
@@ -55,7 +56,8 @@ def main():
     if len(sys.argv) != 2:
         sys.exit("usage: table.py RESULTS")
     folder = Path(sys.argv[1])
-    probe, peer = read(folder / "probe.json", []), read(folder / "peer.json", {})
+    probe = read(folder / "probe.json", []) + read(folder / "coded.json", [])
+    peer = read(folder / "peer.json", {})
     lines = list(rows(probe, peer))
     if not lines:
         sys.exit("nothing was measured")

@@ -28,7 +28,7 @@ fn flags_win_over_environment_over_file_over_defaults() {
         "[server]\nlisten = \"127.0.0.1:3\"\n[twins]\nskip_broken = true\n[engine]\nkv_cache_memory = \"3 MiB\"\n";
     let flag = &["--listen", "127.0.0.1:1"][..];
     let env = &[("BATON_LISTEN", "127.0.0.1:2")][..];
-    let cases: [Case<'_>; 16] = [
+    let cases: [Case<'_>; 17] = [
         (listen, None, &[], &[], "127.0.0.1:8000", "default"),
         (listen, Some(file), &[], &[], "127.0.0.1:3", "file"),
         (listen, Some(file), env, &[], "127.0.0.1:2", "environment"),

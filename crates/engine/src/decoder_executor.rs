@@ -1,8 +1,9 @@
 //! The executor that runs a real model.
 
-use baton_contract::BLOCK_SIZE;
+use baton_contract::{BLOCK_SIZE, SequenceId};
+use baton_decoder::sample::{DrawSpec, Draws};
 use baton_decoder::{Backend, Batch, Decoder, Kernels, PagedCache, SpanLayout};
-use baton_scheduler::{KeptPrefix, Span, StepPlan};
+use baton_scheduler::{KeptPrefix, Owner, Span, StepPlan};
 
 use crate::adapters::Resident;
 use crate::error::chain;
@@ -26,6 +27,34 @@ impl<B: Backend> DecoderExecutor<B> {
         let vocabulary = decoder.architecture().vocabulary;
         let device = decoder.kernels().draws().then(|| DeviceDraws::new(vocabulary).ok()).flatten();
         Self { decoder, cache, sampler: Sampler::new(), device, store: None, adapters: Resident::new(usize::MAX) }
+    }
+
+    /// The same, after batches of every size that a device prepares for: one token each of up to `sequences`, and one of
+    /// `tokens`. Nothing is left of them, as long as no block of the cache is in use.
+    ///
+    /// # Errors
+    /// The device failed.
+    pub fn warm(mut self, sequences: usize, tokens: usize) -> Result<Self, ExecutorError> {
+        let blocks = self.cache.blocks();
+        let sizes = self.decoder.kernels().sizes(sequences.min(blocks));
+        let Some(&largest) = sizes.last() else { return Ok(self) };
+        let one_each = |count: usize| (0..count.min(blocks)).map(|block| warm_span(block, 1)).collect::<Vec<_>>();
+        // The largest first: what it takes of the device's memory does for the others.
+        let several = sizes.iter().rev().map(|size| one_each(*size));
+        let tokens = tokens.min(blocks * BLOCK_SIZE).min(self.decoder.architecture().max_context);
+        let chunk = vec![warm_span(0, tokens.max(1))];
+        for spans in [chunk].into_iter().chain(several) {
+            let plan = StepPlan { step: 0, restores: Vec::new(), copies: Vec::new(), spans, stores: Vec::new() };
+            let logits = self.decoder.forward(&batch(&plan), &mut self.cache).map_err(step_error)?;
+            let (Some(logits), Some(_)) = (logits, &self.device) else { continue };
+            let mut draws = Draws::new(self.decoder.architecture().vocabulary).map_err(step_error)?;
+            for _ in &plan.spans {
+                draws.push(DrawSpec::default(), &[], None).map_err(step_error)?;
+            }
+            self.decoder.kernels().draw(&logits, &draws).map_err(step_error)?;
+        }
+        tracing::info!(sizes = sizes.len(), largest, "the device is ready for batches of all sizes");
+        Ok(self)
     }
 
     /// The same, with prefixes kept in `store`, if there is one.
@@ -99,6 +128,13 @@ impl<B: Backend> Executor for DecoderExecutor<B> {
     }
 }
 
+/// The first tokens of a sequence that nobody has asked for, from block `block` on.
+fn warm_span(block: usize, tokens: usize) -> Span {
+    let blocks = (block..block + tokens.div_ceil(BLOCK_SIZE)).map(narrow).collect();
+    let owner = Owner::Sequence(SequenceId(0));
+    Span { owner, tokens: vec![0; tokens], start: 0, blocks, shared_blocks: 0, adapter: None, draws: true }
+}
+
 /// Lays the spans of a plan end to end.
 fn batch(plan: &StepPlan) -> Batch {
     let mut batch = Batch::default();
@@ -137,9 +173,8 @@ fn step_error(error: impl std::error::Error + Send + Sync + 'static) -> Executor
 
 #[cfg(test)]
 pub(crate) mod tests {
-    use baton_contract::{Digest, Generate, Sampling, SequenceId, TokenSet};
+    use baton_contract::{Digest, Generate, Sampling, TokenSet};
     use baton_decoder::{Architecture, Heads, Layout, RopeSpec, RopeStyle};
-    use baton_scheduler::Owner;
     use baton_testkit::request;
     use candle_core::DType;
 

@@ -250,6 +250,9 @@ pub trait Backend: Send + Sync + Sized + 'static {
     /// There is no such row, or the device failed.
     fn read_row(&self, rows: &Self::Rows, row: usize) -> Result<Vec<f32>>;
 
+    /// The sizes to which batches of up to `most` rows are padded, where the first batch of a size takes longer than later
+    /// ones, smallest first; empty where it does not.
+    fn sizes(&self, most: usize) -> Vec<usize>;
     /// Whether tokens are best drawn where the logits are.
     fn draws(&self) -> bool;
     /// Draws a token from each of the first rows of logits, [rows or more, vocabulary] in f32, and waits for them. Rows that

@@ -38,7 +38,8 @@ fn products_of_every_form() {
             let product = |x: &[f64], w: &[f32]| x.iter().zip(w).map(|(x, w)| x * f64::from(*w)).sum::<f64>();
             let expected: Vec<f64> =
                 x64.chunks(inputs).flat_map(|x| w.chunks(inputs).map(move |w| product(x, w))).collect();
-            let tolerance = if matches!(form, Q2K | Q3K | Q4K | Q5K | Q6K) { 1e-3 } else { 3e-5 };
+            // Scales and minimums, or weights, are rounded to 11 bits.
+            let tolerance = if matches!(form, Q2K | Q3K | Q4K | Q5K | Q6K) { 2e-3 } else { 3e-5 };
             for kernels in all_kernels() {
                 let found = kernels.matmul(&x, &packed).unwrap();
                 assert_eq!(found.dims(), [tokens, outputs]);

@@ -11,6 +11,7 @@ use crate::cuda::attend::{DevicePages, DeviceRope};
 use crate::cuda::device::failed;
 use crate::cuda::lora::{Class, DeviceAdapter};
 use crate::cuda::memory::Buffer;
+use crate::cuda::place::bucket_sizes;
 use crate::cuda::rows::{DeviceRows, DeviceVector};
 use crate::cuda::{DeviceInfo, DeviceMatrix, Gpu, Placed};
 use crate::lora::Site;
@@ -252,6 +253,10 @@ impl Backend for Gpu {
 
     fn read_row(&self, rows: &DeviceRows, row: usize) -> Result<Vec<f32>> {
         self.download_row(rows, row)
+    }
+
+    fn sizes(&self, most: usize) -> Vec<usize> {
+        bucket_sizes(most)
     }
 
     fn draws(&self) -> bool {

@@ -178,6 +178,12 @@ fn bucket(rows: usize) -> usize {
     }
 }
 
+/// All sizes that up to `most` rows are padded to.
+pub(crate) fn bucket_sizes(most: usize) -> Vec<usize> {
+    let next = |size: &usize| Some(bucket(size + 1));
+    std::iter::successors(Some(1), next).take_while(|size| *size <= bucket(most)).collect()
+}
+
 /// What a batch is, on its way to the device.
 pub(crate) struct Words {
     pub(crate) all: Vec<u32>,
@@ -304,6 +310,8 @@ mod tests {
     fn batches_are_padded_to_few_sizes() {
         let sizes: std::collections::BTreeSet<_> = (1..=RECORDED).map(bucket).collect();
         assert_eq!(sizes.len(), 3 + 8 + 4 + 4);
+        assert_eq!(bucket_sizes(RECORDED), sizes.into_iter().collect::<Vec<_>>());
+        assert_eq!(bucket_sizes(5), [1, 2, 4, 8]);
         assert!((1..=RECORDED).all(|rows| bucket(rows) >= rows && bucket(rows) <= RECORDED));
         assert!((0..9000).all(|rows| bucket(rows) >= rows && bucket(bucket(rows)) == bucket(rows)));
     }
