@@ -66,29 +66,44 @@ template <int BITS> struct Lane {
     }
 };
 
-// y [rows, stride] = x [rows, inputs] W^T: 16 outputs by up to TILES * 8 rows for each block, whose warps share the inputs.
+// y [rows, stride] = x [rows, inputs] W^T: up to TILES * 8 rows for each block, whose warps share the inputs. The more of what
+// is read is x, the more outputs has a block: 16, or 32 (TILES 4), or 64 (TILES 8).
 template <int BITS, int GROUP, int TILES, typename Y>
 __device__ __forceinline__ void product(const __half *__restrict__ x, const uint4 *__restrict__ codes,
                                         const uint4 *__restrict__ scales, Y *__restrict__ y, uint32_t rows,
                                         uint32_t outputs, uint32_t inputs, uint32_t stride) {
-    constexpr int AHEAD = TILES <= 2 ? 4 : 2;
+    constexpr int WIDTH = TILES >= 8 ? 4 : TILES >= 4 ? 2 : 1;
+    constexpr int AHEAD = TILES >= 8 ? 1 : TILES >= 4 ? 2 : 4;
+    // Whether a tile is loaded as soon as another was used. For few rows it is faster to load several at once.
+    constexpr bool ROLLING = TILES >= 4;
     constexpr uint32_t ROWS = TILES * 8;
     __shared__ float partial[WARPS][ROWS][OUTPUTS + 1];
     const uint32_t warp = threadIdx.x / 32, lane = threadIdx.x % 32, g = lane / 4, t = lane % 4;
-    const uint32_t tiles = (inputs + INPUTS - 1) / INPUTS;
-    const size_t first_tile = (size_t)blockIdx.x * tiles;
+    const uint32_t tiles = (inputs + INPUTS - 1) / INPUTS, last = (outputs - 1) / OUTPUTS;
     const uint32_t first_row = blockIdx.y * ROWS;
+    // What lies beyond the last row or output is computed as the last, and not written.
+    size_t first_tile[WIDTH];
+#pragma unroll
+    for (int m = 0; m < WIDTH; m++) first_tile[m] = (size_t)min(blockIdx.x * WIDTH + m, last) * tiles;
     const __half *row[TILES];
-    // Rows beyond the last are computed from the last, and not written.
 #pragma unroll
     for (int n = 0; n < TILES; n++) row[n] = x + (size_t)min(first_row + n * 8 + g, rows - 1) * inputs + 8 * t;
-    float sums[TILES][4] = {};
-    Lane<BITS> held[AHEAD];
-    for (uint32_t start = warp; start < tiles; start += WARPS * AHEAD) {
+    float sums[WIDTH][TILES][4] = {};
+    Lane<BITS> held[AHEAD][WIDTH];
+    const auto load = [&](int a, uint32_t tile) {
+        if (tile >= tiles) return;
 #pragma unroll
-        for (int a = 0; a < AHEAD; a++)
-            if (start + a * WARPS < tiles)
-                held[a].template load<GROUP>(codes, scales, first_tile + start + a * WARPS, lane);
+        for (int m = 0; m < WIDTH; m++) held[a][m].template load<GROUP>(codes, scales, first_tile[m] + tile, lane);
+    };
+    if (ROLLING) {
+#pragma unroll
+        for (int a = 0; a < AHEAD; a++) load(a, warp + a * WARPS);
+    }
+    for (uint32_t start = warp; start < tiles; start += WARPS * AHEAD) {
+        if (!ROLLING) {
+#pragma unroll
+            for (int a = 0; a < AHEAD; a++) load(a, start + a * WARPS);
+        }
 #pragma unroll
         for (int a = 0; a < AHEAD; a++) {
             const uint32_t tile = start + a * WARPS;
@@ -97,32 +112,47 @@ __device__ __forceinline__ void product(const __half *__restrict__ x, const uint
             for (int half = 0; half < 2; half++) {
                 const uint32_t at = tile * INPUTS + half * HALF;
                 if (at >= inputs) break;
-                uint32_t low[4], high[4];
-                held[a].weights(half, 0, low);
-                held[a].weights(half, 1, high);
-                const uint32_t first[4] = {low[0], high[0], low[1], high[1]};
-                const uint32_t second[4] = {low[2], high[2], low[3], high[3]};
+                uint32_t weights[WIDTH][2][4];
+#pragma unroll
+                for (int m = 0; m < WIDTH; m++) {
+                    uint32_t low[4], high[4];
+                    held[a][m].weights(half, 0, low);
+                    held[a][m].weights(half, 1, high);
+#pragma unroll
+                    for (int i = 0; i < 4; i++) {
+                        weights[m][i / 2][i % 2 * 2] = low[i];
+                        weights[m][i / 2][i % 2 * 2 + 1] = high[i];
+                    }
+                }
 #pragma unroll
                 for (int n = 0; n < TILES; n++) {
                     const uint4 in = __ldg(reinterpret_cast<const uint4 *>(row[n] + at));
-                    multiply<__half>(sums[n], first, in.x, in.y);
-                    multiply<__half>(sums[n], second, in.z, in.w);
+#pragma unroll
+                    for (int m = 0; m < WIDTH; m++) {
+                        multiply<__half>(sums[m][n], weights[m][0], in.x, in.y);
+                        multiply<__half>(sums[m][n], weights[m][1], in.z, in.w);
+                    }
                 }
             }
+            if (ROLLING) load(a, tile + WARPS * AHEAD);
         }
     }
 #pragma unroll
-    for (int n = 0; n < TILES; n++)
+    for (int m = 0; m < WIDTH; m++) {
+        if (m > 0) __syncthreads();
 #pragma unroll
-        for (int i = 0; i < 4; i++) partial[warp][n * 8 + 2 * t + i % 2][g + i / 2 * 8] = sums[n][i];
-    __syncthreads();
-    for (uint32_t i = threadIdx.x; i < ROWS * OUTPUTS; i += WARPS * 32) {
-        const uint32_t r = i / OUTPUTS, o = i % OUTPUTS;
-        float sum = 0.0f;
+        for (int n = 0; n < TILES; n++)
 #pragma unroll
-        for (uint32_t w = 0; w < WARPS; w++) sum += partial[w][r][o];
-        const uint32_t output = blockIdx.x * OUTPUTS + o;
-        if (first_row + r < rows && output < outputs) y[(size_t)(first_row + r) * stride + output] = narrow<Y>(sum);
+            for (int i = 0; i < 4; i++) partial[warp][n * 8 + 2 * t + i % 2][g + i / 2 * 8] = sums[m][n][i];
+        __syncthreads();
+        for (uint32_t i = threadIdx.x; i < ROWS * OUTPUTS; i += WARPS * 32) {
+            const uint32_t r = i / OUTPUTS, o = i % OUTPUTS;
+            float sum = 0.0f;
+#pragma unroll
+            for (uint32_t w = 0; w < WARPS; w++) sum += partial[w][r][o];
+            const uint32_t output = (blockIdx.x * WIDTH + m) * OUTPUTS + o;
+            if (first_row + r < rows && output < outputs) y[(size_t)(first_row + r) * stride + output] = narrow<Y>(sum);
+        }
     }
 }
 

@@ -114,7 +114,7 @@ fn quantised_embeddings_are_their_rows() {
         let positions: Vec<u32> = (0..33).collect();
         let spans = vec![SpanLayout { first_row: 0, rows: 33, context: 33, blocks: vec![0, 1], shared_blocks: 0 }];
         let layout = Layout { slots: positions.clone(), positions, spans };
-        let placed = gpu.place(Indices { tokens: &tokens, layout: &layout, draws: &[] }, heads).unwrap();
+        let placed = gpu.place(Indices { tokens: &tokens, layout: &layout, draws: &[], adapters: &[] }, heads).unwrap();
         let mut found = gpu.read(&gpu.embed(&table, &placed).unwrap()).unwrap();
         found.truncate(tokens.len() * inputs);
         let rows: Vec<&[f32]> = parts.iter().flat_map(|part| part.weights.chunks_exact(inputs)).collect();

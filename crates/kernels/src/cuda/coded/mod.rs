@@ -161,7 +161,9 @@ impl Gpu {
             (17..=32, true) => (32, ["coded_4_4_32_f32", "coded_4_4_16_f32", "coded_4_8_32_f32", "coded_4_8_16_f32"]),
             (_, true) => (64, ["coded_8_4_32_f32", "coded_8_4_16_f32", "coded_8_8_32_f32", "coded_8_8_16_f32"]),
         };
-        let grid = (weights.outputs.div_ceil(TILE_OUTPUTS), x.rows.div_ceil(most));
+        // As many outputs as a block of the kernel has.
+        let outputs = TILE_OUTPUTS * (most / 16).max(1);
+        let grid = (weights.outputs.div_ceil(outputs), x.rows.div_ceil(most));
         let shape = Shape { grid, block: 256, shared: 0 };
         let arguments: [&dyn Argument; 8] = [
             &x.pointer(),
