@@ -13,11 +13,11 @@
 /// Rows of a unit.
 constexpr uint32_t UNIT = 16;
 /// Ranks of one block of the first product.
-constexpr uint32_t BLOCK_RANKS = 64;
+constexpr uint32_t BLOCK_RANKS = 32;
 constexpr uint32_t RANK_TILES = BLOCK_RANKS / 8;
-constexpr uint32_t DOWN_WARPS = 4;
-/// Inputs of one warp and of one block of the first product.
-constexpr uint32_t WARP_INPUTS = 256, BLOCK_INPUTS = DOWN_WARPS * WARP_INPUTS;
+constexpr uint32_t DOWN_WARPS = 16;
+/// Inputs of one warp and of one block of the first product. Few for a warp: it is the wait for memory that takes time.
+constexpr uint32_t WARP_INPUTS = 64, BLOCK_INPUTS = DOWN_WARPS * WARP_INPUTS;
 constexpr uint32_t UP_WARPS = 8;
 /// Columns of one warp and of one block of the second product.
 constexpr uint32_t WARP_COLUMNS = 32, BLOCK_COLUMNS = UP_WARPS * WARP_COLUMNS;
@@ -122,8 +122,9 @@ __device__ void down(const T* x, const Indices& indices, uint32_t site, float* h
     float sums[RANK_TILES][4] = {};
     const uint32_t first = split * BLOCK_INPUTS + warp * WARP_INPUTS + place.lane * 8;
     const uint32_t past = min(inputs, first - place.lane * 8 + WARP_INPUTS);
-#pragma unroll 2
-    for (uint32_t at = first; at - place.lane * 8 < past; at += 32) {
+#pragma unroll
+    for (uint32_t step = 0; step < WARP_INPUTS; step += 32) {
+        const uint32_t at = first + step;
         const bool inside = at < past;
         const uint4 a = inside && upper ? *reinterpret_cast<const uint4*>(upper + at) : none;
         const uint4 b = inside && lower ? *reinterpret_cast<const uint4*>(lower + at) : none;
@@ -199,9 +200,13 @@ __device__ void up(const float* hidden, const Indices& indices, uint32_t site, T
         for (uint32_t half = 0; half < 2; half++) {
             const uint32_t row = place.group + half * 8;
             float4 sum = make_float4(0.0f, 0.0f, 0.0f, 0.0f);
-            for (uint32_t split = 0; inside && row < place.unit.rows && split < splits; split++) {
-                const size_t position = static_cast<size_t>(split) * positions + place.unit.first + row;
-                const float4 term = *reinterpret_cast<const float4*>(hidden + (position * parts + part) * rank_stride + rank);
+            const size_t position = place.unit.first + row;
+            const float* from = hidden + (position * parts + part) * rank_stride + rank;
+            const size_t stride = static_cast<size_t>(positions) * parts * rank_stride;
+            const uint32_t terms = inside && row < place.unit.rows ? splits : 0;
+#pragma unroll 4
+            for (uint32_t split = 0; split < terms; split++) {
+                const float4 term = __ldg(reinterpret_cast<const float4*>(from + split * stride));
                 sum.x += term.x, sum.y += term.y, sum.z += term.z, sum.w += term.w;
             }
             coarse[half] = Pair<T>::of(sum.x, sum.y);
@@ -234,7 +239,7 @@ __device__ void up(const float* hidden, const Indices& indices, uint32_t site, T
     }
 }
 
-// Grid [splits * parts * shares of the ranks, units or more], 128 threads. x is [rows, inputs], `site` the number of the
+// Grid [splits * parts * shares of the ranks, units or more], 512 threads. x is [rows, inputs], `site` the number of the
 // site's first entry, hidden [splits, positions, parts, rank_stride].
 #define LORA_DOWN(NAME, T)                                                                                             \
     extern "C" __global__ void __launch_bounds__(DOWN_WARPS * 32)                                                      \

@@ -17,7 +17,7 @@ use crate::{KernelError, Result};
 const BLOCK_INPUTS: usize = 1024;
 const BLOCK_COLUMNS: usize = 256;
 /// Ranks of a block of the first product, likewise.
-const BLOCK_RANKS: usize = 64;
+const BLOCK_RANKS: usize = 32;
 const ENTRY_BYTES: usize = 32;
 /// Ranks on the device are multiples of this, as are widths.
 const EIGHT: usize = 8;
@@ -204,7 +204,7 @@ impl Gpu {
             &rank,
         ];
         let columns = splits * parts * class.rank.div_ceil(BLOCK_RANKS);
-        let shape = Shape { grid: (columns, class.units), block: 128, shared: 0 };
+        let shape = Shape { grid: (columns, class.units), block: 512, shared: 0 };
         // SAFETY: the routed rows are rows of the batch, and matrices have their sizes, as `Site` has checked. Whoever
         // placed the batch keeps its adapters until its work has been given to the device; their memory is freed only
         // after work that was given before.
