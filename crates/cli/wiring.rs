@@ -1,5 +1,6 @@
 //! Builds a running model out of the other crates' parts.
 
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 use std::thread;
@@ -31,6 +32,8 @@ pub(crate) const TOKEN_BUDGET: usize = 256;
 const GPU_TOKEN_BUDGET: usize = 2048;
 /// Bytes of a GPU's memory that are left for activations, libraries and recorded steps.
 const GPU_SCRATCH: usize = 3 << 30;
+/// Bytes that a tokenizer's file may have.
+const TEXT_BYTES: u64 = 64 << 20;
 /// How keys and values are kept: half the memory of f32, for a loss far below that of the weights' own form.
 pub(crate) const CACHE_TYPE: DType = DType::F16;
 
@@ -128,7 +131,7 @@ impl Runtime {
         let (engine, text) = thread::scope(|scope| {
             let engine = scope.spawn(|| Engine::start(engine_config, build));
             let text = || -> Result<_> {
-                let (tokenizer, template) = read_text(&file).with_context(cannot)?;
+                let (tokenizer, template) = read_text(&file, &found.path).with_context(cannot)?;
                 let other = other(&tokenizer)?;
                 // Identifies the weights, in every answer and in every prefix.
                 let digest = Digest::from_bytes(file.digest(&mut |_, _| ()));
@@ -200,7 +203,7 @@ impl Runtime {
 pub(crate) fn open_text(path: &Path) -> Result<Opened> {
     let open = || -> Result<Opened> {
         let file = GgufFile::open(path)?;
-        let (tokenizer, _) = read_text(&file)?;
+        let (tokenizer, _) = read_text(&file, path)?;
         Ok(Opened { file, tokenizer })
     };
     open().with_context(|| format!("cannot use the model {}", path.display()))
@@ -222,12 +225,20 @@ pub(crate) fn digest(file: &GgufFile) -> Digest {
     digest
 }
 
-fn read_text(file: &GgufFile) -> Result<(Tokenizer, ChatTemplate)> {
-    let metadata = file.tokenizer()?;
-    let Some(source) = metadata.chat_template.clone() else {
+/// Builds tokenizer and template from what a model's file or folder says of them.
+fn read_text(file: &GgufFile, path: &Path) -> Result<(Tokenizer, ChatTemplate)> {
+    let (spec, template) = if file.is_folder() { text_of_folder(path)? } else { text_of_file(file)? };
+    let Some(source) = template else {
         bail!("it has no chat template\nhint: use a model that was made for chat; its name often ends with -instruct");
     };
-    let tokenizer = Tokenizer::from_gguf(TokenizerSpec {
+    let tokenizer = Tokenizer::from_gguf(spec)?;
+    let template = ChatTemplate::compile(&source, &tokenizer)?;
+    Ok((tokenizer, template))
+}
+
+fn text_of_file(file: &GgufFile) -> Result<(TokenizerSpec, Option<String>)> {
+    let metadata = file.tokenizer()?;
+    let spec = TokenizerSpec {
         model: metadata.model,
         pre: metadata.pre,
         tokens: metadata.tokens,
@@ -239,9 +250,22 @@ fn read_text(file: &GgufFile) -> Result<(Tokenizer, ChatTemplate)> {
             eot: metadata.eot,
             add_bos: metadata.add_bos.unwrap_or(false),
         },
-    })?;
-    let template = ChatTemplate::compile(&source, &tokenizer)?;
-    Ok((tokenizer, template))
+    };
+    Ok((spec, metadata.chat_template))
+}
+
+/// The same from files of their own. A template in `chat_template.jinja` goes before one in the configuration.
+fn text_of_folder(folder: &Path) -> Result<(TokenizerSpec, Option<String>)> {
+    let read = |name: &str| match fs::metadata(folder.join(name)) {
+        Ok(found) if found.len() > TEXT_BYTES => bail!("{name} has more than {}", ByteSize(TEXT_BYTES)),
+        Ok(_) => Ok(Some(fs::read(folder.join(name)).with_context(|| format!("cannot read {name}"))?)),
+        Err(_) => Ok(None),
+    };
+    let tokenizer = read("tokenizer.json")?.context("it has no tokenizer.json")?;
+    let (spec, template) = TokenizerSpec::from_json(&tokenizer, read("tokenizer_config.json")?.as_deref())?;
+    let own =
+        read("chat_template.jinja")?.map(String::from_utf8).transpose().context("chat_template.jinja is no text")?;
+    Ok((spec, own.or(template)))
 }
 
 /// Where computed prefixes are kept: beside the models, for both can be made again.

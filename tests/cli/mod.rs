@@ -8,6 +8,7 @@ mod chat;
 mod compile;
 mod config;
 mod doctor;
+mod folder;
 mod help;
 #[cfg(feature = "hub")]
 mod hub;

@@ -26,7 +26,7 @@ pub(crate) struct Found {
     pub(crate) id: String,
 }
 
-/// Whether the model setting names a file rather than a known model.
+/// Whether the model setting names a file or a folder rather than a known model.
 pub(crate) fn is_path(name: &str) -> bool {
     name.contains(std::path::MAIN_SEPARATOR) || Path::new(name).extension().is_some_and(|ending| ending == "gguf")
 }
@@ -35,9 +35,9 @@ pub(crate) fn is_path(name: &str) -> bool {
 pub(crate) fn find(config: &Config) -> Result<Found> {
     if is_path(&config.model) {
         let path = PathBuf::from(&config.model);
-        if !path.is_file() {
+        if !path.exists() {
             bail!(
-                "there is no model file {}\nhint: check --model; `baton pull --list` lists known models",
+                "there is no model file or folder {}\nhint: check --model; `baton pull --list` lists known models",
                 path.display()
             );
         }
@@ -67,7 +67,9 @@ pub(crate) fn find(config: &Config) -> Result<Found> {
 
 /// A name in the form that model ids have, made from a file's name.
 fn id_of_file(path: &Path) -> String {
-    let stem = path.file_stem().unwrap_or_default().to_string_lossy().to_ascii_lowercase();
+    // A folder's name may have a dot: Qwen3-0.6B.
+    let name = if path.is_dir() { path.file_name() } else { path.file_stem() };
+    let stem = name.unwrap_or_default().to_string_lossy().to_ascii_lowercase();
     let id: String = stem
         .chars()
         .map(|c| if c.is_ascii_alphanumeric() || "-_.".contains(c) { c } else { '-' })

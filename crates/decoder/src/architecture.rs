@@ -91,10 +91,10 @@ impl Architecture {
         }
         let family = metadata.text("general.architecture")?;
         let family = family.ok_or_else(|| Error::Missing("`general.architecture`".into()))?;
-        // llama's queries and keys are stored permuted, so that neighbours are pairs.
+        // A GGUF file has llama's queries and keys permuted, so that neighbours are pairs.
         let style = match family {
-            "llama" => RopeStyle::Interleaved,
-            "qwen2" | "qwen3" => RopeStyle::Halves,
+            "llama" if !file.is_folder() => RopeStyle::Interleaved,
+            "llama" | "qwen2" | "qwen3" => RopeStyle::Halves,
             _ => return Err(Error::Unsupported(format!("the model family `{family}`"))),
         };
         let fields = Fields { metadata, family };

@@ -25,6 +25,14 @@ pub enum Error {
         /// Where reading stopped.
         at: usize,
     },
+    /// One of the files of a folder cannot be used.
+    #[error("`{file}` cannot be used: {what}")]
+    Checkpoint {
+        /// Its name.
+        file: String,
+        /// What is wrong, for a person.
+        what: String,
+    },
     /// The file is well formed but says something about the model that cannot be right.
     #[error("the model file is inconsistent: {0}")]
     Inconsistent(String),
@@ -33,7 +41,7 @@ pub enum Error {
     Missing(String),
     /// The model is fine, but a part of it is not known here.
     #[error(
-        "{0} is not supported; what is: GGUF 2 and 3, the llama, qwen2 and qwen3 families, weights from Q2_K to F32"
+        "{0} is not supported; what is: GGUF 2 and 3 and safetensors, the llama, mistral, qwen2 and qwen3 families, weights from Q2_K to F32"
     )]
     Unsupported(String),
     /// The batch does not fit the model or the cache. Nothing was computed.

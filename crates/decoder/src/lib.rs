@@ -10,6 +10,7 @@ mod adapter;
 mod architecture;
 mod batch;
 mod cache;
+mod checkpoint;
 mod decoder;
 mod error;
 pub mod gguf;

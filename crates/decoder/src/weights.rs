@@ -8,6 +8,7 @@ use std::thread::{self, ScopedJoinHandle};
 use baton_kernels::Backend;
 use candle_core::CpuStorage;
 use candle_core::quantized::GgmlDType;
+use half::{bf16, f16};
 
 use crate::gguf::{Form, GgufFile};
 use crate::linear::{Linear, PlainLinear};
@@ -263,11 +264,14 @@ impl<B: Backend> Source<'_, B> {
 
     fn floats(&self, name: &str, len: usize) -> Result<Vec<f32>, Error> {
         let (form, bytes) = self.tensor(name, &[len])?;
-        if form.name != "F32" {
-            return Err(unsupported(form, name));
-        }
+        let values = match form.name {
+            "F32" => bytes.as_chunks().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect(),
+            "F16" => bytes.as_chunks().0.iter().map(|bytes| f16::from_le_bytes(*bytes).to_f32()).collect(),
+            "BF16" => bytes.as_chunks().0.iter().map(|bytes| bf16::from_le_bytes(*bytes).to_f32()).collect(),
+            _ => return Err(unsupported(form, name)),
+        };
         self.report(name);
-        Ok(bytes.as_chunks().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect())
+        Ok(values)
     }
 
     fn report(&self, name: &str) {

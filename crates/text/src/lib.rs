@@ -19,6 +19,7 @@ mod answer;
 mod bytes;
 mod detokenizer;
 mod error;
+mod folder;
 mod message;
 mod prefix;
 mod pretokenizer;

@@ -53,6 +53,42 @@ pub(crate) struct PreTokenizer {
     pub(crate) ignore_merges: bool,
 }
 
+/// A step of a pre-tokenizer, as `tokenizer.json` describes it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Steps {
+    /// Bytes are spelled as letters, after GPT-2's pattern if `pattern`.
+    ByteLevel {
+        /// See above.
+        pattern: bool,
+    },
+    /// Each digit by itself.
+    Digits,
+    /// A pattern finds the words.
+    Pattern(String),
+    /// Another one, by its name.
+    Other(String),
+}
+
+/// The name of the pre-tokenizer that does these steps, after this normalizer.
+pub(crate) fn name_of(steps: &[Steps], normalizer: Option<&str>) -> Result<&'static str, Error> {
+    let does = |words: Words| match words {
+        Words::Gpt2 => vec![Steps::ByteLevel { pattern: true }],
+        Words::DigitsThenGpt2 => vec![Steps::Digits, Steps::ByteLevel { pattern: true }],
+        Words::Pattern(pattern) => vec![Steps::Pattern(pattern.to_owned()), Steps::ByteLevel { pattern: false }],
+    };
+    let compose = match normalizer {
+        None => false,
+        Some("NFC") => true,
+        Some(other) => return Err(Error::UnknownPreTokenizer(format!("after {}", clipped(other)))),
+    };
+    let cut = CUTS.iter().find(|cut| cut.compose == compose && does(cut.words) == steps);
+    cut.map(|cut| cut.names[0]).ok_or_else(|| Error::UnknownPreTokenizer(clipped(&format!("{steps:?}"))))
+}
+
+fn clipped(text: &str) -> String {
+    text.chars().take(160).collect()
+}
+
 /// All names, for an error message.
 pub(crate) fn known() -> String {
     CUTS.iter().flat_map(|cut| cut.names).copied().collect::<Vec<_>>().join(", ")

@@ -5,7 +5,7 @@
 use baton_contract::TokenId;
 use baton_decoder::GgufFile;
 use baton_text::{ChatMessage, ChatTemplate, Detokenizer, Role, SpecialTokens, Tokenizer, TokenizerSpec, pack_prefix};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 fn model() -> (Tokenizer, ChatTemplate) {
     let metadata = GgufFile::open(&baton_testkit::model_path()).unwrap().tokenizer().unwrap();
@@ -52,6 +52,73 @@ fn content_is_tokenised_as_by_the_reference() {
         let expected = case.get("content").unwrap_or(&case["tokens"]);
         assert_eq!(tokenizer.encode(text(&case["text"])), ids(expected), "{}", case["text"]);
     }
+}
+
+/// The default model's tokenizer as Hugging Face's files would have it.
+fn as_json() -> (Value, Value) {
+    let metadata = GgufFile::open(&baton_testkit::model_path()).unwrap().tokenizer().unwrap();
+    let types = metadata.token_types.unwrap();
+    let all = || metadata.tokens.iter().zip(&types).enumerate();
+    let words: serde_json::Map<_, _> =
+        all().filter(|(_, (_, kind))| **kind == 1).map(|(id, (text, _))| (text.clone(), id.into())).collect();
+    let added: Vec<_> = all()
+        .filter(|(_, (_, kind))| **kind != 1)
+        .map(|(id, (text, kind))| json!({"id": id, "content": text, "special": *kind == 3}))
+        .collect();
+    let merges: Vec<_> = metadata.merges.iter().map(|merge| merge.split(' ').collect::<Vec<_>>()).collect();
+    let steps = json!([{"type": "Digits", "individual_digits": true},
+        {"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": true}]);
+    let tokenizer = json!({
+        "added_tokens": added, "normalizer": null,
+        "pre_tokenizer": {"type": "Sequence", "pretokenizers": steps},
+        "model": {"type": "BPE", "vocab": words, "merges": merges, "byte_fallback": false}
+    });
+    let text = |id: Option<u32>| metadata.tokens[id.unwrap() as usize].clone();
+    let config = json!({
+        "bos_token": text(metadata.bos), "eos_token": {"content": text(metadata.eos)},
+        "chat_template": metadata.chat_template
+    });
+    (tokenizer, config)
+}
+
+fn from_json(tokenizer: &Value, config: &Value) -> Result<(TokenizerSpec, Option<String>), baton_text::Error> {
+    TokenizerSpec::from_json(tokenizer.to_string().as_bytes(), Some(config.to_string().as_bytes()))
+}
+
+#[test]
+fn a_tokenizer_in_json_is_the_one_in_a_gguf_file() {
+    let (gguf, template) = model();
+    let (tokenizer, config) = as_json();
+    let (spec, source) = from_json(&tokenizer, &config).unwrap();
+    let json = Tokenizer::from_gguf(spec).unwrap();
+    assert_eq!((json.vocabulary(), json.end_tokens()), (gguf.vocabulary(), gguf.end_tokens()));
+    assert_eq!(special(&json), special(&gguf));
+    for case in cases("texts") {
+        assert_eq!(json.encode(text(&case["text"])), gguf.encode(text(&case["text"])), "{}", case["text"]);
+    }
+    let chat = [ChatMessage::system("Be short."), ChatMessage::user("7 * 6?")];
+    let of_json = ChatTemplate::compile(&source.unwrap(), &json).unwrap();
+    assert_eq!(of_json.render(&chat, true).unwrap().text(), template.render(&chat, true).unwrap().text());
+}
+
+#[test]
+fn a_tokenizer_in_json_of_another_kind_is_named() {
+    let (tokenizer, config) = as_json();
+    let say = |change: &dyn Fn(&mut Value)| {
+        let mut changed = tokenizer.clone();
+        change(&mut changed);
+        from_json(&changed, &config).map_or_else(|error| error.to_string(), |_| "taken".to_owned())
+    };
+    let said = [
+        say(&|json| json["model"]["type"] = json!("Unigram")),
+        say(&|json| json["model"]["byte_fallback"] = json!(true)),
+        say(&|json| json["pre_tokenizer"] = json!({"type": "Metaspace"})),
+        say(&|json| json["normalizer"] = json!({"type": "NFKC"})),
+        say(&|json| json["model"]["merges"] = json!([["a", "b", "c"]])),
+        say(&|json| json["model"]["vocab"] = json!(null)),
+        say(&|json| json["added_tokens"] = json!([{"id": 4_000_000, "content": "x"}])),
+    ];
+    expect_test::expect![""].assert_eq(&said.join("\n"));
 }
 
 #[test]

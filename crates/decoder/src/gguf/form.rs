@@ -21,6 +21,11 @@ impl Form {
         FORMS.iter().copied().find(|form| form.id == id)
     }
 
+    /// The form with this name, if there is one.
+    pub(crate) fn named(name: &str) -> Option<Self> {
+        FORMS.iter().copied().find(|form| form.name == name)
+    }
+
     /// The same form in candle's words; absent where neither candle nor our kernels can compute with it.
     pub fn dtype(self) -> Option<GgmlDType> {
         Some(match self.name {

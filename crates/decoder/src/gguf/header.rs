@@ -35,8 +35,10 @@ pub struct TensorInfo {
     pub dims: Vec<usize>,
     /// How the numbers are stored.
     pub form: Form,
-    /// Bytes of the file.
-    pub(super) range: Range<usize>,
+    /// Which of a model's files it is in.
+    pub(crate) part: usize,
+    /// Bytes of that file.
+    pub(crate) range: Range<usize>,
 }
 
 impl Header {
@@ -110,7 +112,7 @@ fn read_tensor(cursor: &mut Cursor, name: &str, alignment: usize) -> Result<Tens
     let end = bytes.and_then(|bytes| start.checked_add(bytes));
     let end = end.ok_or_else(|| cursor.malformed(format!("the tensor `{name}` is larger than any file")))?;
     dims.reverse();
-    Ok(TensorInfo { dims, form, range: start..end })
+    Ok(TensorInfo { dims, form, part: 0, range: start..end })
 }
 
 /// Moves all ranges behind the header and checks that the file holds each of them, and none twice.

@@ -90,6 +90,11 @@ impl Metadata {
         Ok(Self(entries))
     }
 
+    /// Adds a value, or replaces the one that was there.
+    pub(crate) fn insert(&mut self, key: &str, value: Value) {
+        self.0.insert(key.to_owned(), value);
+    }
+
     /// The value under `key`.
     pub fn get(&self, key: &str) -> Option<&Value> {
         self.0.get(key)

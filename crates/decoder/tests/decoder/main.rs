@@ -11,6 +11,7 @@
 
 mod adapters;
 mod architecture;
+mod checkpoint;
 mod forward;
 mod gguf;
 mod hostile;
