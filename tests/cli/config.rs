@@ -78,6 +78,7 @@ fn every_setting_is_shown_with_its_source() {
         engine.device auto default
         engine.gpu_memory_utilization 0.9 default
         engine.cuda_graphs on default
+        engine.gpu_weights stored default
         engine.kv_cache_memory 1.00 MiB file
         engine.adapter_memory 1.00 GiB default
         engine.prefix_store 4.00 GiB default

@@ -237,7 +237,7 @@ fn what_is_missing_is_said_before_a_model_is_loaded() {
     expect![[r"
         exit 1
         err:
-        error: there is no model file ./none.gguf
+        error: there is no model file or folder ./none.gguf
         hint: check --model; `baton pull --list` lists known models
     "]]
     .assert_eq(&home.baton(&["serve", "--listen", "127.0.0.1:0", "--model", "./none.gguf"]).report());

@@ -118,7 +118,14 @@ fn a_tokenizer_in_json_of_another_kind_is_named() {
         say(&|json| json["model"]["vocab"] = json!(null)),
         say(&|json| json["added_tokens"] = json!([{"id": 4_000_000, "content": "x"}])),
     ];
-    expect_test::expect![""].assert_eq(&said.join("\n"));
+    expect_test::expect![[r#"
+        tokenizer model `Unigram` is not supported: expected `gpt2` (byte-level BPE)
+        tokenizer model `BPE with byte fallback` is not supported: expected `gpt2` (byte-level BPE)
+        pre-tokenizer `[Other("Metaspace")]` is not known; known are: gpt-2, default, smollm, starcoder, llama-bpe, llama3, qwen2
+        pre-tokenizer `after NFKC` is not known; known are: gpt-2, default, smollm, starcoder, llama-bpe, llama3, qwen2
+        the tokenizer is damaged: tokenizer.json: a merge is not two spellings
+        the tokenizer is damaged: tokenizer.json: it has no vocabulary
+        the tokenizer is damaged: tokenizer.json: an added token has no number or no text"#]].assert_eq(&said.join("\n"));
 }
 
 #[test]

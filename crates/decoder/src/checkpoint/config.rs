@@ -180,7 +180,7 @@ mod tests {
         let mut config = json!({
             "model_type": "llama", "hidden_size": 64, "num_hidden_layers": 2, "intermediate_size": 96,
             "max_position_embeddings": 128, "num_attention_heads": 4, "num_key_value_heads": 2, "rms_norm_eps": 1e-5,
-            "hidden_act": "silu", "rope_theta": 500000.0, "tie_word_embeddings": true, "sliding_window": null
+            "hidden_act": "silu", "rope_theta": 500_000.0, "tie_word_embeddings": true, "sliding_window": null
         });
         change(&mut config);
         Config::read(config.as_object().unwrap_or(&Map::new()))
@@ -239,7 +239,7 @@ mod tests {
         for change in changes {
             said.push(read(change).map_or_else(|error| error.to_string(), |_| "taken".to_owned()));
         }
-        expect_test::expect![[r#"
+        expect_test::expect![[r"
             the model family `gemma3` is not supported; what is: GGUF 2 and 3 and safetensors, the llama, mistral, qwen2 and qwen3 families, weights from Q2_K to F32
             the activation `gelu` is not supported; what is: GGUF 2 and 3 and safetensors, the llama, mistral, qwen2 and qwen3 families, weights from Q2_K to F32
             `config.json` cannot be used: `num_hidden_layers` is not a whole number
@@ -247,6 +247,6 @@ mod tests {
             rotation of a part of each head (0.5) is not supported; what is: GGUF 2 and 3 and safetensors, the llama, mistral, qwen2 and qwen3 families, weights from Q2_K to F32
             `config.json` cannot be used: it has no `factor`
             `config.json` cannot be used: it has no `original_max_position_embeddings`
-            `config.json` cannot be used: `tie_word_embeddings` is not true or false"#]].assert_eq(&said.join("\n"));
+            `config.json` cannot be used: `tie_word_embeddings` is not true or false"]].assert_eq(&said.join("\n"));
     }
 }

@@ -94,7 +94,9 @@ impl Checkpoint {
         let (size, header): (usize, Header) = SafeTensors::read_metadata(&part).map_err(damaged)?;
         // The header's length stands before it in 8 bytes.
         let start = 8 + size;
-        for (name, stored) in header.tensors() {
+        // In order, so that of several faults the same is named each time.
+        let stored: BTreeMap<_, _> = header.tensors().into_iter().collect();
+        for (name, stored) in stored {
             // A head that is the embedding is sometimes stored again.
             if names::means_nothing(&name) || (tied_head && name == "lm_head.weight") {
                 continue;

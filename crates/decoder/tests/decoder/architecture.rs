@@ -139,25 +139,25 @@ fn what_cannot_be_honoured_is_named() {
         .collect();
     expect![[r#"
         the model file has no `general.architecture`; it may be damaged or made by an unfinished conversion
-        the model family `mamba` is not supported; what is: GGUF 2 and 3, the llama, qwen2 and qwen3 families, weights from Q2_K to F32
-        a GGUF file of type `adapter` instead of `model` is not supported; what is: GGUF 2 and 3, the llama, qwen2 and qwen3 families, weights from Q2_K to F32
-        a mixture of experts (`llama.expert_count`) is not supported; what is: GGUF 2 and 3, the llama, qwen2 and qwen3 families, weights from Q2_K to F32
-        sliding-window attention (`llama.attention.sliding_window`) is not supported; what is: GGUF 2 and 3, the llama, qwen2 and qwen3 families, weights from Q2_K to F32
-        a logit scale (`llama.logit_scale`) is not supported; what is: GGUF 2 and 3, the llama, qwen2 and qwen3 families, weights from Q2_K to F32
-        attention to later tokens (`attention.causal` is false) is not supported; what is: GGUF 2 and 3, the llama, qwen2 and qwen3 families, weights from Q2_K to F32
-        `yarn` scaling of positions is not supported; what is: GGUF 2 and 3, the llama, qwen2 and qwen3 families, weights from Q2_K to F32
+        the model family `mamba` is not supported; what is: GGUF 2 and 3 and safetensors, the llama, mistral, qwen2 and qwen3 families, weights from Q2_K to F32
+        a GGUF file of type `adapter` instead of `model` is not supported; what is: GGUF 2 and 3 and safetensors, the llama, mistral, qwen2 and qwen3 families, weights from Q2_K to F32
+        a mixture of experts (`llama.expert_count`) is not supported; what is: GGUF 2 and 3 and safetensors, the llama, mistral, qwen2 and qwen3 families, weights from Q2_K to F32
+        sliding-window attention (`llama.attention.sliding_window`) is not supported; what is: GGUF 2 and 3 and safetensors, the llama, mistral, qwen2 and qwen3 families, weights from Q2_K to F32
+        a logit scale (`llama.logit_scale`) is not supported; what is: GGUF 2 and 3 and safetensors, the llama, mistral, qwen2 and qwen3 families, weights from Q2_K to F32
+        attention to later tokens (`attention.causal` is false) is not supported; what is: GGUF 2 and 3 and safetensors, the llama, mistral, qwen2 and qwen3 families, weights from Q2_K to F32
+        `yarn` scaling of positions is not supported; what is: GGUF 2 and 3 and safetensors, the llama, mistral, qwen2 and qwen3 families, weights from Q2_K to F32
         the model file is inconsistent: `llama.rope.scaling.factor` is -1, not above zero
         the model file is inconsistent: `llama.rope.freq_base` should be a finite float, but is the float inf
         the model file is inconsistent: 33 of 32 dimensions are to be rotated
         the model file is inconsistent: 34 of 32 dimensions are to be rotated
         the model file has no `llama.context_length`; it may be damaged or made by an unfinished conversion
-        a context of 4294967295 tokens in a file of 373888 bytes is not supported; what is: GGUF 2 and 3, the llama, qwen2 and qwen3 families, weights from Q2_K to F32
+        a context of 4294967295 tokens in a file of 373888 bytes is not supported; what is: GGUF 2 and 3 and safetensors, the llama, mistral, qwen2 and qwen3 families, weights from Q2_K to F32
         the model file is inconsistent: the embedding has the shape [96, 64], but the width is 32
         the model file is inconsistent: `llama.block_count` is zero
         the model file is inconsistent: `llama.feed_forward_length` should be a number from 0 to 4294967295, but is the string `96`
         the model file is inconsistent: 5 query heads of 32 dimensions cannot share 2 key heads
         the model file is inconsistent: `llama.attention.head_count_kv` should be a number from 0 to 4294967295, but is an array of 2 numbers
-        a value length of 16 beside a key length of 32 is not supported; what is: GGUF 2 and 3, the llama, qwen2 and qwen3 families, weights from Q2_K to F32
+        a value length of 16 beside a key length of 32 is not supported; what is: GGUF 2 and 3 and safetensors, the llama, mistral, qwen2 and qwen3 families, weights from Q2_K to F32
         the model file has no `llama.attention.layer_norm_rms_epsilon`; it may be damaged or made by an unfinished conversion
         the model file has no tensor `token_embd.weight`; it may be damaged or made by an unfinished conversion"#]].assert_eq(&lines.join("\n"));
 }

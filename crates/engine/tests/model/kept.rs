@@ -96,7 +96,7 @@ fn the_bits_of_keys_and_values_belong_to_their_revision() {
         .collect();
     payloads.sort();
     expect![[r"
-        revision 1
+        revision 2
         blake3:4c72a34268d8a60c359eb99a438cd72b3f4e081e4bc355ab035fcb9b59d5a743
         blake3:79ad3c29c0c14ac687501d759e72741bd43ac945d29c2aa7f0d94303754b5fec
     "]]
