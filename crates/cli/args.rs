@@ -65,7 +65,7 @@ pub(crate) enum Command {
     /// Check an installation's own rules, and show those that stand on decisions
     #[command(subcommand)]
     Rules(RulesCommand),
-    /// Verify, read, export and prove the record of all that was cued, decided and changed
+    /// Verify, read, replay, export and prove the record of all that was cued, decided and changed
     #[command(subcommand)]
     Ledger(LedgerCommand),
     /// Tell what waiting for people costs, and which rules and answers could change; the ledger has it all
@@ -289,6 +289,9 @@ pub(crate) enum LedgerCommand {
         #[command(flatten)]
         data: DataSettings,
     },
+    /// Ask again for an answer that the ledger has, and say whether it is the same
+    #[command(after_help = LEDGER_REPLAY_HELP)]
+    Replay(ReplayArgs),
     /// Write the whole ledger as JSON lines that can be verified without it
     #[command(
         after_help = "Examples:\n  baton ledger export -o ledger.jsonl\n  baton ledger export --with-texts | wc -l"
@@ -341,6 +344,21 @@ pub(crate) enum LedgerCommand {
     },
 }
 
+#[derive(Args, Debug)]
+pub(crate) struct ReplayArgs {
+    /// Index or id of an entry about a cue, or the id of its reply or decision
+    #[arg(value_name = "ENTRY|ID")]
+    pub(crate) entry: String,
+    #[command(flatten)]
+    pub(crate) model: ModelSettings,
+    #[command(flatten)]
+    pub(crate) twins: TwinSettings,
+    #[command(flatten)]
+    pub(crate) engine: EngineSettings,
+    #[command(flatten)]
+    pub(crate) data: DataSettings,
+}
+
 /// Which entries to list.
 #[derive(Args, Debug)]
 pub(crate) struct LedgerFilter {
@@ -386,6 +404,19 @@ Examples:
   baton ledger show 1284
   baton ledger show --kind override,approval --from 2026-11-01
   baton ledger show --subject dec_7f2a --json";
+
+const LEDGER_REPLAY_HELP: &str = "\
+Examples:
+  baton ledger replay 1284
+  baton ledger replay chatcmpl-51c0f2…
+  baton ledger replay dec-7f2a… --packs twin-packs
+
+Runs the request again as a server would, with the seed that was in use, on the same model and the
+pack as it was: as it is in the folder of packs, or among the versions that went live. Tokens have to
+be the same ones; a decision's probabilities have to be within 0.001. On the CPU they are the same to
+the last bit; on a GPU the last bits may depend on what else was computed. Says what has changed since
+(rules, build, device). Ends with 0 if the answer is the same, with 1 if it differs, and with 2 if it
+cannot be asked for again. Works beside a running server.";
 
 const LEDGER_PROVE_HELP: &str = "\
 Examples:
@@ -596,6 +627,13 @@ impl Cli {
                 | LedgerCommand::Erase { data, .. },
             )
             | Command::Report(ReportArgs { data, .. }) => Settings { data: data.clone(), ..Settings::default() },
+            Command::Ledger(LedgerCommand::Replay(ReplayArgs { model, twins, engine, data, .. })) => Settings {
+                model: model.clone(),
+                twins: twins.clone(),
+                engine: engine.clone(),
+                data: data.clone(),
+                ..Settings::default()
+            },
             Command::Rules(_) | Command::Probe(_) => Settings::default(),
         };
         Settings { log, ..settings }

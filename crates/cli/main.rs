@@ -43,6 +43,8 @@ pub(crate) enum Outcome {
     Good,
     /// What was looked at has errors, and they have been shown.
     FoundErrors,
+    /// What was asked for cannot be done, and why has been shown.
+    NotDone,
 }
 
 fn main() -> ExitCode {
@@ -62,6 +64,7 @@ fn main() -> ExitCode {
     match run(cli.command, &config) {
         Ok(Outcome::Good) => ExitCode::SUCCESS,
         Ok(Outcome::FoundErrors) => ExitCode::FAILURE,
+        Ok(Outcome::NotDone) => ExitCode::from(2),
         Err(error) if output::is_closed_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
             output::error(&error);

@@ -13,7 +13,7 @@ use baton_engine::{
     Clock, DecoderExecutor, Engine, EngineConfig, EngineHandle, Executor, ExecutorError, PrefixStore, SchedulerConfig,
     StoreConfig,
 };
-use baton_kernels::Kernels;
+use baton_kernels::{Kernels, REVISION};
 use baton_pack::Pack;
 use baton_server::ModelCard;
 use baton_text::{ChatTemplate, SpecialTokens, Tokenizer, TokenizerSpec, pack_prefix};
@@ -46,6 +46,8 @@ pub(crate) struct Runtime {
     /// How its keys and values are kept.
     pub(crate) form: CacheForm,
     architecture: Architecture,
+    /// What computes it, for people: another build, kernel or device may give other bits.
+    pub(crate) computed_by: String,
 }
 
 /// What cues to a twin begin with.
@@ -143,8 +145,10 @@ impl Runtime {
         let (tokenizer, template, digest, other) = text?;
         let engine = engine.with_context(|| format!("cannot load the model {}", found.path.display()))?;
         let form = form.get().copied().context("the model was loaded without a cache")?;
-        let runtime =
-            Self { engine, tokenizer, template, card: ModelCard { id: found.id, digest }, form, architecture };
+        let device = if matches!(place, Place::Cpu) { "cpu" } else { "cuda" };
+        let computed_by = format!("baton {}, kernels {REVISION}, {device}", env!("CARGO_PKG_VERSION"));
+        let card = ModelCard { id: found.id, digest };
+        let runtime = Self { engine, tokenizer, template, card, form, architecture, computed_by };
         block_on(runtime.warm_up())?;
         Ok((runtime, other))
     }

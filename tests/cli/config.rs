@@ -88,6 +88,7 @@ fn every_setting_is_shown_with_its_source() {
         server.drain_seconds 30 default
         data.folder HOME/.local/share/baton default
         ledger.cues all default
+        ledger.retention forever default
         hub.endpoint https://hub.example.com file
         log.filter info default
         log.format json file

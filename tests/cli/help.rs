@@ -6,7 +6,7 @@ use super::support::Home;
 
 #[test]
 fn help_of_every_command() {
-    let commands: [(&str, &[&str]); 33] = [
+    let commands: [(&str, &[&str]); 34] = [
         ("baton", &[]),
         ("serve", &["serve"]),
         ("pull", &["pull"]),
@@ -33,6 +33,7 @@ fn help_of_every_command() {
         ("ledger", &["ledger"]),
         ("ledger-verify", &["ledger", "verify"]),
         ("ledger-show", &["ledger", "show"]),
+        ("ledger-replay", &["ledger", "replay"]),
         ("ledger-export", &["ledger", "export"]),
         ("ledger-prove", &["ledger", "prove"]),
         ("ledger-erase", &["ledger", "erase"]),

@@ -6,6 +6,7 @@ use std::process::{Child, ChildStdout, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use baton_ledger::{Ledger, NewEntry, Options, Secret, Signer};
 use expect_test::expect;
 use serde_json::{Value, json};
 
@@ -307,4 +308,75 @@ fn what_is_live_is_served_whatever_is_written_meanwhile() {
     let served = Served::start(&home, "packs");
     assert_eq!(twin(&served, &key)["pack_version"], "1.0.0");
     listed(&home, "publication", &["rolled back to version 1.0.0"]);
+}
+
+/// Puts an answer into a home's ledger that is `record` but for the seed.
+fn append_with_another_seed(home: &Home, record: &Value) {
+    let data = home.path(".local/share/baton");
+    let secret = |name: &str| <[u8; 32]>::try_from(std::fs::read(data.join(name)).unwrap()).unwrap();
+    let drawn = std::sync::atomic::AtomicU8::new(1);
+    let ledger = Ledger::open(Options {
+        path: data.join("ledger/ledger.db"),
+        secret: Secret::new(&secret("installation-secret")),
+        signer: Signer::from_seed(&secret("ledger-key")),
+        random: std::sync::Arc::new(move |bytes| {
+            bytes.fill(drawn.fetch_add(1, std::sync::atomic::Ordering::Relaxed));
+            Ok(())
+        }),
+    });
+    let mut body = record["body"].clone();
+    body["seed"] = "12345".into();
+    let entry = NewEntry::new("cue", "2026-11-23T08:00:00Z".parse().unwrap(), "ada").unwrap();
+    let entry = entry.about("chatcmpl-other").unwrap().body(&body.to_string()).unwrap();
+    let text = |name: &str| record["texts"][name].as_str().unwrap();
+    let entry = entry.text("request", text("request")).unwrap().text("answer", text("answer")).unwrap();
+    ledger.unwrap().append(entry).wait().unwrap();
+}
+
+#[test]
+fn an_answer_is_asked_for_again_and_is_the_same_or_not() {
+    let home = super::trial::home("0.5");
+    let packs = ["--packs", "packs", "--kv-cache-memory", "256MiB"];
+    let publish = home.baton(&[&["twin", "publish", "physics"][..], &packs].concat());
+    assert_eq!(publish.code, Some(0), "{}", publish.report());
+    let mut served = Served::start(&home, "packs");
+    let key = served.key.clone().unwrap();
+    let ask = |path: &str, body: &Value| {
+        let (status, answer) = served.ask("POST", path, &key, body);
+        assert_eq!(status, 200, "{answer}");
+        serde_json::from_str::<Value>(answer.split("\r\n\r\n").nth(1).unwrap()).unwrap()
+    };
+    let chat = json!({
+        "model": "physics", "temperature": 1.3, "n": 2, "max_tokens": 20,
+        "messages": [{"role": "user", "content": "Tell me something about apples."}],
+    });
+    let chat = ask("/v1/chat/completions", &chat)["id"].as_str().unwrap().to_owned();
+    let question = json!({"type": "choice", "instructions": "Which is heavier?",
+        "choices": [{"value": "gold"}, {"value": "water"}]});
+    ask("/v1/decisions", &json!({"model": "physics", "input": "Gold and water.", "questions": [question]}));
+    served.signal("-TERM");
+    assert_eq!(served.child.wait().unwrap().code(), Some(0));
+
+    // The draft has changed since; what answered is among the versions that were live.
+    home.write("packs/physics/instructions.md", "Say nothing of gravity.\n");
+    let replay = |what: &str| home.baton(&[&["ledger", "replay", what][..], &packs].concat());
+    let run = replay(&chat);
+    assert!(run.code == Some(0) && run.stdout.contains("  same: all "), "{}", run.report());
+    let cues = home.baton(&["ledger", "show", "--kind", "cue", "--json", "--oldest-first"]).stdout;
+    let cues: Vec<Value> = cues.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let run = replay(&cues[1]["index"].to_string());
+    assert!(run.code == Some(0) && run.stdout.contains("  same: all answers are the same"), "{}", run.report());
+
+    append_with_another_seed(&home, &cues[0]);
+    let run = replay("chatcmpl-other");
+    assert!(run.code == Some(1) && run.stdout.contains("  differs: the tokens are others ("), "{}", run.report());
+    let reason = ["ledger", "erase", &cues[0]["index"].to_string(), "--reason", "request 4711", "--yes"];
+    assert_eq!(home.baton(&reason).code, Some(0));
+    let run = replay(&chat);
+    assert!(run.code == Some(2) && run.stderr.contains(" was erased on 2"), "{}", run.report());
+    let run = replay("0");
+    assert!(run.code == Some(2) && run.stderr.contains("only a `cue` was asked for"), "{}", run.report());
+    std::fs::remove_dir_all(home.path(".local/share/baton/twins")).unwrap();
+    let run = replay(&cues[1]["index"].to_string());
+    assert!(run.code == Some(2) && run.stderr.contains("error: the pack is another one: "), "{}", run.report());
 }

@@ -1,5 +1,6 @@
-//! `baton ledger`: verify, show, export, prove and erase.
+//! `baton ledger`: verify, show, replay, export, prove and erase.
 
+mod replay;
 mod show;
 mod verify;
 mod words;
@@ -35,6 +36,7 @@ pub(crate) fn run(command: LedgerCommand, config: &Config) -> Result<Outcome> {
             show::one(&find(&open_to_read(data)?, &entry)?, filter.json)
         }
         LedgerCommand::Show { entry: None, filter, .. } => show::list(&open_to_read(data)?, &filter),
+        LedgerCommand::Replay(args) => replay::run(&args.entry, config),
         LedgerCommand::Export { output, with_texts, .. } => export(data, output, with_texts),
         LedgerCommand::Prove { entry, with_texts, since, .. } => {
             let reader = open_to_read(data)?;

@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 use baton_authority::docket::Docket;
 use baton_authority::docket::line::{LineSettings, Proposal, Rulings, demotions, promotions, shrinkings};
 use baton_authority::docket::tax::{Tax, TaxSettings};
-use baton_register::{docket_of, rulings_of};
+use baton_register::{Gap, docket_of, gaps_of, rulings_of};
 use jiff::{SignedDuration, Timestamp};
 
 use crate::Outcome;
@@ -26,11 +26,26 @@ pub(crate) fn run(args: &ReportArgs, config: &Config) -> Result<Outcome> {
     let since = now.checked_sub(SignedDuration::from_hours(i64::from(args.days) * HOURS_A_DAY))?;
     let tax = Tax::measure(docket.decisions(), now, &TaxSettings::since(since));
     output::part(&tax.table())?;
+    output::part(&unrecorded(&gaps_of(&reader, since)?))?;
     output::part(&proposals(&docket, &rulings, now))?;
     if let Some(path) = &args.svg {
         write(path, &tax)?;
     }
     Ok(Outcome::Good)
+}
+
+/// What the ledger does not have, a line for each time that it could not be written; nothing if it has all.
+fn unrecorded(gaps: &[Gap]) -> String {
+    if gaps.is_empty() {
+        return String::new();
+    }
+    let answers: u64 = gaps.iter().map(|gap| gap.answers).sum();
+    let lines = gaps.iter().map(|gap| {
+        let minute = |at: Timestamp| at.strftime("%Y-%m-%d %H:%M").to_string();
+        format!("  {} between {} and {}\n", gap.answers, minute(gap.from), minute(gap.until))
+    });
+    let head = format!("\nAnswers of tier 1 that went out unrecorded, the ledger could not be written: {answers}\n");
+    std::iter::once(head).chain(lines).collect()
 }
 
 /// What an architect could change, a line each.

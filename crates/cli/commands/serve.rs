@@ -61,6 +61,7 @@ pub(crate) fn run(args: &ServeArgs, config: &Config) -> Result<Outcome> {
         tokenizer: runtime.tokenizer,
         template: runtime.template,
         model: runtime.card,
+        computed_by: runtime.computed_by,
         twins,
         adapters,
         on_trial,
@@ -74,6 +75,7 @@ pub(crate) fn run(args: &ServeArgs, config: &Config) -> Result<Outcome> {
     let server_config = ServerConfig {
         drain_timeout: config.drain,
         every_cue: config.ledger_cues == LedgerCues::All,
+        retention: config.ledger_retention,
         ..ServerConfig::default()
     };
     let server = Server::new(server_config, services)?;

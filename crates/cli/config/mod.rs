@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use baton_ledger::Retention;
 use clap::ArgMatches;
 use clap::parser::ValueSource;
 
@@ -22,7 +23,7 @@ pub(crate) use folders::Folders;
 pub(crate) use gpu::{DeviceChoice, GpuWeights, Share, Switch};
 pub(crate) use machine::{peak_memory, processor_name, total_memory};
 pub(crate) use settings::{
-    DataSettings, EngineSettings, HubSettings, LedgerCues, LedgerSettings, LogFormat, LogSettings, ModelSettings,
+    DataSettings, EngineSettings, HubSettings, Kept, LedgerCues, LedgerSettings, LogFormat, LogSettings, ModelSettings,
     ServerSettings, Settings, TwinSettings,
 };
 
@@ -57,6 +58,8 @@ pub(crate) struct Config {
     pub(crate) drain: Duration,
     pub(crate) data: PathBuf,
     pub(crate) ledger_cues: LedgerCues,
+    /// For ever if nothing is said.
+    pub(crate) ledger_retention: Option<Retention>,
     pub(crate) hub_endpoint: String,
     pub(crate) log_filter: String,
     pub(crate) log_format: LogFormat,
@@ -123,6 +126,7 @@ impl Config {
             drain: Duration::from_secs(layers.pick("server.drain_seconds", |s| &s.server.drain_seconds, || 30)),
             data: layers.folder("data.folder", |s| &s.data.folder, folders.data(), "--data")?,
             ledger_cues: layers.pick("ledger.cues", |s| &s.ledger.cues, || LedgerCues::All),
+            ledger_retention: layers.pick("ledger.retention", |s| &s.ledger.retention, || Kept(None)).0,
             hub_endpoint: layers.pick("hub.endpoint", |s| &s.hub.endpoint, || "https://huggingface.co".to_owned()),
             log_filter: layers.pick("log.filter", |s| &s.log.filter, || "info".to_owned()),
             log_format: layers.pick("log.format", |s| &s.log.format, || LogFormat::Text),
@@ -269,7 +273,7 @@ macro_rules! shown {
     };
 }
 
-shown!(String, usize, u64, bool, ByteSize, LedgerCues, LogFormat, DeviceChoice, GpuWeights, Share, Switch);
+shown!(String, usize, u64, bool, ByteSize, Kept, LedgerCues, LogFormat, DeviceChoice, GpuWeights, Share, Switch);
 
 impl Shown for PathBuf {
     fn shown(&self) -> String {

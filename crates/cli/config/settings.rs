@@ -1,8 +1,11 @@
 //! What can be set, in one place: each struct is a section of the configuration file and, at the same time,
 //! a group of flags with their environment variables.
 
+use std::fmt;
 use std::path::PathBuf;
+use std::str::FromStr;
 
+use baton_ledger::Retention;
 use clap::{Args, ValueEnum};
 use serde::Deserialize;
 
@@ -200,6 +203,48 @@ pub(crate) struct LedgerSettings {
         hide_env_values = true
     )]
     pub(crate) cues: Option<LedgerCues>,
+    /// How long free texts are kept before they are erased: `six-months`, which is the least, `two-years`, `ten-years`, a
+    /// number of days such as `400-days`, or `forever` [default: forever]
+    #[arg(
+        id = "ledger.retention",
+        long = "ledger-retention",
+        value_name = "TIME",
+        env = "BATON_LEDGER_RETENTION",
+        hide_env_values = true
+    )]
+    pub(crate) retention: Option<Kept>,
+}
+
+/// How long free texts are kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub(crate) struct Kept(pub(crate) Option<Retention>);
+
+const FOREVER: &str = "forever";
+
+impl FromStr for Kept {
+    type Err = baton_ledger::Error;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if text == FOREVER { Ok(Self(None)) } else { text.parse().map(|retention| Self(Some(retention))) }
+    }
+}
+
+impl TryFrom<String> for Kept {
+    type Error = baton_ledger::Error;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        text.parse()
+    }
+}
+
+impl fmt::Display for Kept {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(retention) => retention.fmt(f),
+            None => f.write_str(FOREVER),
+        }
+    }
 }
 
 /// Which cues the ledger has.

@@ -32,6 +32,7 @@ pub struct Erasure {
 enum Which {
     Entries(Vec<u64>),
     Subject(String),
+    Actor(String),
 }
 
 /// What an erasure did.
@@ -68,12 +69,20 @@ impl Erasure {
         Self::new(Which::Entries(indices), at, actor, reason)
     }
 
-    /// The texts of all entries about a subject.
+    /// The texts of all entries about a subject, but for why others were erased.
     ///
     /// # Errors
     /// As [`Erasure::of_entries`], or the subject is not a valid label.
     pub fn of_subject(subject: &str, at: Timestamp, actor: &str, reason: &str) -> Result<Self, Error> {
         Self::new(Which::Subject(label("subject", subject)?), at, actor, reason)
+    }
+
+    /// The texts of all entries that somebody made, but for why they erased others.
+    ///
+    /// # Errors
+    /// As [`Erasure::of_entries`], or whose they are is not a valid label.
+    pub fn of_actor(whose: &str, at: Timestamp, actor: &str, reason: &str) -> Result<Self, Error> {
+        Self::new(Which::Actor(label("actor", whose)?), at, actor, reason)
     }
 
     fn new(which: Which, at: Timestamp, actor: &str, reason: &str) -> Result<Self, Error> {
@@ -100,8 +109,9 @@ impl Erasure {
         let draft = |texts: &[(u64, String)]| {
             let body = ErasureBody { cause: "request".to_owned(), retention: None, texts: grouped(texts) };
             let mut entry = entry(self.at, &self.actor, &body)?.text(REASON, &self.reason)?;
-            if let Which::Subject(subject) = &self.which {
-                entry = entry.about(subject)?;
+            match &self.which {
+                Which::Subject(about) | Which::Actor(about) => entry = entry.about(about)?,
+                Which::Entries(_) => {}
             }
             Draft::new(entry, secret, random)
         };
@@ -124,15 +134,21 @@ impl Erasure {
                 }
                 Ok(victims)
             }
-            Which::Subject(subject) => {
-                let sql = "SELECT k.idx, k.name FROM entries e JOIN text_keys k ON k.idx = e.idx WHERE e.subject = ?1 \
-                           ORDER BY k.idx, k.name";
-                let mut statement = connection.prepare(sql)?;
-                let rows = statement.query_map([subject], |row| Ok((row.get(0)?, row.get(1)?)))?;
-                Ok(rows.collect::<Result<_, _>>()?)
-            }
+            Which::Subject(subject) => of_column(connection, "subject", subject),
+            Which::Actor(actor) => of_column(connection, "actor", actor),
         }
     }
+}
+
+/// The texts of all entries that have this in that column. Why texts were erased is erased by its entry alone.
+fn of_column(connection: &Connection, column: &str, value: &str) -> Result<Vec<(u64, String)>, Error> {
+    let sql = format!(
+        "SELECT k.idx, k.name FROM entries e JOIN text_keys k ON k.idx = e.idx WHERE e.{column} = ?1 AND e.kind != ?2 \
+         ORDER BY k.idx, k.name"
+    );
+    let mut statement = connection.prepare(&sql)?;
+    let rows = statement.query_map([value, ERASURE], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    Ok(rows.collect::<Result<_, _>>()?)
 }
 
 /// Erases texts that are older than the retention keeps them; at most some thousands. Says how many.

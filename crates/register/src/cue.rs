@@ -1,11 +1,12 @@
 //! The row of an answer: all that is needed to run it again and to see whether it is the same.
 
 use baton_authority::KeyId;
-use baton_contract::{ConductorId, Digest, Sampling};
+use baton_contract::{ConductorId, Digest, Sampling, TokenId};
 use baton_ledger::NewEntry;
 use jiff::Timestamp;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
+use crate::again::tokens_digest;
 use crate::kinds::CUE;
 
 /// An answer that was given, and to what. Several answers to one request are one row; one cue to several twins is a row
@@ -30,6 +31,10 @@ pub struct Cue {
     pub adapter: Option<Digest>,
     /// The rules that applied, if a decision was asked for.
     pub rules: Option<Digest>,
+    /// What computed it, for people: build, kernels, device. Another one may give other bits.
+    pub computed_by: String,
+    /// The temperature that a decision's probabilities were taken at, if one was fitted for the pack on this model.
+    pub calibration: Option<f64>,
     /// What the draws began with.
     pub seed: u64,
     /// How the answers were drawn; nothing of a decision is.
@@ -61,10 +66,12 @@ pub struct Drawn {
     pub at_length: usize,
     /// Of how many answers a first attempt broke the twin's spec and was thrown away.
     pub redrawn: usize,
+    /// The tokens of each answer, those that were thrown away before those that were kept. The row has their digest.
+    pub tokens: Vec<Vec<TokenId>>,
 }
 
 /// How an answer ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Ended {
     /// As it was to.
@@ -77,7 +84,8 @@ pub enum Ended {
     Failed,
 }
 
-/// The body of the row. Version 1 had no `key` and no `drawn`.
+/// The body of the row. Version 1 had no `key` and no `drawn`; version 2 said nothing of what computed it, of the
+/// temperature that was fitted, and of the tokens.
 #[derive(Serialize)]
 struct Body<'a> {
     v: u32,
@@ -91,6 +99,9 @@ struct Body<'a> {
     adapter: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     rules: Option<String>,
+    computed_by: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    calibration: Option<f64>,
     /// As text: not every reader of JSON has integers of 64 bits.
     seed: String,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -118,6 +129,9 @@ struct DrawnBody {
     stopped: usize,
     at_length: usize,
     redrawn: usize,
+    /// The digest of all tokens, and how many each answer has.
+    tokens: String,
+    lengths: Vec<usize>,
 }
 
 impl Cue {
@@ -145,7 +159,7 @@ impl Cue {
     /// The id is no label.
     pub fn entry_without_texts(&self) -> Result<NewEntry, baton_ledger::Error> {
         let body = Body {
-            v: 2,
+            v: 3,
             key: self.key.as_str(),
             endpoint: self.endpoint,
             target: &self.target,
@@ -153,6 +167,8 @@ impl Cue {
             model: self.model.to_string(),
             adapter: self.adapter.map(|digest| digest.to_string()),
             rules: self.rules.map(|digest| digest.to_string()),
+            computed_by: &self.computed_by,
+            calibration: self.calibration,
             seed: self.seed.to_string(),
             drawn: self.drawn.as_ref().map(Drawn::body),
             why: self.why,
@@ -169,7 +185,7 @@ impl Cue {
 
 impl Drawn {
     fn body(&self) -> DrawnBody {
-        let Self { sampling, max_tokens, stopped, at_length, redrawn } = self;
+        let Self { sampling, max_tokens, stopped, at_length, redrawn, tokens } = self;
         DrawnBody {
             temperature: sampling.temperature,
             top_p: sampling.top_p,
@@ -183,6 +199,8 @@ impl Drawn {
             stopped: *stopped,
             at_length: *at_length,
             redrawn: *redrawn,
+            tokens: tokens_digest(tokens).to_string(),
+            lengths: tokens.iter().map(Vec::len).collect(),
         }
     }
 }

@@ -25,5 +25,8 @@ pub const PACK: &str = "pack";
 /// A version of a twin's pack went live, for the first time or again.
 pub const PUBLICATION: &str = "publication";
 
+/// Answers went out that the ledger does not have.
+pub const GAP: &str = "gap";
+
 /// Those that the docket is rebuilt from.
 pub(crate) const OF_DOCKET: [&str; 4] = [DECISION, OVERRIDE, APPROVAL, REVIEW];

@@ -5,7 +5,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use baton_authority::docket::line::{Ruling, Rulings};
 use baton_authority::docket::{DecisionId, Docket, Event, Rejected};
-use baton_ledger::{Ledger, NewEntry, Reader, Receipt};
+use baton_ledger::{Erased, Erasure, Ledger, NewEntry, Reader, Receipt, Retention};
 use jiff::Timestamp;
 
 use crate::kinds::OF_DOCKET;
@@ -158,6 +158,40 @@ impl Register {
             (self.told)(event.id());
         }
         Ok(events.len())
+    }
+
+    /// Erases texts for a reason; what the docket remembers of them is forgotten.
+    ///
+    /// # Errors
+    /// There is nothing to erase, or the ledger cannot be written. If the docket could not be rebuilt it stays as it was,
+    /// and the next start rebuilds it.
+    pub fn erase(&self, erasure: Erasure) -> Result<Erased, Error> {
+        // Nothing happens to a decision between the erasure and what is rebuilt.
+        let mut docket = self.docket();
+        let erased = self.ledger.erase(erasure).wait()?;
+        *docket = docket_of(&self.ledger.reader()?)?;
+        Ok(erased)
+    }
+
+    /// Erases all texts that are older than the retention keeps them, in the name of `actor`, and says how many.
+    ///
+    /// # Errors
+    /// As [`Register::erase`]; what was erased before stays so.
+    pub fn sweep(&self, now: Timestamp, retention: Retention, actor: &str) -> Result<usize, Error> {
+        let mut all = 0;
+        loop {
+            // Some thousands at a time, so that others can write in between.
+            let texts = self.ledger.sweep(now, retention, actor).wait()?.texts;
+            all += texts;
+            if texts == 0 {
+                break;
+            }
+        }
+        if all > 0 {
+            let mut docket = self.docket();
+            *docket = docket_of(&self.ledger.reader()?)?;
+        }
+        Ok(all)
     }
 
     fn commit(&self, docket: &mut Docket, event: &Event) -> Result<(), Error> {

@@ -394,6 +394,8 @@ fn a_cues_row_binds_what_it_says() {
         model: Digest::of(b"model"),
         adapter: None,
         rules: None,
+        computed_by: "a test".to_owned(),
+        calibration: None,
         seed: u64::MAX,
         drawn: None,
         why: false,
@@ -413,7 +415,14 @@ fn a_cues_row_binds_what_it_says() {
     assert_eq!(body["request"], Digest::of(record.text("request").unwrap().as_bytes()).to_string());
     assert_eq!((&body["key"], body.get("drawn")), (&"0123456789ab".into(), None));
     let sampling = Sampling { temperature: 0.7, logit_bias: vec![(3, -1.0)], ..Sampling::default() };
-    let drawn = Some(Drawn { sampling, max_tokens: 40, stopped: 2, at_length: 1, redrawn: 1 });
+    let drawn = Some(Drawn {
+        sampling,
+        max_tokens: 40,
+        stopped: 2,
+        at_length: 1,
+        redrawn: 1,
+        tokens: vec![vec![1, 2], vec![3]],
+    });
     let receipt = register.append(Cue { drawn, ..cue.clone() }.entry_without_texts().unwrap()).unwrap();
     let record = register.ledger().reader().unwrap().entry(receipt.index).unwrap();
     assert_eq!(record.texts.len(), 0);
@@ -424,7 +433,8 @@ fn a_cues_row_binds_what_it_says() {
         serde_json::json!({
             "temperature": 0.7, "top_p": 1.0, "top_k": 0, "min_p": 0.0, "repetition_penalty": 1.0, "presence_penalty": 0.0,
             "frequency_penalty": 0.0, "biased_tokens": 1, "max_tokens": 40, "stopped": 2,
-            "at_length": 1, "redrawn": 1,
+            "at_length": 1, "redrawn": 1, "lengths": [2, 1],
+            "tokens": body["drawn"]["tokens"],
         })
     );
     assert_eq!(decisions(&register), []);

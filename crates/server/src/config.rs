@@ -8,7 +8,7 @@ use baton_authority::{KeyRing, Principal};
 use baton_contract::{Adapter, Digest, TwinId};
 use baton_engine::EngineHandle;
 use baton_judge::Temperature;
-use baton_ledger::Ledger;
+use baton_ledger::{Ledger, Retention};
 use baton_pack::Pack;
 use baton_rules::RuleSet;
 use baton_text::{ChatTemplate, Tokenizer};
@@ -36,6 +36,8 @@ pub struct ServerConfig {
     pub render_workers: usize,
     /// Whether every cue is written to the ledger; otherwise decisions alone are.
     pub every_cue: bool,
+    /// How long free texts are kept in the ledger before they are erased; for ever if nothing is said.
+    pub retention: Option<Retention>,
 }
 
 /// What the server is wired to.
@@ -48,6 +50,8 @@ pub struct Services {
     pub template: ChatTemplate,
     /// The model itself.
     pub model: ModelCard,
+    /// What computes it, for people: build, kernels, device. Another one may give other bits.
+    pub computed_by: String,
     /// The twins to serve.
     pub twins: Vec<Pack>,
     /// The adapters of those that have one, read for this model.
@@ -101,6 +105,7 @@ impl Default for ServerConfig {
             max_body: 4 << 20,
             render_workers: 2,
             every_cue: true,
+            retention: None,
         }
     }
 }

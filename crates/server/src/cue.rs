@@ -18,7 +18,7 @@ pub(crate) use generation::{Event, Generation};
 use open::mix;
 pub(crate) use open::{Cue, Prompts, total};
 pub(crate) use params::{Params, take_intent};
-pub(crate) use scoring::Scoring;
+pub(crate) use scoring::{Cost, Scoring};
 pub(crate) use text::TokenReport;
 use text::{ChoiceText, Piece};
 pub(crate) use whole::{Answer, collect};

@@ -221,6 +221,11 @@ impl ApiError {
         Self::new(Kind::NotFound, message).code("proposal_not_found")
     }
 
+    /// The ledger has no such entry.
+    pub(crate) fn no_entry(message: impl Into<String>) -> Self {
+        Self::new(Kind::NotFound, message).code("entry_not_found")
+    }
+
     /// A valid key that may not do this.
     pub(crate) fn forbidden(message: impl Into<String>) -> Self {
         Self::new(Kind::Forbidden, message).code("not_allowed")

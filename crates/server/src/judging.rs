@@ -18,6 +18,7 @@ mod settle;
 mod spaces;
 mod status;
 mod tables;
+mod unrecorded;
 mod waiting;
 
 pub(crate) use ask::{Stated, not_of_a_twin};
@@ -29,3 +30,4 @@ pub(crate) use routes::{act, list, retrieve};
 pub(crate) use settle::{Filed, Matter, settle};
 pub use spaces::hand_over;
 pub(crate) use tables::{rules, spaces};
+pub(crate) use unrecorded::Unrecorded;

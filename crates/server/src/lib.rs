@@ -17,6 +17,7 @@
 //! the pack and renders no intent. `POST /v1/decisions` reads like a chat whose last message is the question, so that all
 //! questions of one request share everything before it.
 
+mod again;
 mod chat;
 mod completions;
 mod conductors;
@@ -24,6 +25,7 @@ mod config;
 mod cue;
 mod cues;
 mod decisions;
+mod erasures;
 mod error;
 mod filing;
 mod form;
@@ -33,6 +35,7 @@ mod judging;
 mod metrics;
 mod models;
 mod operations;
+mod own_twins;
 mod probe;
 mod proposals;
 mod render;
@@ -42,6 +45,7 @@ mod server;
 mod state;
 mod twins;
 
+pub use again::{ReplayError, Replayer};
 pub use config::{CaseShelf, Clock, Keys, ModelCard, ServerConfig, Services};
 pub use judging::hand_over;
 pub use server::{Error, Server};

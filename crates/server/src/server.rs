@@ -14,6 +14,7 @@ use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 
 use crate::conductors::Conductors;
+use crate::erasures::sweep;
 use crate::filing::Filing;
 use crate::form::Compiler;
 use crate::http;
@@ -74,6 +75,9 @@ pub enum Error {
     /// The server's own name is not one; a fault of this crate.
     #[error(transparent)]
     Name(#[from] IdError),
+    /// There is no key to ask again with; a fault of this crate.
+    #[error(transparent)]
+    Key(#[from] baton_authority::Error),
 }
 
 /// An HTTP server that has not begun to serve.
@@ -95,59 +99,8 @@ impl Server {
     /// # Errors
     /// A pack cannot be served, or two things have one name.
     pub fn new(config: ServerConfig, services: Services) -> Result<Self, Error> {
-        let Services {
-            engine,
-            tokenizer,
-            template,
-            model,
-            twins,
-            mut adapters,
-            on_trial,
-            rules,
-            ledger,
-            keys,
-            clock,
-            case_shelf,
-            calibrations,
-        } = services;
-        let fingerprint = fingerprint(&model.digest);
-        let (rules, spaces) = standards(&twins, rules)?;
-        let filing = Filing::open(ledger.clone(), config.every_cue).map_err(Error::Thread)?;
-        let desk = Desk::open(ledger, rules, spaces, on_trial)?;
-        let metrics = Metrics::new(engine.clone(), &model.id, TaxCollector::new(desk.shared(), Arc::clone(&clock)));
-        let reader = Reader::new(tokenizer.clone(), template.clone())?;
-        let grammars = Grammars::new(&tokenizer);
-        let text = ModelText { tokenizer: &tokenizer, template: &template, grammars: &grammars };
-        let twins = twins.into_iter().map(|pack| {
-            let adapter = adapters.remove(pack.id());
-            (pack, adapter)
-        });
-        let models = Models::new(model, twins.collect(), &text, engine.limits().max_context)?;
-        let started = clock();
-        let at = Timestamp::from_second(started).unwrap_or(Timestamp::MIN);
-        desk.take_stock(&models, at);
-        release_approved(&desk, &models, at);
-        let state = AppState {
-            started,
-            renderers: Arc::new(Semaphore::new(config.render_workers.max(1))),
-            config: Arc::new(config),
-            engine,
-            tokenizer,
-            template,
-            reader,
-            calibrations,
-            models,
-            keys,
-            clock,
-            desk,
-            case_shelf,
-            filing,
-            conductors: Conductors::default(),
-            metrics,
-            probe: Probe::default(),
-            compiler: Compiler::new(grammars),
-            fingerprint,
-        };
+        let filing = Filing::open(services.ledger.clone(), config.every_cue).map_err(Error::Thread)?;
+        let state = state(config, services, filing)?;
         Ok(Self { state: Arc::new(state), probe_as: PROBE.parse()? })
     }
 
@@ -160,6 +113,7 @@ impl Server {
         let token = state.tokenizer.end_tokens().first().copied().unwrap_or_default();
         let probe = tokio::spawn(state.probe.clone().run(state.engine.clone(), probe_as, token));
         let expiry = tokio::spawn(expire(Arc::clone(&state)));
+        let sweeper = state.config.retention.map(|time| tokio::spawn(sweep(Arc::clone(&state), time)));
         let (config, closing) = (Arc::clone(&state.config), state);
         let ending = async {
             shutdown.await;
@@ -168,9 +122,78 @@ impl Server {
         http::serve(listener, http::router(Arc::clone(&closing)), config, ending).await;
         probe.abort();
         expiry.abort();
+        closing.desk.tell_missed(Timestamp::from_second((closing.clock)()).unwrap_or(Timestamp::MIN)).await;
+        if let Some(sweeper) = sweeper {
+            sweeper.abort();
+        }
         // It is waited for, so that there is nothing to do about a panic but what was done: it was reported.
         drop(tokio::task::spawn_blocking(move || closing.filing.close()).await);
     }
+}
+
+/// What every route can reach; renders and tokenises every pack, and brings the ledger up to date.
+///
+/// # Errors
+/// As [`Server::new`].
+pub(crate) fn state(config: ServerConfig, services: Services, filing: Filing) -> Result<AppState, Error> {
+    let Services {
+        engine,
+        tokenizer,
+        template,
+        model,
+        computed_by,
+        twins,
+        mut adapters,
+        on_trial,
+        rules,
+        ledger,
+        keys,
+        clock,
+        case_shelf,
+        calibrations,
+    } = services;
+    let fingerprint = fingerprint(&model.digest);
+    let (rules, spaces) = standards(&twins, rules)?;
+    let desk = Desk::open(ledger, rules, spaces, on_trial)?;
+    let metrics = Metrics::new(
+        engine.clone(),
+        &model.id,
+        TaxCollector::new(desk.shared(), Arc::clone(&desk.unrecorded), Arc::clone(&clock)),
+    );
+    let reader = Reader::new(tokenizer.clone(), template.clone())?;
+    let grammars = Grammars::new(&tokenizer);
+    let text = ModelText { tokenizer: &tokenizer, template: &template, grammars: &grammars };
+    let twins = twins.into_iter().map(|pack| {
+        let adapter = adapters.remove(pack.id());
+        (pack, adapter)
+    });
+    let models = Models::new(model, twins.collect(), &text, engine.limits().max_context)?;
+    let started = clock();
+    let at = Timestamp::from_second(started).unwrap_or(Timestamp::MIN);
+    desk.take_stock(&models, at);
+    release_approved(&desk, &models, at);
+    Ok(AppState {
+        started,
+        renderers: Arc::new(Semaphore::new(config.render_workers.max(1))),
+        config: Arc::new(config),
+        engine,
+        tokenizer,
+        template,
+        reader,
+        calibrations,
+        models,
+        computed_by,
+        keys,
+        clock,
+        desk,
+        case_shelf,
+        filing,
+        conductors: Conductors::default(),
+        metrics,
+        probe: Probe::default(),
+        compiler: Compiler::new(grammars),
+        fingerprint,
+    })
 }
 
 /// The installation's rules with those of all packs, and the ground that the packs hand over under them.
@@ -186,7 +209,7 @@ fn standards(packs: &[Pack], mut rules: RuleSet) -> Result<(RuleSet, Vec<Decisio
     Ok((rules, spaces))
 }
 
-/// Ends whatever time limit of a decision is over, again and again.
+/// Ends whatever time limit of a decision is over, and has the ledger say what it does not have, again and again.
 async fn expire(state: Arc<AppState>) {
     loop {
         tokio::time::sleep(EXPIRY_CHECK).await;
@@ -197,6 +220,7 @@ async fn expire(state: Arc<AppState>) {
         {
             tracing::info!(over, "time limits of decisions are over");
         }
+        state.desk.tell_missed(now).await;
     }
 }
 

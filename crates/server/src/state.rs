@@ -29,6 +29,8 @@ pub(crate) struct AppState {
     /// Temperatures by pack.
     pub(crate) calibrations: BTreeMap<Digest, Temperature>,
     pub(crate) models: Models,
+    /// What computes, as rows of answers tell it.
+    pub(crate) computed_by: String,
     pub(crate) keys: Keys,
     pub(crate) clock: Clock,
     /// When the server came up, seconds since 1970.

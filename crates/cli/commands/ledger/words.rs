@@ -2,7 +2,7 @@
 
 use baton_contract::Digest;
 use baton_ledger::{ERASURE, Record};
-use baton_register::{APPROVAL, CASE, CUE, DECISION, KEY, OVERRIDE, PACK, PROPOSAL, PUBLICATION, REVIEW, RULES};
+use baton_register::{APPROVAL, CASE, CUE, DECISION, GAP, KEY, OVERRIDE, PACK, PROPOSAL, PUBLICATION, REVIEW, RULES};
 use jiff::Timestamp;
 use serde_json::Value;
 
@@ -39,6 +39,11 @@ pub(super) fn of(record: &Record) -> Option<String> {
         CASE => Some(format!("made the case `{}` of it", text(&body, "name")?)),
         PROPOSAL => proposal(&body),
         PUBLICATION => publication(&body),
+        GAP => {
+            let (from, until) = (minute(text(&body, "from")?)?, minute(text(&body, "until")?)?);
+            let answers = usize::try_from(body["answers"].as_u64()?).ok()?;
+            Some(format!("{} went unrecorded between {from} and {until}", counted(answers, "answer")))
+        }
         _ => None,
     }
 }

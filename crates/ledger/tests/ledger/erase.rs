@@ -69,8 +69,8 @@ fn all_that_was_said_about_a_subject_goes_at_once() {
     let found = ledger.reader().unwrap().find(&Filter { subject: Some("dec_1".into()), ..Filter::default() }).unwrap();
     let readable = found.records.iter().flat_map(|record| record.texts.values()).filter_map(Text::readable);
     assert_eq!(readable.collect::<Vec<_>>(), ["asked for it"], "the reason alone is left");
-    // The second time only the reason of the first is there to be erased; then one reason follows another.
-    assert_eq!(erase().unwrap().texts, 1);
+    // Why it was erased is itself about the subject, and stays unless that entry is named.
+    assert!(matches!(erase(), Err(Error::NothingToErase)));
     assert!(home.verify().is_good());
 }
 
@@ -126,4 +126,30 @@ fn readers_may_delay_the_emptying_of_the_log_but_not_for_ever() {
     // The writer empties the log after it has answered; closing waits for it.
     ledger.close().wait().unwrap();
     assert!(gone.iter().all(|blob| !contains(&bytes(&home), blob)));
+}
+
+#[test]
+fn all_that_somebody_did_goes_at_once_and_why_stays() {
+    let home = Home::new();
+    let ledger = home.open();
+    fill(&ledger, 6);
+    let made = |actor: &str| {
+        let found = ledger.reader().unwrap().find(&Filter { actor: Some(actor.to_owned()), ..Filter::default() });
+        found.unwrap().records
+    };
+    let actor = ledger.reader().unwrap().entry(0).unwrap().actor;
+    let texts: usize = made(&actor).iter().map(|record| record.texts.len()).sum();
+    assert!(texts > 0);
+    let wish = || Erasure::of_actor(&actor, minute(9), "olga", "they have left").unwrap();
+    assert_eq!(ledger.erase(wish()).wait().unwrap().texts, texts);
+    let readable = |record: &baton_ledger::Record| record.texts.values().any(|text| text.readable().is_some());
+    assert!(!made(&actor).iter().any(readable));
+    assert_eq!(made("olga").last().unwrap().text("reason"), Some("they have left"));
+    // Why texts were erased is itself nobody's to erase in this way.
+    assert!(matches!(
+        ledger.erase(Erasure::of_actor("olga", minute(9), "olga", "x").unwrap()).wait(),
+        Err(Error::NothingToErase)
+    ));
+    assert!(matches!(ledger.erase(wish()).wait(), Err(Error::NothingToErase)));
+    assert!(home.verify().is_good());
 }

@@ -77,6 +77,7 @@ impl Asked {
         let answer = answers.into_iter().next().ok_or_else(|| ApiError::internal("an answer was lost"))?;
         let cue = generation.take_row().ok_or_else(|| ApiError::internal("an answer has no row"))?;
         let twin = model.twin().ok_or_else(not_of_a_twin)?;
+        state.filing.decided(&cue, Some(state.desk.rules_for(twin.pack.id())));
         let matter = Matter {
             principal: &principal,
             model: &model,

@@ -136,7 +136,7 @@ async fn advance(mut choice: Box<Choice>) -> (Event, State) {
             Some(Emission::Token { token, logprobs }) => {
                 choice.meter.token();
                 if let Some(record) = &choice.record {
-                    record.drew(choice.index);
+                    record.drew(choice.index, token);
                 }
                 let (piece, stopped) = choice.text.push(token, logprobs);
                 let end = stopped.then(|| Event::end(FinishReason::Stop, choice.usage_so_far()));

@@ -3,22 +3,21 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use baton_contract::{Adapter, FinishReason, Sampling};
-use baton_ledger::Room;
+use baton_contract::{Adapter, FinishReason, Sampling, TokenId};
 use baton_register::{Cue as Row, Drawn, Ended};
 use jiff::Timestamp;
 
 use super::{Cue, Event};
 use crate::Clock;
 use crate::error::ApiError;
-use crate::filing::Said;
+use crate::filing::{Place, Said};
 use crate::state::AppState;
 
 /// A cue that is to be written down, before it is submitted.
 pub(super) struct Asked {
     row: Row,
     /// None where chats are not filed.
-    room: Option<Room>,
+    place: Option<Place>,
     clock: Clock,
     /// The row is taken by whoever settles the answer.
     apart: bool,
@@ -44,7 +43,7 @@ struct Progress {
     /// What was told of it.
     text: String,
     /// Tokens that were drawn, thrown away or not.
-    drawn: usize,
+    drawn: Vec<TokenId>,
     redrawn: bool,
     end: Option<End>,
 }
@@ -61,8 +60,8 @@ impl Cue {
     /// Too much waits to be written.
     pub(crate) fn filed(mut self, state: &AppState, said: Option<&Said>, id: &str) -> Result<Self, ApiError> {
         let Some(said) = said else { return Ok(self) };
-        let (row, room) = (self.row(state, said, id), Some(state.filing.room(said)?));
-        self.asked_for = Some(Asked { row, room, clock: Arc::clone(&state.clock), apart: false });
+        let (row, place) = (self.row(state, said, id), Some(state.filing.place(said)?));
+        self.asked_for = Some(Asked { row, place, clock: Arc::clone(&state.clock), apart: false });
         Ok(self)
     }
 
@@ -72,9 +71,9 @@ impl Cue {
     /// # Errors
     /// Too much waits to be written.
     pub(crate) fn filed_apart(mut self, state: &AppState, said: &Said, id: &str) -> Result<Self, ApiError> {
-        let room = if state.config.every_cue { Some(state.filing.room(said)?) } else { None };
+        let place = if state.config.every_cue { Some(state.filing.place(said)?) } else { None };
         let row = self.row(state, said, id);
-        self.asked_for = Some(Asked { row, room, clock: Arc::clone(&state.clock), apart: true });
+        self.asked_for = Some(Asked { row, place, clock: Arc::clone(&state.clock), apart: true });
         Ok(self)
     }
 
@@ -89,6 +88,8 @@ impl Cue {
             model: state.models.base.digest,
             adapter: self.model.adapter().map(Adapter::digest),
             rules: None,
+            computed_by: state.computed_by.clone(),
+            calibration: None,
             seed: self.extra.seed(),
             drawn: None,
             why: self.params().intent.why.is_some(),
@@ -115,8 +116,8 @@ impl Record {
     }
 
     /// A token of an answer was drawn.
-    pub(super) fn drew(&self, index: u32) {
-        self.with(index, |answer| answer.drawn += 1);
+    pub(super) fn drew(&self, index: u32, token: TokenId) {
+        self.with(index, |answer| answer.drawn.push(token));
     }
 
     /// Something was told of an answer.
@@ -139,7 +140,7 @@ impl Record {
     /// The row of an answer that has ended, to be written by the caller.
     pub(super) fn take_row(&self) -> Option<Row> {
         let open = self.0.lock().take()?;
-        let (row, _room) = open.row(Ended::Complete);
+        let (row, _place) = open.row(Ended::Complete);
         Some(row)
     }
 
@@ -176,20 +177,14 @@ impl Drop for Inner {
 impl Open {
     /// Writes the row; `ended` is how it ended unless an answer failed.
     fn file(self, ended: Ended) {
-        let (row, Some(room)) = self.row(ended) else { return };
-        let entry = row.entry().or_else(|error| {
-            tracing::warn!(id = row.id, %error, "the ledger keeps the digests of this answer alone");
-            row.entry_without_texts()
-        });
-        match entry {
-            Ok(entry) => room.put(entry),
-            Err(error) => tracing::error!(id = row.id, %error, "an answer was given that the ledger does not have"),
+        if let (row, Some(place)) = self.row(ended) {
+            place.file(row);
         }
     }
 
-    /// The row, and the room for it.
-    fn row(self, ended: Ended) -> (Row, Option<Room>) {
-        let Self { asked: Asked { mut row, room, clock, .. }, sampling, max_tokens, answers } = self;
+    /// The row, and the place for it.
+    fn row(self, ended: Ended) -> (Row, Option<Place>) {
+        let Self { asked: Asked { mut row, place, clock, .. }, sampling, max_tokens, answers } = self;
         let is = |wanted: FinishReason| {
             let wanted = |answer: &&Progress| matches!(answer.end, Some(End::Ended { reason, .. }) if reason == wanted);
             answers.iter().filter(wanted).count()
@@ -200,13 +195,14 @@ impl Open {
             stopped: is(FinishReason::Stop),
             at_length: is(FinishReason::Length),
             redrawn: answers.iter().filter(|answer| answer.redrawn).count(),
+            tokens: answers.iter().map(|answer| answer.drawn.clone()).collect(),
         });
         let failed = answers.iter().any(|answer| matches!(answer.end, Some(End::Failed)));
         row.ended = if failed { Ended::Failed } else { ended };
         row.tokens.1 = answers.iter().map(Progress::output).sum();
         row.answer = text_of(answers);
         row.at = Timestamp::from_second(clock()).unwrap_or(Timestamp::MIN);
-        (row, room)
+        (row, place)
     }
 }
 
@@ -214,7 +210,7 @@ impl Progress {
     fn output(&self) -> usize {
         match self.end {
             Some(End::Ended { output, .. }) => output,
-            Some(End::Failed) | None => self.drawn,
+            Some(End::Failed) | None => self.drawn.len(),
         }
     }
 }

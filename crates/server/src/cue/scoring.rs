@@ -21,6 +21,17 @@ pub(crate) struct Scoring {
     usages: Vec<Usage>,
 }
 
+/// What a cue cost whose answers were scored, in tokens.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Cost {
+    /// Of the input: all that was computed, some of it for several answers.
+    pub(crate) computed: usize,
+    /// Of the answers.
+    pub(crate) scored: usize,
+    /// Of the input: what was there for every answer, so surely before the first was scored.
+    pub(crate) there: usize,
+}
+
 /// Answers of one request that are in flight at once. More would fill the queue that all conductors share, and gain
 /// nothing, for a step has no more places than this on most machines.
 const AT_ONCE: usize = 32;
@@ -62,8 +73,8 @@ impl Scoring {
         Ok(posed.iter().map(|posed| all.by_ref().take(posed.asked.answers.len()).collect()).collect())
     }
 
-    /// Ends the cue. Returns what it cost in truth: input tokens that were computed, and tokens that were scored.
-    pub(crate) fn end(mut self) -> (usize, usize) {
+    /// Ends the cue, and says what it cost in truth.
+    pub(crate) fn end(mut self) -> Cost {
         let sum = |of: fn(&Usage) -> usize| self.usages.iter().map(of).sum::<usize>();
         let usage = Usage {
             input: sum(|usage| usage.input),
@@ -71,6 +82,7 @@ impl Scoring {
             output: sum(|usage| usage.output),
         };
         self.meter.end(FinishReason::Stop, &usage);
-        (usage.input - usage.cached, usage.output)
+        let there = self.usages.iter().map(|usage| usage.cached).min().unwrap_or(0);
+        Cost { computed: usage.input - usage.cached, scored: usage.output, there }
     }
 }

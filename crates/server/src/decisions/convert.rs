@@ -9,6 +9,7 @@ use super::types::{
     Answer, AnswerBody, AnswerExtra, AnswerScore, Ask, ChoiceProbability, DecisionUsage, InScope, InputDetails, Kind,
     LevelProbability, OutputDetails, RefusalExtra, WireValue,
 };
+use crate::cue::Cost;
 
 /// A twin answers a question if this or more is the probability that it is one of its own.
 const IN_SCOPE: f64 = 0.5;
@@ -111,9 +112,14 @@ pub(super) fn out_of_scope(
 }
 
 impl DecisionUsage {
-    /// What questions cost: their prompts after the pack's tokens, the input tokens that were computed in truth, and the
-    /// tokens that were scored. What prompts begin with alike counts once.
-    pub(super) fn new(prompts: &[Vec<TokenId>], prefix: usize, computed: usize, scored: usize) -> Self {
+    /// What questions cost: their prompts after the pack's tokens, and what was computed in truth. What prompts begin
+    /// with alike counts once.
+    ///
+    /// What several answers computed of one block is computed more than once, so that the input less all that was
+    /// computed is less than what was there; so is what was there for every answer. The larger counts: no token is said
+    /// to be cached that was not.
+    pub(super) fn new(prompts: &[Vec<TokenId>], prefix: usize, cost: Cost) -> Self {
+        let Cost { computed, scored, there } = cost;
         let mut sorted: Vec<&[TokenId]> = prompts.iter().map(Vec::as_slice).collect();
         sorted.sort_unstable();
         let common = |one: &[TokenId], other: &[TokenId]| one.iter().zip(other).take_while(|(a, b)| a == b).count();
@@ -121,7 +127,7 @@ impl DecisionUsage {
         let all: usize = sorted.iter().map(|prompt| prompt.len()).sum();
         let again: usize = sorted.windows(2).map(|pair| common(pair[0], pair[1])).sum();
         let input = prefix + all - again;
-        let cached = input.saturating_sub(computed);
+        let cached = input.saturating_sub(computed).max(there.min(input));
         Self {
             input_tokens: input,
             input_tokens_details: InputDetails { cache_write_tokens: input - cached, cached_tokens: cached },

@@ -27,6 +27,8 @@ pub(super) struct Asked<'a> {
     /// The request's body.
     pub(super) request: String,
     pub(super) seed: u64,
+    /// The temperature that was fitted for the pack.
+    pub(super) calibration: Option<f64>,
 }
 
 /// What came of the questions so far.
@@ -79,7 +81,7 @@ pub(super) async fn file(
     usage: &DecisionUsage,
     found: Found,
 ) -> Result<(Vec<AnswerBody>, Option<Filed>), ApiError> {
-    let Asked { principal, model, intent, stated, read, request, seed } = asked;
+    let Asked { principal, model, intent, stated, read, request, seed, calibration } = asked;
     let answer = serde_json::to_string(&found.answers).map_err(|error| ApiError::internal(error.to_string()))?;
     let cue = Cue {
         id: new_id("dec")?,
@@ -91,6 +93,8 @@ pub(super) async fn file(
         model: state.models.base.digest,
         adapter: model.adapter().map(Adapter::digest),
         rules: None,
+        computed_by: state.computed_by.clone(),
+        calibration,
         seed,
         drawn: None,
         why: intent.why.is_some(),
@@ -100,6 +104,7 @@ pub(super) async fn file(
         answer,
         at: Timestamp::from_second((state.clock)()).unwrap_or(Timestamp::MIN),
     };
+    state.filing.decided(&cue, model.twin().map(|twin| state.desk.rules_for(twin.pack.id())));
     let Some(twin) = model.twin().filter(|_| !found.names.is_empty()) else {
         state.desk.note(cue).await;
         return Ok((found.answers, None));

@@ -73,8 +73,9 @@ pub(crate) async fn create(
     let (temperature, abstain_below) = (session.temperature.map(Temperature::value), session.abstain_below);
     let asked_of = session.model.clone();
     let (usage, computed_tokens) = session.end();
-    let seed = extra.seed();
-    let asked = Asked { principal: &principal, model: &asked_of, intent: &intent, stated, read, request, seed };
+    let (seed, calibration) = (extra.seed(), temperature);
+    let asked =
+        Asked { principal: &principal, model: &asked_of, intent: &intent, stated, read, request, seed, calibration };
     let (answers, decision) = file(&state, asked, &usage, found).await?;
     let own_reading = read.map(ReadRadius::from);
     let baton = DecisionExtra { own_reading, cue: extra, computed_tokens, temperature, abstain_below, decision };
@@ -179,8 +180,8 @@ impl<'a> Session<'a> {
 
     /// Ends the cue: what it cost, and the input tokens that were computed in truth.
     fn end(self) -> (DecisionUsage, usize) {
-        let (computed, scored) = self.scoring.end();
-        (DecisionUsage::new(&self.prompts, self.prefix, computed, scored), computed)
+        let cost = self.scoring.end();
+        (DecisionUsage::new(&self.prompts, self.prefix, cost), cost.computed)
     }
 }
 

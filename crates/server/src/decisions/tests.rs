@@ -6,6 +6,7 @@ use expect_test::expect;
 use serde_json::{Value, json};
 
 use super::types::{DecisionRequest, DecisionUsage};
+use crate::cue::Cost;
 use crate::json;
 
 /// A body with these fields beside model, input and questions; a field of that name replaces them.
@@ -219,17 +220,19 @@ fn fields_that_would_change_the_answer_are_refused() {
 
 #[test]
 fn what_questions_share_counts_once() {
-    let usage = |prompts: &[&[u32]], prefix, computed| {
+    let usage = |prompts: &[&[u32]], prefix, (computed, there)| {
         let prompts: Vec<Vec<u32>> = prompts.iter().map(|prompt| prompt.to_vec()).collect();
-        let usage = DecisionUsage::new(&prompts, prefix, computed, 5);
+        let usage = DecisionUsage::new(&prompts, prefix, Cost { computed, scored: 5, there });
         let details = &usage.input_tokens_details;
         assert_eq!(details.cache_write_tokens + details.cached_tokens, usage.input_tokens);
         assert_eq!(usage.total_tokens, usage.input_tokens + 5);
         (usage.input_tokens, details.cached_tokens)
     };
-    assert_eq!(usage(&[&[1, 2, 3]], 0, 3), (3, 0));
-    assert_eq!(usage(&[&[1, 2, 3], &[1, 2, 4, 5], &[1, 2]], 100, 105), (100 + 2 + 1 + 2, 0));
-    assert_eq!(usage(&[&[1, 2, 3], &[1, 2, 4, 5], &[1, 2]], 100, 12), (105, 93));
+    assert_eq!(usage(&[&[1, 2, 3]], 0, (3, 0)), (3, 0));
+    assert_eq!(usage(&[&[1, 2, 3], &[1, 2, 4, 5], &[1, 2]], 100, (105, 0)), (100 + 2 + 1 + 2, 0));
+    assert_eq!(usage(&[&[1, 2, 3], &[1, 2, 4, 5], &[1, 2]], 100, (12, 80)), (105, 93));
     // Parts of blocks that several answers compute may come to more than the input.
-    assert_eq!(usage(&[&[1, 2, 3]], 0, 9), (3, 0));
+    assert_eq!(usage(&[&[1, 2, 3]], 0, (9, 0)), (3, 0));
+    // They hide nothing of what was there before.
+    assert_eq!(usage(&[&[1, 2, 3], &[1, 2, 4, 5], &[1, 2]], 100, (150, 100)), (105, 100));
 }

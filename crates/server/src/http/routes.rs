@@ -12,7 +12,7 @@ use super::auth::require_key;
 use super::observe::{observe, panicked};
 use crate::error::ApiError;
 use crate::state::AppState;
-use crate::{chat, completions, cues, decisions, judging, models, operations, proposals, reports};
+use crate::{chat, completions, cues, decisions, erasures, judging, models, operations, own_twins, proposals, reports};
 
 pub(crate) fn router(state: Arc<AppState>) -> Router {
     Router::new()
@@ -30,6 +30,8 @@ pub(crate) fn router(state: Arc<AppState>) -> Router {
         .route("/v1/reports", get(reports::read))
         .route("/v1/proposals", get(proposals::list))
         .route("/v1/proposals/{id}/{verdict}", post(proposals::rule))
+        .route("/v1/twins", get(own_twins::list))
+        .route("/v1/ledger/erasures", post(erasures::create))
         .route("/health", get(operations::health))
         .route("/ready", get(operations::ready))
         .route("/metrics", get(operations::metrics))

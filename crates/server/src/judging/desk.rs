@@ -7,11 +7,12 @@ use baton_authority::{DecisionSpace, Standards};
 use baton_contract::{Digest, TwinId};
 use baton_ledger::Ledger;
 use baton_pack::Date;
-use baton_register::{Change, Cue, Held, Register, record};
+use baton_register::{Change, Cue, Gap, Held, Register, record};
 use baton_rules::RuleSet;
 use jiff::Timestamp;
 use tokio::sync::watch;
 
+use super::Unrecorded;
 use super::moves::moved;
 use crate::error::ApiError;
 use crate::twins::Models;
@@ -33,6 +34,8 @@ pub(crate) struct Desk {
     law: RwLock<Arc<Law>>,
     /// Twins whose cases have not passed on the model that is loaded.
     pub(crate) on_trial: BTreeSet<TwinId>,
+    /// Answers that went out without a row.
+    pub(crate) unrecorded: Arc<Unrecorded>,
     /// Counts what has happened to decisions.
     changed: watch::Receiver<u64>,
     /// Whether the server ends, so that nobody is kept waiting for people.
@@ -54,8 +57,15 @@ impl Desk {
         let register = Register::open(ledger, move |_| tell.send_modify(|count| *count += 1))?;
         let moved = register.rulings(|rulings| moved(&rules, rulings));
         let law = RwLock::new(Arc::new(Law { rules: moved, spaces }));
-        let ending = watch::Sender::new(false);
-        Ok(Self { register: Arc::new(register), loaded: rules, law, on_trial, changed, ending })
+        Ok(Self {
+            register: Arc::new(register),
+            loaded: rules,
+            law,
+            on_trial,
+            unrecorded: Arc::default(),
+            changed,
+            ending: watch::Sender::new(false),
+        })
     }
 
     /// Has the ledger say which rules and packs hold from now on, where it does not say so yet. What cannot be written
@@ -100,11 +110,29 @@ impl Desk {
         Ok(done.map_err(|_| ApiError::internal("the record could not be kept"))??)
     }
 
-    /// Records an answer that nothing depends on. What cannot be recorded is logged: nobody is to wait for it.
+    /// Records an answer that nothing depends on. What cannot be recorded is counted: nobody is to wait for it.
     pub(crate) async fn note(&self, cue: Cue) {
+        let at = cue.at;
         let noted = self.run(move |register| register.append(cue.entry()?)).await;
         if noted.is_err() {
-            tracing::error!("an answer was given that the ledger does not have");
+            self.missed(at);
+        }
+    }
+
+    /// Counts an answer that goes out without a row.
+    pub(crate) fn missed(&self, at: Timestamp) {
+        tracing::error!("an answer was given that the ledger does not have");
+        self.unrecorded.miss(Gap::of_one(at));
+    }
+
+    /// Has the ledger say how many answers it does not have, if it does not know yet. What cannot be written now is
+    /// tried again the next time.
+    pub(crate) async fn tell_missed(&self, at: Timestamp) {
+        let Some(gap) = self.unrecorded.take() else { return };
+        let told = gap.clone();
+        match self.run(move |register| register.append(told.entry(SELF, at)?)).await {
+            Ok(_) => tracing::warn!(answers = gap.answers, "the ledger now says how many answers it does not have"),
+            Err(_) => self.unrecorded.put_back(gap),
         }
     }
 
@@ -150,5 +178,48 @@ impl Desk {
 impl Law {
     pub(crate) fn standards(&self, today: Date) -> Standards<'_> {
         Standards { rules: &self.rules, spaces: &self.spaces, today }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use baton_ledger::{Options, Secret, Signer};
+    use baton_register::gaps_of;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn answers_without_a_row_are_told_once_there_can_be_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let drawn = std::sync::atomic::AtomicU8::new(1);
+        let ledger = Ledger::open(Options {
+            path: folder.path().join("ledger.db"),
+            secret: Secret::new(&[7; 32]),
+            signer: Signer::from_seed(&[9; 32]),
+            random: Arc::new(move |bytes| {
+                bytes.fill(drawn.fetch_add(1, std::sync::atomic::Ordering::Relaxed));
+                Ok(())
+            }),
+        });
+        let ledger = ledger.unwrap();
+        let reader = ledger.reader().unwrap();
+        let rules = RuleSet::shipped().unwrap();
+        let desk = Desk::open(ledger.clone(), rules, Vec::new(), BTreeSet::new()).unwrap();
+        let at = |second: i64| Timestamp::from_second(1_800_000_000 + second).unwrap();
+        let told = || gaps_of(&reader, Timestamp::MIN).unwrap();
+        desk.tell_missed(at(0)).await;
+        assert_eq!(told(), [], "there is nothing to tell");
+        desk.missed(at(1));
+        desk.missed(at(5));
+        desk.tell_missed(at(9)).await;
+        let gap = Gap { answers: 2, from: at(1), until: at(5) };
+        assert_eq!(told(), std::slice::from_ref(&gap));
+        desk.tell_missed(at(10)).await;
+        assert_eq!(told(), [gap], "it is told once");
+        // What cannot be told now is not forgotten.
+        desk.missed(at(11));
+        ledger.close().await.unwrap();
+        desk.tell_missed(at(12)).await;
+        assert_eq!((desk.unrecorded.take().map(|gap| gap.answers), desk.unrecorded.count()), (Some(1), 3));
     }
 }

@@ -12,6 +12,13 @@ impl From<baton_register::Error> for ApiError {
             baton_register::Error::Rejected(rejected) => rejected.into(),
             baton_register::Error::NotRuled(NotRuled::Reason(problem)) => Self::invalid("reason", problem.to_string()),
             baton_register::Error::NotRuled(ruled) => Self::conflict(ruled.to_string()),
+            baton_register::Error::Ledger(error @ baton_ledger::Error::NothingToErase) => {
+                Self::conflict(error.to_string())
+            }
+            baton_register::Error::Ledger(error @ baton_ledger::Error::Unknown(_)) => Self::no_entry(error.to_string()),
+            baton_register::Error::Ledger(error @ baton_ledger::Error::NoReason) => {
+                Self::invalid("reason", error.to_string())
+            }
             baton_register::Error::Ledger(error) if error.is_request_fault() => {
                 Self::invalid("input", format!("the ledger cannot keep this: {error}"))
             }

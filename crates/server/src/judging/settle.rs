@@ -93,6 +93,7 @@ pub(crate) async fn settle(state: &AppState, twin: &Twin, matter: Matter<'_>) ->
     match desk.run(move |register| docketed.record(register)).await {
         Ok(()) => Ok(filed),
         Err(error) if may_go_unrecorded && error.is_unavailable() => {
+            desk.missed(at);
             filed.recorded = false;
             Ok(filed)
         }

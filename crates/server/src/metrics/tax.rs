@@ -9,10 +9,12 @@ use jiff::Timestamp;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
 use prometheus_client::metrics::MetricType;
+use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 
 use super::wide;
 use crate::Clock;
+use crate::judging::Unrecorded;
 use crate::reports::{USUAL_DAYS, tax};
 
 /// How long a measurement is good, in seconds: it goes through all decisions.
@@ -23,14 +25,15 @@ const MOST_NAMES: usize = 50;
 /// Measures the tax at a scrape.
 pub(crate) struct TaxCollector {
     register: Arc<Register>,
+    unrecorded: Arc<Unrecorded>,
     clock: Clock,
     /// The last measurement, and when it was taken.
     last: Mutex<Option<(i64, Arc<Tax>)>>,
 }
 
 impl TaxCollector {
-    pub(crate) fn new(register: Arc<Register>, clock: Clock) -> Self {
-        Self { register, clock, last: Mutex::default() }
+    pub(crate) fn new(register: Arc<Register>, unrecorded: Arc<Unrecorded>, clock: Clock) -> Self {
+        Self { register, unrecorded, clock, last: Mutex::default() }
     }
 
     fn tax(&self) -> Arc<Tax> {
@@ -82,6 +85,13 @@ impl Collector for TaxCollector {
             about,
             None,
             MetricType::Gauge,
+        )?)?;
+        let about = "Answers of decisions that went out although the ledger could not be written";
+        ConstCounter::new(self.unrecorded.count()).encode(out.encode_descriptor(
+            "baton_unrecorded_answers",
+            about,
+            None,
+            MetricType::Counter,
         )?)
     }
 }

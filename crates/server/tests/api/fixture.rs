@@ -14,7 +14,7 @@ use baton_judge::Temperature;
 use baton_ledger::{Ledger, Options, Secret, Signer};
 use baton_pack::Pack;
 use baton_rules::RuleSet;
-use baton_server::{CaseShelf, Keys, ModelCard, Server, ServerConfig, Services};
+use baton_server::{CaseShelf, Clock, Keys, ModelCard, Server, ServerConfig, Services};
 use baton_testkit::{Control, Script, engine_with, limits};
 use baton_text::{ChatTemplate, SpecialTokens, Tokenizer, TokenizerSpec};
 use serde_json::{Value, json};
@@ -112,6 +112,16 @@ pub(crate) async fn serve_in(folder: TempDir, script: Script, world: World) -> F
     start(folder, script, ServerConfig::default(), limits(), world).await
 }
 
+/// A server on the ledger in `folder` at another time, with limits of its own.
+pub(crate) async fn serve_keeping(
+    folder: TempDir,
+    script: Script,
+    now: jiff::Timestamp,
+    config: ServerConfig,
+) -> Fixture {
+    start(folder, script, config, limits(), World { now: now.as_second(), ..World::usual() }).await
+}
+
 pub(crate) async fn serve_with(
     script: Script,
     config: ServerConfig,
@@ -140,26 +150,9 @@ async fn start(
     world: World,
 ) -> Fixture {
     let (engine, control) = engine_with(scheduler, script);
-    let tokenizer = tokenizer();
-    let template = ChatTemplate::compile(TEMPLATE, &tokenizer).unwrap();
-    let (ring, ada, bob) = ring();
-    let keys = Keys::new(ring);
-    let ledger = ledger(folder.path());
-    let services = Services {
-        engine: engine.clone(),
-        template,
-        tokenizer,
-        model: ModelCard { id: BASE.to_owned(), digest: Digest::of(world.weights) },
-        twins: world.twins.iter().map(|twin| pack(twin, world.edited)).collect(),
-        on_trial: world.on_trial.iter().map(|twin| twin.parse().unwrap()).collect(),
-        adapters: BTreeMap::new(),
-        rules: RuleSet::shipped().unwrap(),
-        ledger: ledger.clone(),
-        keys: keys.clone(),
-        clock: Arc::new(move || world.now),
-        case_shelf: Some(shelf(folder.path().join("packs"))),
-        calibrations: BTreeMap::from([(pack("security", false).digest(), Temperature::new(2.0).unwrap())]),
-    };
+    let services = wired(folder.path(), engine.clone(), &world);
+    let (_, ada, bob) = ring();
+    let (keys, ledger) = (services.keys.clone(), services.ledger.clone());
     let server = Server::new(config, services).unwrap();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
@@ -169,6 +162,33 @@ async fn start(
         let _ = stopped.await;
     }));
     Fixture { address, engine, control, ada, bob, keys, shutdown: Some(shutdown), task, folder, ledger }
+}
+
+/// What a server is made from, with an engine of its own that answers by a script.
+pub(crate) fn services(folder: &Path, script: Script, world: &World) -> (Services, Control) {
+    let (engine, control) = engine_with(limits(), script);
+    (wired(folder, engine, world), control)
+}
+
+fn wired(folder: &Path, engine: EngineHandle, world: &World) -> Services {
+    let tokenizer = tokenizer();
+    let template = ChatTemplate::compile(TEMPLATE, &tokenizer).unwrap();
+    Services {
+        engine,
+        template,
+        tokenizer,
+        model: ModelCard { id: BASE.to_owned(), digest: Digest::of(world.weights) },
+        computed_by: "a script".to_owned(),
+        twins: world.twins.iter().map(|twin| pack(twin, world.edited)).collect(),
+        on_trial: world.on_trial.iter().map(|twin| twin.parse().unwrap()).collect(),
+        adapters: BTreeMap::new(),
+        rules: RuleSet::shipped().unwrap(),
+        ledger: ledger(folder),
+        keys: Keys::new(ring().0),
+        clock: clock(world.now),
+        case_shelf: Some(shelf(folder.join("packs"))),
+        calibrations: BTreeMap::from([(pack("security", false).digest(), Temperature::new(2.0).unwrap())]),
+    }
 }
 
 /// Cases go to copies of the packs in a folder.
@@ -195,6 +215,11 @@ fn packs() -> std::path::PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/packs")
 }
 
+/// A clock that stands still.
+fn clock(now: i64) -> Clock {
+    Arc::new(move || now)
+}
+
 /// The keys of the ring beside Ada's and Bob's own, by the byte they are made of.
 pub(crate) fn key_of(byte: u8) -> String {
     let mut ring = KeyRing::new(InstallationSecret::new([1; 32]));
@@ -213,6 +238,8 @@ pub(crate) const FAY: u8 = 6;
 pub(crate) const MIA: u8 = 7;
 /// An architect.
 pub(crate) const REX: u8 = 8;
+/// An operator.
+pub(crate) const OLGA: u8 = 10;
 /// A conductor whose mandate covers the process `copy` only.
 pub(crate) const NAT: u8 = 9;
 /// An operator.
@@ -372,6 +399,7 @@ fn ring() -> (KeyRing, String, String) {
     issue(6, "fay", roles(Role::Expert, of("security")));
     issue(7, "mia", roles(Role::Auditor, none()));
     issue(8, "rex", roles(Role::Architect, none()));
+    issue(10, "olga", roles(Role::Operator, none()));
     let narrow = Mandate { processes: Cleared::Only(vec!["copy".to_owned()]), ..Mandate::default() };
     issue(9, "nat", narrow);
     issue(10, "oli", roles(Role::Operator, none()));

@@ -350,6 +350,9 @@ async fn without_the_ledger_only_tier_1_is_answered() {
     // The model itself decides nothing that needs a record.
     let base = json!({"model": super::fixture::BASE, "input": "x", "questions": [predicate("It is.")]});
     assert_eq!(ask(&server, &base).await["baton"].get("decision"), None);
+    // Both are counted.
+    let metrics = server.get("/metrics").await.body;
+    assert!(metrics.contains("\nbaton_unrecorded_answers_total 2\n"), "{metrics}");
 }
 
 #[tokio::test]

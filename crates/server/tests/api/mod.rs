@@ -1,3 +1,4 @@
+mod again;
 mod cancel;
 mod cases;
 mod chat;
@@ -7,6 +8,7 @@ mod connections;
 mod cues;
 mod decided;
 mod decisions;
+mod erasures;
 mod errors;
 mod filing;
 mod fixture;

@@ -4,7 +4,8 @@ use baton_authority::{InstallationSecret, KeyRing};
 use expect_test::expect;
 use serde_json::json;
 
-use super::fixture::{OLI, key_of, parrot, request, serve};
+use super::decisions::{judge, predicate};
+use super::fixture::{EVE, FAY, Fixture, MIA, NAT, OLI, REX, key_of, parrot, request, serve, serve_at};
 
 #[tokio::test]
 async fn models_are_listed_by_mandate() {
@@ -131,6 +132,7 @@ async fn metrics_count_what_happened() {
         baton_ledger_available 1.0
         baton_prefix_computed_total{model_name="byte-model",twin="ux"} 1
         baton_queue_refusals_total{model_name="byte-model"} 0
+        baton_unrecorded_answers_total 0
         vllm:kv_cache_usage_perc{model_name="byte-model"} 0.0185546875
         vllm:num_preemptions_total{model_name="byte-model"} 0
         vllm:num_requests_running{model_name="byte-model"} 0.0
@@ -162,4 +164,33 @@ async fn request_ids_are_taken_if_they_are_sane() {
         assert_eq!(id == given, kept, "{given:?} {id:?}");
         assert!(kept || id.len() == 36, "{id}");
     }
+}
+
+#[tokio::test]
+async fn who_answers_for_twins_sees_what_of_them_needs_somebody() {
+    let mut server = serve(judge(&[])).await;
+    let twins = async |server: &Fixture, key: u8| {
+        let mut client = server.client().await;
+        client.send(&request("GET", "/v1/twins", &key_of(key), "")).await;
+        client.reply().await
+    };
+    let body = json!({
+        "model": "ux", "input": "The form has nine fields.", "questions": [predicate("It is long.")],
+        "metadata": {"why": "people give up"}, "baton": {"radius": {"reach": "outside", "reversibility": "never"}},
+    });
+    assert_eq!(server.post("/v1/decisions", &body).await.status, 200);
+    let own = twins(&server, EVE).await.json();
+    let [ux] = own["data"].as_array().unwrap().as_slice() else { panic!("{own}") };
+    assert_eq!(
+        (&ux["id"], &ux["stale"], &ux["held"], &ux["in_review"]),
+        (&json!("ux"), &json!(false), &json!(1), &json!(0))
+    );
+    for (key, count) in [(REX, 2), (MIA, 2), (FAY, 1)] {
+        assert_eq!(twins(&server, key).await.json()["data"].as_array().unwrap().len(), count);
+    }
+    assert_eq!(twins(&server, NAT).await.status, 403, "a conductor answers for none");
+    server.stop();
+    // Years later the packs are stale, and say so to those who can mend it.
+    let later = serve_at(server.over().await, judge(&[]), "2099-01-01T00:00:00Z".parse().unwrap()).await;
+    assert_eq!(twins(&later, EVE).await.json()["data"][0]["stale"], true);
 }
