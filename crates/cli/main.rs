@@ -15,6 +15,7 @@ mod house;
 mod judging;
 mod keys;
 mod ledger;
+mod live;
 mod logging;
 mod mandate;
 mod model;

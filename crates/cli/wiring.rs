@@ -22,6 +22,7 @@ use candle_core::DType;
 use crate::adapters;
 use crate::config::{ByteSize, Config};
 use crate::device::{self, Place};
+use crate::live::Loaded;
 use crate::model;
 use crate::progress::Progress;
 
@@ -172,6 +173,11 @@ impl Runtime {
     /// It cannot be used with this model.
     pub(crate) fn adapter(&self, pack: &Pack) -> Result<Option<Adapter>> {
         adapters::read(pack, self.card.digest, &self.architecture)
+    }
+
+    /// What packs have to fit.
+    pub(crate) fn loaded(&self) -> Loaded {
+        Loaded { model: self.card.digest, architecture: self.architecture.clone() }
     }
 
     /// Ends the engine, once it has stored what it was to store.

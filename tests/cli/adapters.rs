@@ -131,6 +131,8 @@ fn a_wrong_adapter_is_refused_while_others_serve() {
     assert!(adapter.starts_with("blake3:"), "{reply}");
     let (_, models) = served.ask("GET", "/v1/models/physics", &key, &Value::Null);
     assert!(models.contains(&adapter), "{models}");
+    // The row is filed behind the answer.
+    super::serve::listed(&home, "cue", &["`physics` at /v1/chat/completions"]);
     let exported = home.baton(&["ledger", "show", "--oldest-first", "--kind", "cue", "--json"]);
     assert!(exported.stdout.contains(&adapter), "{}", exported.report());
 }

@@ -4,7 +4,7 @@ use std::fs;
 
 use baton_authority::docket::{Bound, Course, Fired, Opening, RuleKind, TextRow};
 use baton_contract::{Digest, Tier};
-use baton_register::Register;
+use baton_register::{Gap, Register};
 use expect_test::expect;
 use jiff::{SignedDuration, Timestamp};
 
@@ -88,4 +88,21 @@ fn without_a_ledger_there_is_nothing_to_report() {
     let run = Home::new().baton(&["report"]);
     assert_eq!(run.code, Some(1));
     assert!(run.stderr.starts_with("error: there is no ledger in HOME/.local/share/baton\nhint: "), "{}", run.stderr);
+}
+
+#[test]
+fn answers_that_the_ledger_does_not_have_are_told() {
+    let home = home();
+    let at = |minutes: i64| Timestamp::now() - SignedDuration::from_mins(minutes);
+    let ledger = open(&home);
+    for (answers, from) in [(3, 50), (4, 20)] {
+        let gap = Gap { answers, from: at(from), until: at(from - 5) };
+        ledger.append(gap.entry("baton", at(from - 6)).unwrap()).wait().unwrap();
+    }
+    drop(ledger);
+    let told = home.baton(&["report"]).stdout;
+    let head = "\nAnswers of tier 1 that went out unrecorded, the ledger could not be written: 7\n  3 between ";
+    assert!(told.contains(head) && told.contains("\n  4 between "), "{told}");
+    let rows = home.baton(&["ledger", "show", "--kind", "gap"]).stdout;
+    assert!(rows.contains("3 answers went unrecorded between ") && rows.contains("4 answers went"), "{rows}");
 }

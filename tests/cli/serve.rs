@@ -254,7 +254,7 @@ fn what_is_missing_is_said_before_a_model_is_loaded() {
 }
 
 /// Waits until the ledger, beside the server, lists what is wanted.
-fn listed(home: &Home, kind: &str, wanted: &[&str]) -> String {
+pub(super) fn listed(home: &Home, kind: &str, wanted: &[&str]) -> String {
     let began = Instant::now();
     loop {
         let told = home.baton(&["ledger", "show", "--kind", kind, "--oldest-first"]).stdout;
@@ -297,9 +297,20 @@ fn what_is_live_is_served_whatever_is_written_meanwhile() {
     assert!(run.code == Some(0) && run.stdout.contains("physics 1.1.0 is live: "), "{}", run.report());
     assert!(run.stderr.contains("A server has the ledger"), "{}", run.report());
     listed(&home, "publication", &["published version 1.0.0", "published version 1.1.0"]);
-    drop(served);
-    let served = Served::start(&home, "packs");
-    assert_eq!(twin(&served, &key)["pack_version"], "1.1.0");
+    let began = Instant::now();
+    while twin(&served, &key)["pack_version"] != "1.1.0" {
+        assert!(began.elapsed() < Duration::from_mins(1), "what went live is not served");
+        thread::sleep(Duration::from_millis(100));
+    }
+    let (status, answer) = served.ask(
+        "POST",
+        "/v1/chat/completions",
+        &key,
+        &json!({
+            "model": "physics", "max_tokens": 4, "messages": [{"role": "user", "content": "What is gravity?"}],
+        }),
+    );
+    assert!(status == 200 && answer.contains("\"pack_version\":\"1.1.0\""), "{answer}");
     drop(served);
 
     // A broken draft is nobody's trouble while a version is live; and going back is as good as publishing.

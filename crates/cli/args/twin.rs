@@ -161,9 +161,9 @@ Examples:
 
 Runs the cases as `baton twin test` does, and fits a temperature as `baton twin calibrate` does where
 none was fitted. A pack that passes is copied into `twins` of the data folder and is live: a server
-serves that copy from its next start on, whatever is written in the folder of packs meanwhile. It is
-on trial on every other model, until it is published there, too: --live does that for what is live
-already. Ends with 1 if a pack misses its bar. Every publication is in the ledger.";
+serves that copy, a running one within seconds, whatever is written in the folder of packs
+meanwhile. It is on trial on every other model, until it is published there, too: --live does that
+for what is live already. Ends with 1 if a pack misses its bar. Every publication is in the ledger.";
 
 #[derive(Args, Debug)]
 pub(crate) struct PublishArgs {

@@ -155,7 +155,7 @@ fn record(config: &Config) -> Result<()> {
     if ledger::record_if_free(&config.data, &changes)? {
         return Ok(());
     }
-    output::note("A server has the ledger: it writes this down within seconds, and serves it from its next start on.");
+    output::note("A server has the ledger: within seconds it writes this down, and then serves it.");
     Ok(())
 }
 

@@ -1,6 +1,5 @@
 //! `baton serve`: everything, from the configuration to the last answer.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 use std::sync::Arc;
@@ -8,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use baton_authority::{KeyRing, Mandate, NewKey};
-use baton_contract::{Adapter, Digest, TwinId};
+use baton_contract::TwinId;
 use baton_pack::{Pack, Versions};
 use baton_server::{Keys, Server, ServerConfig, Services};
 use baton_text::Tokenizer;
@@ -17,14 +16,14 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::Outcome;
 use crate::args::ServeArgs;
-use crate::calibrations;
 use crate::config::{Config, LedgerCues};
 use crate::house;
 use crate::keys::KeyStore;
 use crate::ledger;
+use crate::live;
 use crate::output;
 use crate::packs::{self, Packs};
-use crate::watch;
+use crate::watch::{self, Watch};
 use crate::wiring::Runtime;
 
 /// Whose key the first start makes.
@@ -42,20 +41,29 @@ pub(crate) fn run(args: &ServeArgs, config: &Config) -> Result<Outcome> {
     // Nor that another server has the ledger, or that a rule is wrong.
     let rules = house::load(config.rules.as_deref())?;
     let ledger = ledger::open_to_write(&config.data)?;
+    let versions = Versions::of(&config.data);
+    let seen = watch::look(&config.data, &versions);
     let (runtime, twins) = Runtime::load_and(config, |tokenizer| read_packs(config, tokenizer))?;
-    let (twins, adapters) = read_adapters(config, &runtime, twins)?;
+    let twins = with_good_adapters(config, &runtime, twins)?;
     let names: Vec<TwinId> = twins.iter().map(|pack| pack.id().clone()).collect();
     let (ring, first) = open_keys(&config.data)?;
-    let versions = Versions::of(&config.data);
     // What is served has to be in the ledger before it is.
     baton_register::record(&ledger, &ledger::changes_of_versions(&versions)?)?;
     let unrecorded = watch::record(&ledger, ledger::changes_of(&ring));
     let keys = Keys::new(ring);
     let banner = banner(address, &runtime, &names, first.as_ref());
     let engine = runtime.engine.clone();
-    let calibrations = calibrations::read_all(&config.data, &twins, runtime.card.digest);
-    let on_trial = on_trial(&versions, &twins, runtime.card.digest)?;
-    let keys_ledger = ledger.clone();
+    let loaded = runtime.loaded();
+    let twins = live::offer(&config.data, twins, &loaded)?;
+    let mut watch = Watch {
+        data: config.data.clone(),
+        loaded,
+        served: twins.packs.clone(),
+        keys: keys.clone(),
+        ledger: ledger.clone(),
+        unrecorded,
+        seen,
+    };
     let services = Services {
         engine: runtime.engine,
         tokenizer: runtime.tokenizer,
@@ -63,14 +71,11 @@ pub(crate) fn run(args: &ServeArgs, config: &Config) -> Result<Outcome> {
         model: runtime.card,
         computed_by: runtime.computed_by,
         twins,
-        adapters,
-        on_trial,
         rules,
         ledger,
         keys: keys.clone(),
         clock: Arc::new(|| Timestamp::now().as_second()),
         case_shelf: config.packs.clone().map(packs::case_shelf),
-        calibrations,
     };
     let server_config = ServerConfig {
         drain_timeout: config.drain,
@@ -79,14 +84,14 @@ pub(crate) fn run(args: &ServeArgs, config: &Config) -> Result<Outcome> {
         ..ServerConfig::default()
     };
     let server = Server::new(server_config, services)?;
-    let data = config.data.clone();
+    let exchange = server.exchange();
     tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(async move {
         let stop = stop_signal()?;
         let listener = tokio::net::TcpListener::from_std(listener)?;
-        let watch = tokio::spawn(async move { watch::watch(&data, &keys, &keys_ledger, unrecorded).await });
+        let watching = tokio::spawn(async move { watch.run(&exchange).await });
         output::part(&banner)?;
         server.serve(listener, stop).await;
-        watch.abort();
+        watching.abort();
         // Whatever outlived the server's own limit has lost its client.
         engine.drain(Duration::ZERO).await;
         tracing::info!("stopped");
@@ -94,53 +99,17 @@ pub(crate) fn run(args: &ServeArgs, config: &Config) -> Result<Outcome> {
     })
 }
 
-/// The adapters of those twins that have one. Refuses if one cannot be used, unless the twin is then to be left out.
-fn read_adapters(
-    config: &Config,
-    runtime: &Runtime,
-    twins: Vec<Pack>,
-) -> Result<(Vec<Pack>, BTreeMap<TwinId, Adapter>)> {
-    let (mut served, mut adapters) = (Vec::new(), BTreeMap::new());
+/// Refuses if an adapter cannot be used, unless its twin is then to be left out.
+fn with_good_adapters(config: &Config, runtime: &Runtime, twins: Vec<Pack>) -> Result<Vec<Pack>> {
+    let mut served = Vec::new();
     for pack in twins {
         match runtime.adapter(&pack) {
-            Ok(adapter) => {
-                adapters.extend(adapter.map(|adapter| (pack.id().clone(), adapter)));
-                served.push(pack);
-            }
+            Ok(_) => served.push(pack),
             Err(error) if config.skip_broken_packs => output::note(format!("`{}` is left out: {error:#}", pack.id())),
             Err(error) => return Err(error),
         }
     }
-    Ok((served, adapters))
-}
-
-/// Twins of which no version was published on this model whose cases passed, with a word about them.
-fn on_trial(versions: &Versions, packs: &[Pack], model: Digest) -> Result<BTreeSet<TwinId>> {
-    let mut on_trial = BTreeSet::new();
-    let mut told = Vec::new();
-    for pack in packs {
-        let publications = versions.publications(pack.id())?;
-        let passed = publications.iter().filter(|one| one.pack == pack.digest() && one.tested.meets_bar());
-        let models: BTreeMap<Digest, &str> =
-            passed.map(|one| (one.tested.model, one.tested.model_name.as_str())).collect();
-        if models.contains_key(&model) {
-            continue;
-        }
-        let names = models.iter().map(|(digest, name)| format!("{name} {}", digest.short())).collect::<Vec<_>>();
-        told.push(match &names[..] {
-            [] => pack.id().to_string(),
-            names => format!("{} (its cases passed on {})", pack.id(), names.join(" and ")),
-        });
-        on_trial.insert(pack.id().clone());
-    }
-    if !on_trial.is_empty() {
-        output::note(format!(
-            "On trial on this model, so nothing of theirs is decided unchecked: {}\nhint: `baton twin publish` runs their \
-             known-good cases and lets those go live that pass",
-            told.join(", ")
-        ));
-    }
-    Ok(on_trial)
+    Ok(served)
 }
 
 fn bind(listen: &str) -> Result<TcpListener> {

@@ -53,11 +53,7 @@ pub struct Services {
     /// What computes it, for people: build, kernels, device. Another one may give other bits.
     pub computed_by: String,
     /// The twins to serve.
-    pub twins: Vec<Pack>,
-    /// The adapters of those that have one, read for this model.
-    pub adapters: BTreeMap<TwinId, Adapter>,
-    /// Twins whose known-good cases have not passed on this model: nothing of theirs is released unchecked.
-    pub on_trial: BTreeSet<TwinId>,
+    pub twins: Offer,
     /// The installation's rules; the packs' own are added to them.
     pub rules: RuleSet,
     /// Where everything is recorded.
@@ -68,6 +64,17 @@ pub struct Services {
     pub clock: Clock,
     /// Where cases that are made of decisions go; without one they are in the ledger and in the reply alone.
     pub case_shelf: Option<CaseShelf>,
+}
+
+/// Twins to serve.
+#[derive(Clone, Debug, Default)]
+pub struct Offer {
+    /// The pack of each.
+    pub packs: Vec<Pack>,
+    /// The adapters of those that have one, read for this model.
+    pub adapters: BTreeMap<TwinId, Adapter>,
+    /// Twins whose known-good cases have not passed on this model: nothing of theirs is released unchecked.
+    pub on_trial: BTreeSet<TwinId>,
     /// How far the model's judgment can be taken at its word, by the digest of the pack that it was fitted for.
     pub calibrations: BTreeMap<Digest, Temperature>,
 }

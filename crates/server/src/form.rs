@@ -22,6 +22,11 @@ impl Compiler {
         Self { grammars, turn: Arc::new(Semaphore::new(1)) }
     }
 
+    /// For schemas that are not a caller's.
+    pub(crate) fn grammars(&self) -> &Grammars {
+        &self.grammars
+    }
+
     /// Compiles on a blocking thread.
     ///
     /// # Errors

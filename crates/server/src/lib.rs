@@ -27,6 +27,7 @@ mod cues;
 mod decisions;
 mod erasures;
 mod error;
+mod exchange;
 mod filing;
 mod form;
 mod http;
@@ -46,6 +47,7 @@ mod state;
 mod twins;
 
 pub use again::{ReplayError, Replayer};
-pub use config::{CaseShelf, Clock, Keys, ModelCard, ServerConfig, Services};
+pub use config::{CaseShelf, Clock, Keys, ModelCard, Offer, ServerConfig, Services};
+pub use exchange::Exchange;
 pub use judging::hand_over;
 pub use server::{Error, Server};

@@ -46,19 +46,19 @@ pub(crate) async fn list(
     Caller(principal): Caller,
 ) -> Result<Json<List>, ApiError> {
     let on = |twin: &TwinId| may(&principal, Act::ReadQueue, On { twin: Some(twin), asker: None });
-    let own: Vec<&Arc<Twin>> =
-        state.models.twins.iter().filter(|(id, _)| on(id).is_ok()).map(|(_, twin)| twin).collect();
+    let twins = state.models.twins();
+    let own: Vec<&Arc<Twin>> = twins.iter().filter(|(id, _)| on(id).is_ok()).map(|(_, twin)| twin).collect();
     if own.is_empty() {
         may(&principal, Act::ReadQueue, On::default())?;
     }
     let now = (state.clock)();
     let mut data: Vec<TwinBody> =
-        state.desk.register().look(|docket| own.iter().map(|twin| body(&state, twin, docket, now)).collect());
+        state.desk.register().look(|docket| own.iter().map(|twin| body(twin, docket, now)).collect());
     data.sort_by_key(|twin| (!twin.stale, !twin.on_trial));
     Ok(Json(List { object: "list", data }))
 }
 
-fn body(state: &AppState, twin: &Twin, docket: &Docket, now: i64) -> TwinBody {
+fn body(twin: &Twin, docket: &Docket, now: i64) -> TwinBody {
     let (id, manifest) = (twin.pack.id(), twin.pack.manifest());
     let waiting = |standing: Standing| {
         let its = |decision: &&baton_authority::docket::Decision| decision.opening().twin == *id;
@@ -72,7 +72,7 @@ fn body(state: &AppState, twin: &Twin, docket: &Docket, now: i64) -> TwinBody {
         pack_digest: twin.pack.digest().to_string(),
         review_by: manifest.review_by.to_string(),
         stale: twin.is_stale(now),
-        on_trial: state.desk.on_trial.contains(id),
+        on_trial: twin.on_trial,
         held: waiting(Standing::Held),
         in_review: waiting(Standing::InReview),
     }

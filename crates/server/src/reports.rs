@@ -86,7 +86,7 @@ pub(crate) fn whose(state: &AppState, principal: &Principal) -> Result<Whose, Ap
         Err(refused) => refused,
     };
     let own = |twin: &&TwinId| may(principal, Act::ReadReports, On { twin: Some(twin), asker: None }).is_ok();
-    let twins: BTreeSet<TwinId> = state.models.twins.keys().filter(own).cloned().collect();
+    let twins: BTreeSet<TwinId> = state.models.twins().keys().filter(own).cloned().collect();
     if twins.is_empty() { Err(refused.into()) } else { Ok(Whose::Of(twins)) }
 }
 

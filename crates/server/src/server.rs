@@ -15,6 +15,7 @@ use tokio::sync::Semaphore;
 
 use crate::conductors::Conductors;
 use crate::erasures::sweep;
+use crate::exchange::Exchange;
 use crate::filing::Filing;
 use crate::form::Compiler;
 use crate::http;
@@ -104,6 +105,11 @@ impl Server {
         Ok(Self { state: Arc::new(state), probe_as: PROBE.parse()? })
     }
 
+    /// What other versions of twins are handed to, while the server serves.
+    pub fn exchange(&self) -> Exchange {
+        Exchange::new(Arc::clone(&self.state))
+    }
+
     /// Serves `listener` until `shutdown` is ready, then lets requests in progress end within the drain limit. When it
     /// returns, the ledger has every cue that was taken, if it can be written.
     ///
@@ -136,25 +142,12 @@ impl Server {
 /// # Errors
 /// As [`Server::new`].
 pub(crate) fn state(config: ServerConfig, services: Services, filing: Filing) -> Result<AppState, Error> {
-    let Services {
-        engine,
-        tokenizer,
-        template,
-        model,
-        computed_by,
-        twins,
-        mut adapters,
-        on_trial,
-        rules,
-        ledger,
-        keys,
-        clock,
-        case_shelf,
-        calibrations,
-    } = services;
+    let Services { engine, tokenizer, template, model, computed_by, twins, rules, ledger, keys, clock, case_shelf } =
+        services;
     let fingerprint = fingerprint(&model.digest);
-    let (rules, spaces) = standards(&twins, rules)?;
-    let desk = Desk::open(ledger, rules, spaces, on_trial)?;
+    let house = rules.clone();
+    let (rules, spaces) = standards(&twins.packs, rules)?;
+    let desk = Desk::open(ledger, rules, spaces)?;
     let metrics = Metrics::new(
         engine.clone(),
         &model.id,
@@ -163,11 +156,8 @@ pub(crate) fn state(config: ServerConfig, services: Services, filing: Filing) ->
     let reader = Reader::new(tokenizer.clone(), template.clone())?;
     let grammars = Grammars::new(&tokenizer);
     let text = ModelText { tokenizer: &tokenizer, template: &template, grammars: &grammars };
-    let twins = twins.into_iter().map(|pack| {
-        let adapter = adapters.remove(pack.id());
-        (pack, adapter)
-    });
-    let models = Models::new(model, twins.collect(), &text, engine.limits().max_context)?;
+    let ready = Models::ready(&model, twins, &text, engine.limits().max_context)?;
+    let models = Models::new(model, ready);
     let started = clock();
     let at = Timestamp::from_second(started).unwrap_or(Timestamp::MIN);
     desk.take_stock(&models, at);
@@ -180,7 +170,7 @@ pub(crate) fn state(config: ServerConfig, services: Services, filing: Filing) ->
         tokenizer,
         template,
         reader,
-        calibrations,
+        house,
         models,
         computed_by,
         keys,
@@ -197,7 +187,7 @@ pub(crate) fn state(config: ServerConfig, services: Services, filing: Filing) ->
 }
 
 /// The installation's rules with those of all packs, and the ground that the packs hand over under them.
-fn standards(packs: &[Pack], mut rules: RuleSet) -> Result<(RuleSet, Vec<DecisionSpace>), Error> {
+pub(crate) fn standards(packs: &[Pack], mut rules: RuleSet) -> Result<(RuleSet, Vec<DecisionSpace>), Error> {
     for pack in packs {
         let twin = pack.id();
         let sources = pack.rules().iter().map(|file| Source::pack(twin.clone(), &*file.path, &*file.text));

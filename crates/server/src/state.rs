@@ -1,11 +1,10 @@
 //! What every route can reach.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use baton_contract::Digest;
 use baton_engine::EngineHandle;
-use baton_judge::{Reader, Temperature};
+use baton_judge::Reader;
+use baton_rules::RuleSet;
 use baton_text::{ChatTemplate, Tokenizer};
 use tokio::sync::Semaphore;
 
@@ -26,8 +25,8 @@ pub(crate) struct AppState {
     pub(crate) template: ChatTemplate,
     /// Writes questions as the model reads them.
     pub(crate) reader: Reader,
-    /// Temperatures by pack.
-    pub(crate) calibrations: BTreeMap<Digest, Temperature>,
+    /// The installation's own rules, without those of packs.
+    pub(crate) house: RuleSet,
     pub(crate) models: Models,
     /// What computes, as rows of answers tell it.
     pub(crate) computed_by: String,

@@ -1,15 +1,16 @@
 //! The twins that are served, each with the tokens that its cues share.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use baton_authority::Target;
 use baton_constraint::{Grammar, Grammars, Schema};
 use baton_contract::{Adapter, Prefix, TwinId};
+use baton_judge::Temperature;
 use baton_pack::{Date, Pack};
 use baton_text::{ChatTemplate, Tokenizer, pack_prefix};
 
-use crate::{Error, ModelCard};
+use crate::{Error, ModelCard, Offer};
 
 /// A pack, ready to be cued.
 #[derive(Debug)]
@@ -23,6 +24,10 @@ pub(crate) struct Twin {
     pub(crate) adapter: Option<Adapter>,
     /// The pack's schema, to which answers are held.
     pub(crate) grammar: Option<Arc<Grammar>>,
+    /// Its known-good cases have not passed on this model: nothing of it is decided unchecked.
+    pub(crate) on_trial: bool,
+    /// How far the model's judgment can be taken at its word, if that was fitted.
+    pub(crate) calibration: Option<Temperature>,
 }
 
 /// How the loaded model reads and writes.
@@ -36,8 +41,12 @@ pub(crate) struct ModelText<'a> {
 #[derive(Debug)]
 pub(crate) struct Models {
     pub(crate) base: ModelCard,
-    pub(crate) twins: BTreeMap<TwinId, Arc<Twin>>,
+    /// Replaced whole when another version goes live.
+    twins: RwLock<Arc<Twins>>,
 }
+
+/// Twins by name.
+pub(crate) type Twins = BTreeMap<TwinId, Arc<Twin>>;
 
 /// One of them.
 #[derive(Clone, Debug)]
@@ -47,15 +56,35 @@ pub(crate) enum Model {
 }
 
 impl Models {
-    pub(crate) fn new(
-        base: ModelCard,
-        packs: Vec<(Pack, Option<Adapter>)>,
+    pub(crate) fn new(base: ModelCard, twins: Twins) -> Self {
+        Self { base, twins: RwLock::new(Arc::new(twins)) }
+    }
+
+    /// The twins that are served now.
+    pub(crate) fn twins(&self) -> Arc<Twins> {
+        Arc::clone(&self.twins.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Serves these from now on; what is in progress ends with what it began with.
+    pub(crate) fn replace(&self, twins: Twins) {
+        *self.twins.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(twins);
+    }
+
+    /// Makes packs ready to be cued.
+    ///
+    /// # Errors
+    /// One of them cannot be served, or two things have one name.
+    pub(crate) fn ready(
+        base: &ModelCard,
+        offer: Offer,
         text: &ModelText<'_>,
         max_context: usize,
-    ) -> Result<Self, Error> {
+    ) -> Result<Twins, Error> {
+        let Offer { packs, mut adapters, on_trial, calibrations } = offer;
         let mut twins = BTreeMap::new();
-        for (pack, adapter) in packs {
+        for pack in packs {
             let id = pack.id().clone();
+            let adapter = adapters.remove(&id);
             if pack.has_adapter() != adapter.is_some() {
                 return Err(Error::Adapter(id));
             }
@@ -77,12 +106,13 @@ impl Models {
                     Some(Arc::new(compiled.map_err(|source| Error::Spec { twin: id.clone(), source })?))
                 }
             };
-            let twin = Arc::new(Twin { pack, system_text, prefix, adapter, grammar });
+            let (on_trial, calibration) = (on_trial.contains(&id), calibrations.get(&pack.digest()).copied());
+            let twin = Arc::new(Twin { pack, system_text, prefix, adapter, grammar, on_trial, calibration });
             if id.as_str() == base.id || twins.insert(id.clone(), twin).is_some() {
                 return Err(Error::DuplicateModel(id.to_string()));
             }
         }
-        Ok(Self { base, twins })
+        Ok(twins)
     }
 
     pub(crate) fn find(&self, name: &str) -> Option<Model> {
@@ -90,12 +120,12 @@ impl Models {
             return Some(Model::Base(self.base.clone()));
         }
         let id: TwinId = name.parse().ok()?;
-        self.twins.get(&id).map(|twin| Model::Twin(Arc::clone(twin)))
+        self.twins().get(&id).map(|twin| Model::Twin(Arc::clone(twin)))
     }
 
     /// The base model first, then the twins by name.
     pub(crate) fn all(&self) -> impl Iterator<Item = Model> {
-        let twins = self.twins.values().map(|twin| Model::Twin(Arc::clone(twin)));
+        let twins: Vec<Model> = self.twins().values().map(|twin| Model::Twin(Arc::clone(twin))).collect();
         std::iter::once(Model::Base(self.base.clone())).chain(twins)
     }
 }

@@ -13,7 +13,7 @@ use baton_judge::Temperature;
 use baton_ledger::{Filter, Ledger, Options, Random, Reader, Record, Secret, Signer};
 use baton_pack::{Catalog, Pack, Versions};
 use baton_register::{CUE, Recorded};
-use baton_server::{Keys, Replayer, Services};
+use baton_server::{Keys, Offer, Replayer, Services};
 use jiff::Timestamp;
 
 use super::{find, words};
@@ -138,15 +138,12 @@ fn services(
         template: runtime.template.clone(),
         model: runtime.card.clone(),
         computed_by: runtime.computed_by.clone(),
-        twins: pack.into_iter().collect(),
-        adapters,
-        on_trial: BTreeSet::new(),
+        twins: Offer { packs: pack.into_iter().collect(), adapters, on_trial: BTreeSet::new(), calibrations },
         rules: house::load(config.rules.as_deref())?,
         ledger: scratch.ledger()?,
         keys: Keys::new(KeyRing::new(InstallationSecret::new([0; 32]))),
         clock: Arc::new(|| Timestamp::now().as_second()),
         case_shelf: None,
-        calibrations,
     })
 }
 

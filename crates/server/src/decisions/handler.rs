@@ -110,7 +110,7 @@ impl<'a> Session<'a> {
         Self {
             scope: pack.map(scope),
             contact: pack.map(contact),
-            temperature: pack.and_then(|pack| state.calibrations.get(&pack.digest()).copied()),
+            temperature: model.twin().and_then(|twin| twin.calibration),
             abstain_below: pack.map_or(0.0, |pack| pack.manifest().decisions.abstain_below),
             reads: pack.and_then(|pack| pack.manifest().decisions.own_reading).map(|at_least| OwnReading { at_least }),
             state,

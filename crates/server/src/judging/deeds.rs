@@ -123,7 +123,8 @@ impl Deed {
 
 /// How long an approval of the twin's decisions counts, in hours, and how long their review may take, in days.
 fn times(state: &AppState, twin: &TwinId) -> (u32, u32) {
-    let decisions = state.models.twins.get(twin).map(|twin| &twin.pack.manifest().decisions);
+    let twins = state.models.twins();
+    let decisions = twins.get(twin).map(|twin| &twin.pack.manifest().decisions);
     decisions.map_or((USUAL_APPROVAL_HOURS, USUAL_REVIEW_DAYS), |one| (one.approval_hours, one.review_days))
 }
 

@@ -1,6 +1,5 @@
 //! What decisions are judged by, and where they are kept.
 
-use std::collections::BTreeSet;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use baton_authority::{DecisionSpace, Standards};
@@ -30,10 +29,8 @@ pub(crate) struct Law {
 pub(crate) struct Desk {
     register: Arc<Register>,
     /// The rules as they were loaded, before architects moved any.
-    loaded: RuleSet,
+    loaded: RwLock<RuleSet>,
     law: RwLock<Arc<Law>>,
-    /// Twins whose cases have not passed on the model that is loaded.
-    pub(crate) on_trial: BTreeSet<TwinId>,
     /// Answers that went out without a row.
     pub(crate) unrecorded: Arc<Unrecorded>,
     /// Counts what has happened to decisions.
@@ -51,7 +48,6 @@ impl Desk {
         ledger: Ledger,
         rules: RuleSet,
         spaces: Vec<DecisionSpace>,
-        on_trial: BTreeSet<TwinId>,
     ) -> Result<Self, baton_register::Error> {
         let (tell, changed) = watch::channel(0);
         let register = Register::open(ledger, move |_| tell.send_modify(|count| *count += 1))?;
@@ -59,9 +55,8 @@ impl Desk {
         let law = RwLock::new(Arc::new(Law { rules: moved, spaces }));
         Ok(Self {
             register: Arc::new(register),
-            loaded: rules,
+            loaded: RwLock::new(rules),
             law,
-            on_trial,
             unrecorded: Arc::default(),
             changed,
             ending: watch::Sender::new(false),
@@ -71,7 +66,8 @@ impl Desk {
     /// Has the ledger say which rules and packs hold from now on, where it does not say so yet. What cannot be written
     /// now is written at the next start.
     pub(crate) fn take_stock(&self, models: &Models, at: Timestamp) {
-        let packs = models.twins.iter().map(|(id, twin)| Held::Pack {
+        let twins = models.twins();
+        let packs = twins.iter().map(|(id, twin)| Held::Pack {
             twin: id.clone(),
             version: twin.pack.manifest().version.clone(),
             digest: twin.pack.digest(),
@@ -163,9 +159,18 @@ impl Desk {
     pub(crate) fn enact(&self) {
         // Under the lock of the rulings, so that the last one enacts what all have accepted.
         self.register.rulings(|rulings| {
-            let rules = moved(&self.loaded, rulings);
+            let rules = moved(&self.loaded.read().unwrap_or_else(PoisonError::into_inner), rulings);
             let mut law = self.law.write().unwrap_or_else(PoisonError::into_inner);
             *law = Arc::new(Law { rules, spaces: law.spaces.clone() });
+        });
+    }
+
+    /// Has decisions judged by other rules, moved as architects have accepted, and by other spaces.
+    pub(crate) fn load(&self, rules: RuleSet, spaces: Vec<DecisionSpace>) {
+        self.register.rulings(|rulings| {
+            let law = Law { rules: moved(&rules, rulings), spaces };
+            *self.loaded.write().unwrap_or_else(PoisonError::into_inner) = rules;
+            *self.law.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(law);
         });
     }
 
@@ -204,7 +209,7 @@ mod tests {
         let ledger = ledger.unwrap();
         let reader = ledger.reader().unwrap();
         let rules = RuleSet::shipped().unwrap();
-        let desk = Desk::open(ledger.clone(), rules, Vec::new(), BTreeSet::new()).unwrap();
+        let desk = Desk::open(ledger.clone(), rules, Vec::new()).unwrap();
         let at = |second: i64| Timestamp::from_second(1_800_000_000 + second).unwrap();
         let told = || gaps_of(&reader, Timestamp::MIN).unwrap();
         desk.tell_missed(at(0)).await;

@@ -21,7 +21,8 @@ impl Loaded {
     /// What decisions of `twin` are made from.
     pub(super) fn of(models: &Models, desk: &Desk, twin: &TwinId) -> Self {
         // A twin that is gone has no pack that anything could have been held under.
-        let loaded = models.twins.get(twin);
+        let twins = models.twins();
+        let loaded = twins.get(twin);
         let pack = loaded.map_or(Digest::of(b""), |twin| twin.pack.digest());
         let adapter = loaded.and_then(|twin| twin.adapter.as_ref()).map(Adapter::digest);
         Self { pack, adapter, model: models.base.digest, rules: desk.rules_for(twin) }

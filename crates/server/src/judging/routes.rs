@@ -125,7 +125,7 @@ pub(crate) async fn act(
 /// The caller as somebody who answers for twins.
 fn expert(state: &AppState, principal: &Principal) -> Expert {
     let on = |twin: &TwinId| may(principal, Act::ReadQueue, On { twin: Some(twin), asker: None }).is_ok();
-    let twins = state.models.twins.keys().filter(|twin| on(twin)).cloned().collect();
+    let twins = state.models.twins().keys().filter(|twin| on(twin)).cloned().collect();
     Expert { id: principal.conductor().clone(), twins }
 }
 

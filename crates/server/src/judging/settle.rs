@@ -113,7 +113,7 @@ fn facts(state: &AppState, twin: &Twin, matter: &Matter<'_>, now: i64) -> Facts 
     let marks = [
         (Mark::NoWhy, intent.why.is_none()),
         (Mark::Stale, twin.is_stale(now)),
-        (Mark::OnTrial, state.desk.on_trial.contains(twin.pack.id())),
+        (Mark::OnTrial, twin.on_trial),
         (Mark::OutOfScope, is_outside(decisions, stated)),
     ];
     facts.marks.extend(marks.into_iter().filter_map(|(mark, holds)| holds.then_some(mark)));

@@ -1,7 +1,5 @@
 //! What was answered is asked for again, by the very routes, and held against what the ledger has.
 
-use std::collections::BTreeMap;
-
 use baton_ledger::Erasure;
 use baton_register::{Again, CUE, Recorded, Unanswerable};
 use baton_server::{ReplayError, Replayer, ServerConfig};
@@ -127,8 +125,7 @@ async fn what_cannot_be_asked_any_more_is_said() {
     assert_eq!(server.chat(json!({"model": "ux"})).await.status, 200);
     let row = recorded(&server, 1).await.remove(0);
     let folder = tempfile::tempdir().unwrap();
-    let (mut services, _control) = services(folder.path(), says("Yes."), &World::of(&["security"]));
-    services.calibrations = BTreeMap::new();
+    let (services, _control) = services(folder.path(), says("Yes."), &World::of(&["security"]));
     let mut replayer = Replayer::new(services).unwrap();
     let refused = replayer.again(&row).await.unwrap_err();
     assert!(refused.to_string().starts_with("the same request is refused now: "), "{refused}");

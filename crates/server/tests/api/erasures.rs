@@ -7,13 +7,13 @@ use serde_json::{Value, json};
 use super::client::Reply;
 use super::decisions::{judge, predicate};
 use super::fixture::{
-    ADA_EXPERT, EVE, Fixture, MIA, NAT, OLGA, REX, chat_body, key_of, request, says, serve, serve_keeping,
+    ADA_EXPERT, EVE, Fixture, MIA, NAT, OLI, REX, chat_body, key_of, request, says, serve, serve_keeping,
 };
 
 const PATH: &str = "/v1/ledger/erasures";
 
 async fn erase(server: &Fixture, body: &Value) -> Reply {
-    server.post_as(&key_of(OLGA), PATH, body).await
+    server.post_as(&key_of(OLI), PATH, body).await
 }
 
 /// Asks what is held, and returns its id.
@@ -58,7 +58,7 @@ async fn what_is_erased_is_gone_from_the_ledger_and_from_what_the_server_remembe
     assert_eq!((&after["refused"]["text"], after.get("request"), after.get("answer")), (&Value::Null, None, None));
     assert_eq!((&after["standing"], &after["id"]), (&json!("refused"), &json!(id)), "the decision stays");
     let row = server.ledger.reader().unwrap().entry(body["entries"][0]["index"].as_u64().unwrap()).unwrap();
-    assert_eq!((row.actor.as_str(), row.text("reason")), ("olga", Some("request 4711")));
+    assert_eq!((row.actor.as_str(), row.text("reason")), ("oli", Some("request 4711")));
 
     let again = erase(&server, &json!({"subject": id, "reason": "request 4711"})).await;
     assert_eq!((again.status, &again.json()["error"]["code"]), (409, &json!("conflict")));

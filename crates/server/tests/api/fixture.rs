@@ -14,7 +14,7 @@ use baton_judge::Temperature;
 use baton_ledger::{Ledger, Options, Secret, Signer};
 use baton_pack::Pack;
 use baton_rules::RuleSet;
-use baton_server::{CaseShelf, Clock, Keys, ModelCard, Server, ServerConfig, Services};
+use baton_server::{CaseShelf, Clock, Exchange, Keys, ModelCard, Offer, Server, ServerConfig, Services};
 use baton_testkit::{Control, Script, engine_with, limits};
 use baton_text::{ChatTemplate, SpecialTokens, Tokenizer, TokenizerSpec};
 use serde_json::{Value, json};
@@ -71,6 +71,7 @@ pub(crate) struct Fixture {
     /// Has the ledger.
     pub(crate) folder: TempDir,
     pub(crate) ledger: Ledger,
+    pub(crate) exchange: Exchange,
 }
 
 /// Answers every prompt with `text` and then ends.
@@ -154,6 +155,7 @@ async fn start(
     let (_, ada, bob) = ring();
     let (keys, ledger) = (services.keys.clone(), services.ledger.clone());
     let server = Server::new(config, services).unwrap();
+    let exchange = server.exchange();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let (shutdown, stopped) = oneshot::channel::<()>();
@@ -161,7 +163,7 @@ async fn start(
         // Dropping the sender is a shutdown too.
         let _ = stopped.await;
     }));
-    Fixture { address, engine, control, ada, bob, keys, shutdown: Some(shutdown), task, folder, ledger }
+    Fixture { address, engine, control, ada, bob, keys, shutdown: Some(shutdown), task, folder, ledger, exchange }
 }
 
 /// What a server is made from, with an engine of its own that answers by a script.
@@ -179,14 +181,26 @@ fn wired(folder: &Path, engine: EngineHandle, world: &World) -> Services {
         tokenizer,
         model: ModelCard { id: BASE.to_owned(), digest: Digest::of(world.weights) },
         computed_by: "a script".to_owned(),
-        twins: world.twins.iter().map(|twin| pack(twin, world.edited)).collect(),
-        on_trial: world.on_trial.iter().map(|twin| twin.parse().unwrap()).collect(),
-        adapters: BTreeMap::new(),
+        twins: offer(world),
         rules: RuleSet::shipped().unwrap(),
         ledger: ledger(folder),
         keys: Keys::new(ring().0),
         clock: clock(world.now),
         case_shelf: Some(shelf(folder.join("packs"))),
+    }
+}
+
+/// A clock that stands still.
+fn clock(now: i64) -> Clock {
+    Arc::new(move || now)
+}
+
+/// The twins of a world.
+pub(crate) fn offer(world: &World) -> Offer {
+    Offer {
+        packs: world.twins.iter().map(|twin| pack(twin, world.edited)).collect(),
+        adapters: BTreeMap::new(),
+        on_trial: world.on_trial.iter().map(|twin| twin.parse().unwrap()).collect(),
         calibrations: BTreeMap::from([(pack("security", false).digest(), Temperature::new(2.0).unwrap())]),
     }
 }
@@ -215,11 +229,6 @@ fn packs() -> std::path::PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/packs")
 }
 
-/// A clock that stands still.
-fn clock(now: i64) -> Clock {
-    Arc::new(move || now)
-}
-
 /// The keys of the ring beside Ada's and Bob's own, by the byte they are made of.
 pub(crate) fn key_of(byte: u8) -> String {
     let mut ring = KeyRing::new(InstallationSecret::new([1; 32]));
@@ -238,8 +247,6 @@ pub(crate) const FAY: u8 = 6;
 pub(crate) const MIA: u8 = 7;
 /// An architect.
 pub(crate) const REX: u8 = 8;
-/// An operator.
-pub(crate) const OLGA: u8 = 10;
 /// A conductor whose mandate covers the process `copy` only.
 pub(crate) const NAT: u8 = 9;
 /// An operator.
@@ -399,7 +406,6 @@ fn ring() -> (KeyRing, String, String) {
     issue(6, "fay", roles(Role::Expert, of("security")));
     issue(7, "mia", roles(Role::Auditor, none()));
     issue(8, "rex", roles(Role::Architect, none()));
-    issue(10, "olga", roles(Role::Operator, none()));
     let narrow = Mandate { processes: Cleared::Only(vec!["copy".to_owned()]), ..Mandate::default() };
     issue(9, "nat", narrow);
     issue(10, "oli", roles(Role::Operator, none()));

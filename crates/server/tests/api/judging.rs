@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use super::client::Reply;
 use super::decisions::{judge, predicate};
 use super::fixture::{
-    ADA_EXPERT, EVE, FAY, Fixture, MIA, NAT, REX, key_of, ledger, request, serve, serve_at, serve_on,
+    ADA_EXPERT, EVE, FAY, Fixture, MIA, NAT, OLI, REX, key_of, ledger, request, serve, serve_at, serve_on,
 };
 use baton_server::ServerConfig;
 
@@ -351,7 +351,7 @@ async fn without_the_ledger_only_tier_1_is_answered() {
     let base = json!({"model": super::fixture::BASE, "input": "x", "questions": [predicate("It is.")]});
     assert_eq!(ask(&server, &base).await["baton"].get("decision"), None);
     // Both are counted.
-    let metrics = server.get("/metrics").await.body;
+    let metrics = get(&server, &key_of(OLI), "/metrics").await.body;
     assert!(metrics.contains("\nbaton_unrecorded_answers_total 2\n"), "{metrics}");
 }
 

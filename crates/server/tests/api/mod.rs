@@ -10,6 +10,7 @@ mod decided;
 mod decisions;
 mod erasures;
 mod errors;
+mod exchange;
 mod filing;
 mod fixture;
 mod form;

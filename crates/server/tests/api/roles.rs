@@ -63,6 +63,8 @@ fn routes() -> Vec<(&'static str, &'static str, Value)> {
         ("GET", "/v1/spaces", Value::Null),
         ("GET", "/v1/reports", Value::Null),
         ("GET", "/v1/proposals", Value::Null),
+        ("GET", "/v1/twins", Value::Null),
+        ("POST", "/v1/ledger/erasures", json!({"entries": [0], "reason": "there is nothing to erase"})),
         ("POST", "/v1/proposals/prop-0/accept", json!({"reason": "it recurs"})),
         ("POST", "/v1/proposals/prop-0/refuse", json!({"reason": "it does not"})),
         ("POST", "/v1/completions", json!({"model": BASE, "prompt": "Hi", "max_tokens": 1})),
@@ -138,6 +140,8 @@ async fn every_route_by_every_role() {
         GET /v1/spaces                       200       200       200       200       200       200       200       401
         GET /v1/reports                      403       403       200       403       200       200       403       401
         GET /v1/proposals                    403       403       200       403       200       200       403       401
+        GET /v1/twins                        403       403       200       403       200       200       403       401
+        POST /v1/ledger/erasures             403       403       403       403       403       403       409       401
         POST /v1/proposals/prop-0/accept     403       403       403       403       404       403       403       401
         POST /v1/proposals/prop-0/refuse     403       403       403       403       404       403       403       401
         POST /v1/completions                 200       403       403       403       403       403       403       401
