@@ -1,7 +1,7 @@
 //! Where the model is computed: what was asked for, held against what this build and this machine can do.
 
 use anyhow::{Result, bail};
-use baton_decoder::{GgufFile, GpuConfig, TensorInfo};
+use baton_decoder::{GpuConfig, ModelFile, TensorInfo};
 use baton_kernels::{CudaMissing, CudaStatus, cuda_status, device_bytes};
 use candle_core::DType;
 use candle_core::quantized::GgmlDType;
@@ -55,7 +55,7 @@ pub(crate) fn choose(config: &Config) -> Result<Place> {
 }
 
 /// How a GPU is used for this model.
-pub(crate) fn gpu_config(config: &Config, file: &GgufFile) -> GpuConfig {
+pub(crate) fn gpu_config(config: &Config, file: &ModelFile) -> GpuConfig {
     // What was rounded to BF16 has a range that F16 may not hold; everything else is kept more exactly by F16.
     let dtype = match file.tensor("token_embd.weight").map(|info| info.form.name) {
         Some("BF16") => DType::BF16,
@@ -72,7 +72,7 @@ pub(crate) fn gpu_config(config: &Config, file: &GgufFile) -> GpuConfig {
 }
 
 /// Bytes that a file's weights take on a GPU.
-pub(crate) fn weight_bytes(config: &Config, file: &GgufFile) -> usize {
+pub(crate) fn weight_bytes(config: &Config, file: &ModelFile) -> usize {
     let GpuConfig { dtype, quantised, .. } = gpu_config(config, file);
     let quantised = quantised && dtype == DType::F16;
     let bytes = |info: &TensorInfo| {

@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, Result, bail};
 use baton_contract::{Adapter, ConductorId, Digest, Emission, Generate, Prefix, Sampling, StopRules};
-use baton_decoder::{Architecture, Backend, CacheForm, Decoder, GgufFile, KvPages, PagedCache, UseBackend, with_gpu};
+use baton_decoder::{Architecture, Backend, CacheForm, Decoder, KvPages, ModelFile, PagedCache, UseBackend, with_gpu};
 use baton_engine::{
     Clock, DecoderExecutor, Engine, EngineConfig, EngineHandle, Executor, ExecutorError, PrefixStore, SchedulerConfig,
     StoreConfig,
@@ -62,7 +62,7 @@ pub(crate) struct Ground {
 
 /// Builds an executor, whatever computes.
 struct Start {
-    weights: Arc<GgufFile>,
+    weights: Arc<ModelFile>,
     blocks: usize,
     store: Option<PrefixStore>,
     /// Bytes of adapters where the model is computed.
@@ -93,7 +93,7 @@ impl UseBackend for Start {
 
 /// A model file whose text part has been read: its template can be used, too.
 pub(crate) struct Opened {
-    pub(crate) file: GgufFile,
+    pub(crate) file: ModelFile,
     pub(crate) tokenizer: Tokenizer,
 }
 
@@ -108,8 +108,8 @@ impl Runtime {
         let place = device::choose(config)?;
         let found = model::find(config)?;
         let cannot = || format!("cannot use the model {}", found.path.display());
-        let file = Arc::new(GgufFile::open(&found.path).with_context(cannot)?);
-        let architecture = Architecture::from_gguf(&file)?;
+        let file = Arc::new(ModelFile::open(&found.path).with_context(cannot)?);
+        let architecture = Architecture::of(&file)?;
         let engine_config = engine_config(config, &architecture, &file, place)?;
         let form = Arc::new(OnceLock::new());
         let threads = config.threads;
@@ -212,7 +212,7 @@ impl Runtime {
 /// Opens a model file and builds its tokenizer and chat template.
 pub(crate) fn open_text(path: &Path) -> Result<Opened> {
     let open = || -> Result<Opened> {
-        let file = GgufFile::open(path)?;
+        let file = ModelFile::open(path)?;
         let (tokenizer, _) = read_text(&file, path)?;
         Ok(Opened { file, tokenizer })
     };
@@ -220,7 +220,7 @@ pub(crate) fn open_text(path: &Path) -> Result<Opened> {
 }
 
 /// Loads a file's weights and shows how far that has come.
-pub(crate) fn with_progress<T>(file: &GgufFile, load: impl FnOnce(&mut dyn FnMut(usize, usize)) -> T) -> T {
+pub(crate) fn with_progress<T>(file: &ModelFile, load: impl FnOnce(&mut dyn FnMut(usize, usize)) -> T) -> T {
     let progress = Progress::bytes("loading", file.size() as u64, 0);
     let loaded = load(&mut |done, _| progress.set(done as u64));
     progress.finish();
@@ -228,7 +228,7 @@ pub(crate) fn with_progress<T>(file: &GgufFile, load: impl FnOnce(&mut dyn FnMut
 }
 
 /// Identifies the weights, in every answer and in every prefix.
-pub(crate) fn digest(file: &GgufFile) -> Digest {
+pub(crate) fn digest(file: &ModelFile) -> Digest {
     let progress = Progress::bytes("digesting", file.size() as u64, 0);
     let digest = Digest::from_bytes(file.digest(&mut |done, _| progress.set(done as u64)));
     progress.finish();
@@ -236,7 +236,7 @@ pub(crate) fn digest(file: &GgufFile) -> Digest {
 }
 
 /// Builds tokenizer and template from what a model's file or folder says of them.
-fn read_text(file: &GgufFile, path: &Path) -> Result<(Tokenizer, ChatTemplate)> {
+fn read_text(file: &ModelFile, path: &Path) -> Result<(Tokenizer, ChatTemplate)> {
     let (spec, template) = if file.is_folder() { text_of_folder(path)? } else { text_of_file(file)? };
     let Some(source) = template else {
         bail!("it has no chat template\nhint: use a model that was made for chat; its name often ends with -instruct");
@@ -246,7 +246,7 @@ fn read_text(file: &GgufFile, path: &Path) -> Result<(Tokenizer, ChatTemplate)> 
     Ok((tokenizer, template))
 }
 
-fn text_of_file(file: &GgufFile) -> Result<(TokenizerSpec, Option<String>)> {
+fn text_of_file(file: &ModelFile) -> Result<(TokenizerSpec, Option<String>)> {
     let metadata = file.tokenizer()?;
     let spec = TokenizerSpec {
         model: metadata.model,
@@ -290,7 +290,7 @@ fn store(config: &Config) -> Option<PrefixStore> {
 }
 
 /// Limits that follow from the machine, the model and the configuration.
-fn engine_config(config: &Config, architecture: &Architecture, file: &GgufFile, place: Place) -> Result<EngineConfig> {
+fn engine_config(config: &Config, architecture: &Architecture, file: &ModelFile, place: Place) -> Result<EngineConfig> {
     let block = CacheForm::new(architecture, CACHE_TYPE, KvPages::ORDER).block_bytes();
     let (memory, token_budget) = match place {
         Place::Cpu => (bytes(config.kv_cache_memory), TOKEN_BUDGET),

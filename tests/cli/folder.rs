@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
 
-use baton_decoder::GgufFile;
+use baton_decoder::ModelFile;
 use serde_json::{Map, Value, json};
 
 use super::support::Home;
@@ -15,7 +15,7 @@ const HEAD_DIM: usize = 32;
 /// Writes a tiny llama of meaningless weights with the default model's tokenizer.
 fn write_model(folder: &Path) {
     fs::create_dir_all(folder).unwrap();
-    let tokenizer = GgufFile::open(&baton_testkit::model_path()).unwrap().tokenizer().unwrap();
+    let tokenizer = ModelFile::open(&baton_testkit::model_path()).unwrap().tokenizer().unwrap();
     let types = tokenizer.token_types.unwrap();
     let mut words = Map::new();
     let mut added = Vec::new();

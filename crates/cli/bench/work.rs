@@ -1,6 +1,6 @@
 //! What a token costs, by the model's matrices.
 
-use baton_decoder::GgufFile;
+use baton_decoder::ModelFile;
 
 /// The matrices' part of the work; attention over a short context adds little to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -12,7 +12,7 @@ pub(crate) struct Work {
 }
 
 impl Work {
-    pub(crate) fn of(file: &GgufFile) -> Self {
+    pub(crate) fn of(file: &ModelFile) -> Self {
         let (embedding, head) = ("token_embd.weight", "output.weight");
         let own_head = file.tensor(head).is_some();
         let mut work = Self { bytes: 0, operations: 0 };

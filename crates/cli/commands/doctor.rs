@@ -125,7 +125,7 @@ impl Findings {
                 None => "not in the catalog, so its digest was not checked",
             };
             let opened = wiring::open_text(&found.path)?;
-            let Architecture { family, max_context, layers, .. } = Architecture::from_gguf(&opened.file)?;
+            let Architecture { family, max_context, layers, .. } = Architecture::of(&opened.file)?;
             let size = ByteSize(opened.file.size() as u64);
             let path = found.path.display();
             let text =

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 use baton_contract::TokenId;
-use baton_decoder::{BLOCK, Backend, Batch, Decoder, GgufFile, PagedCache, SpanLayout, UseBackend, with_gpu};
+use baton_decoder::{BLOCK, Backend, Batch, Decoder, ModelFile, PagedCache, SpanLayout, UseBackend, with_gpu};
 use baton_kernels::Kernels;
 use candle_core::DType;
 use serde_json::json;
@@ -95,7 +95,7 @@ fn read_text(path: Option<&Path>) -> Result<String> {
 
 /// The weights as a server would keep them.
 struct AsServed<'a> {
-    file: &'a GgufFile,
+    file: &'a ModelFile,
     tokens: &'a [TokenId],
 }
 

@@ -3,7 +3,8 @@
 use baton_kernels::{Heads, RopeStyle};
 
 use crate::Error;
-use crate::gguf::{GgufFile, Metadata, Value};
+use crate::ModelFile;
+use crate::gguf::{Metadata, Value};
 
 /// Memory that the rotation tables may take whatever the file's size.
 const FREE_TABLE_BYTES: usize = 64 << 20;
@@ -84,7 +85,7 @@ impl Architecture {
     /// # Errors
     /// A field is missing or contradicts another, or the model needs something that is not supported, which the
     /// error names.
-    pub fn from_gguf(file: &GgufFile) -> Result<Self, Error> {
+    pub fn of(file: &ModelFile) -> Result<Self, Error> {
         let metadata = file.metadata();
         if let Some(kind) = metadata.text("general.type")?.filter(|kind| *kind != "model") {
             return Err(Error::Unsupported(format!("a GGUF file of type `{kind}` instead of `model`")));

@@ -6,7 +6,7 @@ use baton_kernels::{Activation, AttentionParams, Backend, Indices, Kernels, Laye
 
 use crate::adapter::{DOWN, GATE_UP, OUTPUT, QKV, SITES};
 use crate::weights::{Keep, Weights};
-use crate::{Adapter, AdapterWeights, Architecture, Batch, BatchError, Error, GgufFile, PagedCache};
+use crate::{Adapter, AdapterWeights, Architecture, Batch, BatchError, Error, ModelFile, PagedCache};
 
 /// A model that is ready to run.
 pub struct Decoder<B: Backend = Kernels> {
@@ -28,7 +28,7 @@ impl<B: Backend> Decoder<B> {
     ///
     /// # Errors
     /// The file is not a model, is damaged, or has a part that is not supported, which the error names.
-    pub fn load(source: &GgufFile, kernels: B, progress: &mut dyn FnMut(usize, usize)) -> Result<Self, Error> {
+    pub fn load(source: &ModelFile, kernels: B, progress: &mut dyn FnMut(usize, usize)) -> Result<Self, Error> {
         Self::load_as(Keep::Stored, source, kernels, progress)
     }
 
@@ -39,7 +39,7 @@ impl<B: Backend> Decoder<B> {
     ///
     /// # Errors
     /// As [`Self::load`].
-    pub fn load_widened(source: &GgufFile, kernels: B, progress: &mut dyn FnMut(usize, usize)) -> Result<Self, Error> {
+    pub fn load_widened(source: &ModelFile, kernels: B, progress: &mut dyn FnMut(usize, usize)) -> Result<Self, Error> {
         Self::load_as(Keep::Widened, source, kernels, progress)
     }
 
@@ -55,11 +55,11 @@ impl<B: Backend> Decoder<B> {
 
     fn load_as(
         keep: Keep,
-        source: &GgufFile,
+        source: &ModelFile,
         kernels: B,
         progress: &mut dyn FnMut(usize, usize),
     ) -> Result<Self, Error> {
-        let architecture = Architecture::from_gguf(source)?;
+        let architecture = Architecture::of(source)?;
         let weights = Weights::load(&architecture, source, keep, &kernels, progress)?;
         Self::assemble(architecture, weights, kernels)
     }

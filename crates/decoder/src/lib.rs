@@ -1,6 +1,6 @@
 //! Builds a decoder from an architecture and weights, and runs one batch of it.
 //!
-//! Families of models are values of [`Architecture`]; there is one forward pass. A model comes from a [`GgufFile`],
+//! Families of models are values of [`Architecture`]; there is one forward pass. A model comes from a [`ModelFile`],
 //! whose every length is checked, so that a hostile file gives an error and nothing worse. [`AdapterWeights`] are read from
 //! PEFT's files likewise, and each sequence of a batch may have its own [`Adapter`].
 //!
@@ -15,6 +15,7 @@ mod decoder;
 mod error;
 pub mod gguf;
 mod linear;
+mod model_file;
 mod weights;
 
 pub use adapter::{Adapter, AdapterError, AdapterFiles, AdapterWeights};
@@ -28,4 +29,5 @@ pub use baton_kernels::{
 pub use cache::{CacheForm, PagedCache};
 pub use decoder::Decoder;
 pub use error::{BatchError, Error};
-pub use gguf::{GgufFile, TensorInfo};
+pub use gguf::TensorInfo;
+pub use model_file::ModelFile;

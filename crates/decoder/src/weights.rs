@@ -10,7 +10,8 @@ use candle_core::CpuStorage;
 use candle_core::quantized::GgmlDType;
 use half::{bf16, f16};
 
-use crate::gguf::{Form, GgufFile};
+use crate::ModelFile;
+use crate::gguf::Form;
 use crate::linear::{Linear, PlainLinear};
 use crate::{Architecture, Error};
 
@@ -64,7 +65,7 @@ pub(crate) enum Keep {
 
 /// Takes tensors out of a file, each by its name and with the shape that the architecture gives it.
 struct Source<'a, B> {
-    file: &'a GgufFile,
+    file: &'a ModelFile,
     backend: &'a B,
     keep: Keep,
     /// Told the name of every tensor that was used.
@@ -118,7 +119,7 @@ impl<B: Backend> Weights<B> {
     /// computed with, or is one that the architecture has no place for.
     pub(crate) fn load(
         architecture: &Architecture,
-        file: &GgufFile,
+        file: &ModelFile,
         keep: Keep,
         backend: &B,
         progress: &mut dyn FnMut(usize, usize),
@@ -154,7 +155,7 @@ impl<B: Backend> Weights<B> {
 
 /// Reports progress until nobody sends names any more, and returns those that were not sent.
 fn follow<'a>(
-    file: &'a GgufFile,
+    file: &'a ModelFile,
     names: Receiver<String>,
     progress: &mut dyn FnMut(usize, usize),
 ) -> BTreeSet<&'a str> {

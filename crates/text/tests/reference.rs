@@ -3,12 +3,12 @@
 #![expect(clippy::unwrap_used, reason = "a test ends at the first thing that is wrong")]
 
 use baton_contract::TokenId;
-use baton_decoder::GgufFile;
+use baton_decoder::ModelFile;
 use baton_text::{ChatMessage, ChatTemplate, Detokenizer, Role, SpecialTokens, Tokenizer, TokenizerSpec, pack_prefix};
 use serde_json::{Value, json};
 
 fn model() -> (Tokenizer, ChatTemplate) {
-    let metadata = GgufFile::open(&baton_testkit::model_path()).unwrap().tokenizer().unwrap();
+    let metadata = ModelFile::open(&baton_testkit::model_path()).unwrap().tokenizer().unwrap();
     let tokenizer = Tokenizer::from_gguf(TokenizerSpec {
         model: metadata.model,
         pre: metadata.pre,
@@ -56,7 +56,7 @@ fn content_is_tokenised_as_by_the_reference() {
 
 /// The default model's tokenizer as Hugging Face's files would have it.
 fn as_json() -> (Value, Value) {
-    let metadata = GgufFile::open(&baton_testkit::model_path()).unwrap().tokenizer().unwrap();
+    let metadata = ModelFile::open(&baton_testkit::model_path()).unwrap().tokenizer().unwrap();
     let types = metadata.token_types.unwrap();
     let all = || metadata.tokens.iter().zip(&types).enumerate();
     let words: serde_json::Map<_, _> =

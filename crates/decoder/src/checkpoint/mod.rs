@@ -15,7 +15,8 @@ use safetensors::{Dtype, SafeTensors};
 use serde_json::Value as Json;
 
 use crate::Error;
-use crate::gguf::{Form, Metadata, Part, TensorInfo, map};
+use crate::gguf::{Form, Metadata, TensorInfo};
+use crate::model_file::{Part, map};
 
 /// The description's name.
 const CONFIG: &str = "config.json";

@@ -23,9 +23,9 @@ const MOST_ALIGNMENT: usize = 2 << 20;
 
 /// A file's header, every number of it checked.
 #[derive(Debug)]
-pub(super) struct Header {
-    pub(super) metadata: Metadata,
-    pub(super) tensors: BTreeMap<String, TensorInfo>,
+pub(crate) struct Header {
+    pub(crate) metadata: Metadata,
+    pub(crate) tensors: BTreeMap<String, TensorInfo>,
 }
 
 /// Shape, form and place of one tensor. The place is inside the file and shared with no other tensor.
@@ -42,7 +42,7 @@ pub struct TensorInfo {
 }
 
 impl Header {
-    pub(super) fn parse(bytes: &[u8]) -> Result<Self, Error> {
+    pub(crate) fn parse(bytes: &[u8]) -> Result<Self, Error> {
         let mut cursor = Cursor::new(bytes);
         if cursor.array()? != *b"GGUF" {
             return Err(Error::Malformed { what: "it does not begin with `GGUF`".into(), at: 0 });

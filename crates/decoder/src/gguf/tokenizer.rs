@@ -39,7 +39,7 @@ pub struct TokenizerMetadata {
 }
 
 impl TokenizerMetadata {
-    pub(super) fn read(metadata: &Metadata) -> Result<Self, Error> {
+    pub(crate) fn read(metadata: &Metadata) -> Result<Self, Error> {
         let key = |name: &str| format!("tokenizer.ggml.{name}");
         let text = |name: &str| Ok::<_, Error>(metadata.text(&key(name))?.map(str::to_owned));
         let texts = |name: &str| {

@@ -302,7 +302,7 @@ proptest! {
     #[test]
     fn changed_bytes_do_no_harm(places in prop::collection::vec((0usize..4000, any::<u8>()), 1..8), cut in 0usize..4000) {
         let file = tiny::model("llama");
-        let architecture = Architecture::from_gguf(&open(&file.bytes()).unwrap()).unwrap();
+        let architecture = Architecture::of(&open(&file.bytes()).unwrap()).unwrap();
         let mut files = small().files(Dtype::BF16);
         for (place, byte) in places {
             let of = if place % 2 == 0 { &mut files.config } else { &mut files.weights };

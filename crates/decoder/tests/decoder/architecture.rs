@@ -13,7 +13,7 @@ fn read(change: &dyn Fn(&mut Writer)) -> Result<Architecture, Error> {
 fn read_family(family: &str, change: &dyn Fn(&mut Writer)) -> Result<Architecture, Error> {
     let mut file = tiny::model(family);
     change(&mut file);
-    Architecture::from_gguf(&open(&file.bytes()).unwrap())
+    Architecture::of(&open(&file.bytes()).unwrap())
 }
 
 #[test]

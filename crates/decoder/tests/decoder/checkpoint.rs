@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use baton_decoder::{Decoder, GgufFile, PagedCache};
+use baton_decoder::{Decoder, ModelFile, PagedCache};
 use baton_kernels::Kernels;
 use candle_core::DType;
 use expect_test::expect;
@@ -76,7 +76,7 @@ fn folder(description: &Value, files: &[(&str, &Tensors)], dtype: Dtype) -> Temp
 }
 
 /// The last logits of a prompt.
-fn logits(file: &GgufFile) -> Vec<f32> {
+fn logits(file: &ModelFile) -> Vec<f32> {
     let decoder: Decoder = Decoder::load(file, Kernels::new(2), &mut |_, _| ()).unwrap();
     let mut cache = PagedCache::new(decoder.kernels(), decoder.architecture(), 4, DType::F32).unwrap();
     let prompt: Vec<u32> = (0..50).map(|i| i * 31 % 96).collect();
@@ -109,7 +109,7 @@ fn a_folder_is_the_model_that_its_gguf_file_is() {
         let expected = logits(&open(&file.bytes()).unwrap());
         let tensors = tensors(&file, family == "llama");
         let whole = folder(&description(kind, tied), &[("model.safetensors", &tensors)], Dtype::F32);
-        let opened = GgufFile::open(whole.path()).unwrap();
+        let opened = ModelFile::open(whole.path()).unwrap();
         assert!(opened.is_folder());
         let found = logits(&opened);
         assert!(difference(&found, &expected) < 1e-5, "{kind}");
@@ -122,12 +122,12 @@ fn a_folder_is_the_model_that_its_gguf_file_is() {
         let map: serde_json::Map<_, _> =
             front.iter().map(|one| (0, &one.0)).chain(back.iter().map(|one| (1, &one.0))).map(place).collect();
         fs::write(sharded.path().join("model.safetensors.index.json"), json!({"weight_map": map}).to_string()).unwrap();
-        let sharded = GgufFile::open(sharded.path()).unwrap();
+        let sharded = ModelFile::open(sharded.path()).unwrap();
         assert_eq!(logits(&sharded), found, "{kind}");
         assert_ne!(sharded.digest(&mut |_, _| ()), opened.digest(&mut |_, _| ()), "files count, not only numbers");
         for (dtype, bound) in [(Dtype::F16, 0.01), (Dtype::BF16, 0.08)] {
             let narrow = folder(&description(kind, tied), &[("model.safetensors", &tensors)], dtype);
-            let narrow = logits(&GgufFile::open(narrow.path()).unwrap());
+            let narrow = logits(&ModelFile::open(narrow.path()).unwrap());
             assert!(difference(&narrow, &expected) < bound, "{kind} {dtype:?} {}", difference(&narrow, &expected));
         }
     }
@@ -144,14 +144,14 @@ fn stretched_frequencies_are_those_of_the_description() {
     });
     let plain = folder(&description("llama", true), &[("model.safetensors", &tensors)], Dtype::F32);
     let folder = folder(&stretched, &[("model.safetensors", &tensors)], Dtype::F32);
-    let opened = GgufFile::open(folder.path()).unwrap();
+    let opened = ModelFile::open(folder.path()).unwrap();
     let info = opened.tensor("rope_freqs.weight").unwrap();
     let divisors: Vec<f32> = opened.bytes(info).as_chunks().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect();
     let mut gguf = file.clone();
     gguf.floats("rope_freqs.weight", &[divisors.len()], &divisors);
     let (found, expected) = (logits(&opened), logits(&open(&gguf.bytes()).unwrap()));
     assert!(difference(&found, &expected) < 1e-5);
-    assert!(difference(&found, &logits(&GgufFile::open(plain.path()).unwrap())) > 1e-3, "they change something");
+    assert!(difference(&found, &logits(&ModelFile::open(plain.path()).unwrap())) > 1e-3, "they change something");
 }
 
 #[test]
@@ -162,7 +162,7 @@ fn what_cannot_be_used_is_named() {
     let mut say = |what: &str, change: &dyn Fn(&Path)| {
         let folder = folder(&good, &[("model.safetensors", &tensors)], Dtype::F32);
         change(folder.path());
-        let opened = GgufFile::open(folder.path());
+        let opened = ModelFile::open(folder.path());
         let loaded = opened.and_then(|file| Decoder::<Kernels>::load(&file, Kernels::new(1), &mut |_, _| ()));
         let text = loaded.map_or_else(|error| error.to_string(), |_| "taken".to_owned());
         said.push(format!("{what}: {}", text.replace(&folder.path().display().to_string(), "…")));

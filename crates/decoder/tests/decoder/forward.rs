@@ -379,6 +379,6 @@ fn loading_reports_progress_to_the_end() {
     assert!(reports.is_sorted());
     let total: usize = file.tensors().map(|(_, info)| file.bytes(info).len()).sum();
     assert_eq!(*reports.last().unwrap(), (total, total));
-    let architecture = Architecture::from_gguf(&file).unwrap();
+    let architecture = Architecture::of(&file).unwrap();
     assert_eq!(architecture.vocabulary, tiny::VOCABULARY);
 }

@@ -201,8 +201,8 @@ fn bad_tensors_are_refused() {
 #[test]
 fn only_regular_files_are_opened() {
     let folder = tempfile::tempdir().unwrap();
-    let absent = baton_decoder::GgufFile::open(&folder.path().join("absent")).unwrap_err();
-    let folder = baton_decoder::GgufFile::open(folder.path()).unwrap_err();
+    let absent = baton_decoder::ModelFile::open(&folder.path().join("absent")).unwrap_err();
+    let folder = baton_decoder::ModelFile::open(folder.path()).unwrap_err();
     assert!(matches!(absent, Error::Open { .. }), "{absent}");
     assert!(matches!(folder, Error::Open { .. }), "{folder}");
 }

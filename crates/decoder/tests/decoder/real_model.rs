@@ -123,7 +123,7 @@ fn its_facts() {
             query_key_norm: false,
             tied_head: true,
         }"#]]
-    .assert_eq(&format!("{:#?}", Architecture::from_gguf(&file).unwrap()));
+    .assert_eq(&format!("{:#?}", Architecture::of(&file).unwrap()));
     let tokenizer = file.tokenizer().unwrap();
     assert_eq!((tokenizer.model.as_str(), tokenizer.pre.as_deref()), ("gpt2", Some("smollm")));
     assert_eq!((tokenizer.tokens.len(), tokenizer.merges.len()), (49_152, 48_900));

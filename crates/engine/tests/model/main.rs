@@ -9,7 +9,7 @@ use std::sync::{Arc, LazyLock};
 use std::time::SystemTime;
 
 use baton_contract::{Generate, Sampling, TokenId};
-use baton_decoder::{Decoder, GgufFile, PagedCache};
+use baton_decoder::{Decoder, ModelFile, PagedCache};
 use baton_engine::{
     Clock, DecoderExecutor, Engine, EngineConfig, EngineHandle, PrefixStore, SchedulerConfig, StoreConfig,
 };
@@ -28,7 +28,7 @@ fn engine_in(folder: Option<&Path>, scheduler: SchedulerConfig) -> EngineHandle 
     let kept = |folder: &Path| StoreConfig { folder: folder.into(), limit: 1 << 30, now: Arc::new(SystemTime::now) };
     let store = folder.map(kept).map(PrefixStore::new);
     let path = model_path();
-    let file = GgufFile::open(&path).unwrap();
+    let file = ModelFile::open(&path).unwrap();
     let decoder = Decoder::load(&file, Kernels::new(2), &mut |_, _| {}).unwrap();
     let vocabulary = decoder.architecture().vocabulary;
     let config = EngineConfig { scheduler, vocabulary, clock: Clock::system() };

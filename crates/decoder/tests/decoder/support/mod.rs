@@ -7,18 +7,18 @@ pub(crate) mod writer;
 use std::io::Write;
 use std::path::PathBuf;
 
-use baton_decoder::{Error, GgufFile};
+use baton_decoder::{Error, ModelFile};
 
 /// Opens bytes as a file would be opened.
-pub(crate) fn open(bytes: &[u8]) -> Result<GgufFile, Error> {
+pub(crate) fn open(bytes: &[u8]) -> Result<ModelFile, Error> {
     let mut file = tempfile::NamedTempFile::new().unwrap();
     file.write_all(bytes).unwrap();
     // On Unix the map outlives the name.
-    GgufFile::open(file.path())
+    ModelFile::open(file.path())
 }
 
 /// The default model.
-pub(crate) fn real_model() -> GgufFile {
+pub(crate) fn real_model() -> ModelFile {
     #[expect(clippy::disallowed_methods, reason = "tests find the model as the scripts left it")]
     let variable = |name| std::env::var(name).ok().map(PathBuf::from);
     let cache = || {
@@ -27,5 +27,5 @@ pub(crate) fn real_model() -> GgufFile {
     };
     let path = variable("BATON_TEST_MODEL").or_else(|| Some(cache()?.join("SmolLM2-135M-Instruct.Q4_1.gguf")));
     let path = path.filter(|path| path.exists()).expect("the test model is not there; run scripts/fetch-model first");
-    GgufFile::open(&path).unwrap()
+    ModelFile::open(&path).unwrap()
 }
