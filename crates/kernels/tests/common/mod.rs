@@ -31,6 +31,21 @@ impl Random {
         (self.next() >> 40) as f32 / (1u64 << 23) as f32 - 1.0
     }
 
+    /// True once in `times`.
+    pub(crate) fn once_in(&mut self, times: usize) -> bool {
+        self.below(times) == 0
+    }
+
+    /// Between 0 and 1.
+    pub(crate) fn share(&mut self) -> f32 {
+        (self.next() >> 40) as f32 / (1u64 << 24) as f32
+    }
+
+    /// About normal: mean 0, deviation `spread`.
+    pub(crate) fn normal(&mut self, spread: f32) -> f32 {
+        ((0..12).map(|_| self.share()).sum::<f32>() - 6.0) * spread
+    }
+
     pub(crate) fn floats(&mut self, count: usize) -> Vec<f32> {
         (0..count).map(|_| self.float()).collect()
     }

@@ -5,6 +5,7 @@ use baton_kernels::{Backend, GpuConfig, Heads, Indices, Layout, SpanLayout};
 use candle_core::quantized::{GgmlDType, QTensor};
 use candle_core::{CpuStorage, DType, Device, Tensor};
 
+use crate::common::Random;
 use crate::has_device;
 
 /// One part of a matrix: as a file stores it, and as numbers.
@@ -15,20 +16,9 @@ struct Part {
     weights: Vec<f32>,
 }
 
-/// Numbers between -1 and 1 that look random.
-#[expect(clippy::cast_precision_loss, reason = "24 bits are kept")]
-fn numbers(count: usize, seed: u32) -> Vec<f32> {
-    let mut state = seed;
-    let mut next = || {
-        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-        (state >> 8) as f32 / 8_388_608.0 - 1.0
-    };
-    (0..count).map(|_| next()).collect()
-}
-
 impl Part {
-    fn new(form: GgmlDType, outputs: usize, inputs: usize, seed: u32) -> Self {
-        let values = Tensor::from_vec(numbers(outputs * inputs, seed), (outputs, inputs), &Device::Cpu).unwrap();
+    fn new(form: GgmlDType, outputs: usize, inputs: usize, seed: u64) -> Self {
+        let values = Tensor::from_vec(Random(seed).floats(outputs * inputs), (outputs, inputs), &Device::Cpu).unwrap();
         let bytes = QTensor::quantize(&values, form).unwrap().data().unwrap().into_owned();
         let stored = form.from_data(bytes.clone().into()).dequantize(outputs * inputs).unwrap();
         let CpuStorage::F32(weights) = stored else { panic!("another type") };
@@ -82,7 +72,7 @@ fn quantised_products_are_those_of_their_numbers() {
         let pack = |part: &Part| gpu.pack(part.form, part.outputs, inputs, &part.bytes).unwrap();
         let matrix = gpu.stack(parts.iter().map(pack).collect()).unwrap();
         for rows in [1, 7, 12, 30, 64, 100, 130] {
-            let x = numbers(rows * inputs, 77);
+            let x = Random(77).floats(rows * inputs);
             let uploaded = gpu.upload_rows(&x, inputs, DType::F16).unwrap();
             let expected = multiplied(&x, &parts, inputs);
             let narrow = gpu.read(&gpu.linear(&uploaded, &matrix, None).unwrap()).unwrap();

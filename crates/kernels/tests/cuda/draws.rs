@@ -5,8 +5,8 @@ use baton_kernels::sample::{DrawFault, DrawSpec, Drawn, Draws, Edit, draw_plain,
 use baton_kernels::{Backend, GpuConfig};
 use candle_core::DType;
 
+use crate::common::Random;
 use crate::has_device;
-use crate::random::Random;
 
 type Outcome = Result<Drawn, DrawFault>;
 

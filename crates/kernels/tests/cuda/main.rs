@@ -9,7 +9,6 @@ mod coded;
 mod common;
 mod draws;
 mod lora;
-mod random;
 mod stages;
 mod status;
 
