@@ -30,7 +30,7 @@ pub(crate) enum Switch {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum GpuWeights {
-    /// Quantised: a third of the memory, and faster for few sequences at once.
+    /// Quantised: less memory, and faster for few sequences at once.
     Stored,
     /// In 16 bits: faster for many sequences at once.
     Widened,

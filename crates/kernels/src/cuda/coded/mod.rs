@@ -1,4 +1,4 @@
-//! Weights that stay quantised on the device: a third of the bytes of 16-bit ones, to keep and to read.
+//! Weights that stay quantised on the device: those of 4 bits have a third of the bytes of 16-bit ones, to keep and to read.
 //!
 //! For few rows, a kernel of ours turns codes into f16 in registers. For many, where the arithmetic counts, the codes are
 //! widened into scratch memory, and the library multiplies.
