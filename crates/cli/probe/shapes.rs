@@ -1,6 +1,6 @@
 //! Shapes of well-known models, to be filled with random weights.
 
-use baton_decoder::{Architecture, Heads, RopeSpec, RopeStyle};
+use baton_decoder::{Architecture, Heads, RopeSpec, RopeStyle, Variations};
 use clap::ValueEnum;
 
 /// A model whose shape is known.
@@ -43,11 +43,12 @@ impl KnownShape {
             feed_forward,
             norm_eps: 1e-5,
             attention_scale,
-            rope: RopeSpec { base, scale: 1.0, dim, style: RopeStyle::Halves, divisors: false },
+            rope: RopeSpec::new(base, dim, RopeStyle::Halves),
             qkv_bias: false,
             output_bias: false,
             query_key_norm,
             tied_head,
+            variations: Variations::default(),
         }
     }
 

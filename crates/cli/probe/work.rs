@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use anyhow::{Context, Result};
 use baton_decoder::{
-    Adapter, BLOCK, Backend, Batch, Decoder, Indices, Layout, PagedCache, SpanLayout, UseBackend, device_bytes,
+    Adapter, BLOCK, Backend, Batch, Decoder, Indices, Layout, Norm, PagedCache, SpanLayout, UseBackend, device_bytes,
 };
 use candle_core::quantized::GgmlDType;
 
@@ -259,7 +259,7 @@ fn square<B: Backend>(backend: &B) -> Result<f64> {
     let placed = backend.place(indices, heads)?;
     let weight = backend.random(SQUARE, SQUARE, 3)?;
     let ones = backend.vector(&vec![1.0; SQUARE])?;
-    let x = backend.norm(&backend.embed(&weight, &placed)?, &ones, 1e-5)?;
+    let x = backend.norm(&backend.embed(&weight, 1.0, &placed)?, &Norm::Rms { weight: ones, eps: 1e-5 })?;
     let mut started = Instant::now();
     for index in 0..12 {
         if index == 2 {

@@ -2,20 +2,28 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use baton_kernels::{Activation, AttentionParams, Backend, Indices, Kernels, LayerHeads, Rope};
+use baton_kernels::{AttentionParams, Backend, Indices, Kernels, LayerHeads, Rope};
 
 use crate::adapter::{DOWN, GATE_UP, OUTPUT, QKV, SITES};
-use crate::weights::{Keep, Weights};
-use crate::{Adapter, AdapterWeights, Architecture, Batch, BatchError, Error, ModelFile, PagedCache};
+use crate::architecture::{LayerKind, RopeSpec, Rotation};
+use crate::weights::{FeedForward, Keep, LayerWeights, Weights};
+use crate::{Adapter, AdapterWeights, Architecture, Batch, BatchError, Error, ModelFile, PagedCache, Variations};
 
 /// A model that is ready to run.
 pub struct Decoder<B: Backend = Kernels> {
     architecture: Architecture,
     weights: Weights<B>,
-    rope: B::Rope,
+    ropes: Ropes<B>,
     kernels: B,
     /// Unlike that of any other decoder of this process, so that nobody takes its recorded work for their own.
     number: u64,
+}
+
+/// The rotations of a model's layers.
+struct Ropes<B: Backend> {
+    global: B::Rope,
+    local: Option<B::Rope>,
+    absent: B::Rope,
 }
 
 /// Decoders that were made.
@@ -44,7 +52,7 @@ impl<B: Backend> Decoder<B> {
     }
 
     /// A model of random weights, for measurements and for comparing one backend with another. It has neither biases
-    /// nor divisors of frequencies, whatever `architecture` says.
+    /// nor divisors of frequencies nor what else [`crate::Variations`] would add to the weights, whatever `architecture` says.
     ///
     /// # Errors
     /// There is not enough memory.
@@ -65,10 +73,13 @@ impl<B: Backend> Decoder<B> {
     }
 
     fn assemble(architecture: Architecture, weights: Weights<B>, kernels: B) -> Result<Self, Error> {
-        let frequencies = architecture.rope.inverse_frequencies(weights.rope_divisors.as_deref());
-        let rope = Rope::new(&frequencies, architecture.max_context, architecture.rope.style, 1.0);
-        let rope = kernels.rope(rope)?;
-        Ok(Self { architecture, weights, rope, kernels, number: MADE.fetch_add(1, Ordering::Relaxed) })
+        let tables = |spec: &RopeSpec, divisors| kernels.rope(spec.tables(divisors, architecture.max_context));
+        let ropes = Ropes {
+            global: tables(&architecture.rope, weights.rope_divisors.as_deref())?,
+            local: architecture.variations.local_rope.map(|spec| tables(&spec, None)).transpose()?,
+            absent: kernels.rope(Rope::new(&[], architecture.max_context, architecture.rope.style, 1.0))?,
+        };
+        Ok(Self { architecture, weights, ropes, kernels, number: MADE.fetch_add(1, Ordering::Relaxed) })
     }
 
     /// What kind of decoder this is.
@@ -130,7 +141,12 @@ impl<B: Backend> Decoder<B> {
         let work = || {
             let drawn = self.hidden(layers, &placed, true)?;
             let drawn = drawn.ok_or(BatchError::Cache)?;
-            Ok::<_, Error>(self.kernels.logits(&drawn, &self.weights.head)?)
+            let Weights { head, head_bias, .. } = &self.weights;
+            let logits = self.kernels.logits(&drawn, head, head_bias.as_ref())?;
+            match self.architecture.variations.logit_cap {
+                Some(cap) => Ok::<_, Error>(self.kernels.cap(logits, cap)?),
+                None => Ok(logits),
+            }
         };
         Ok(Some(self.kernels.replay(recorded, self.number, &placed, work)?))
     }
@@ -138,12 +154,10 @@ impl<B: Backend> Decoder<B> {
     /// What the head multiplies, of the draw rows; absent if nobody draws.
     fn hidden(&self, layers: &[B::Pages], placed: &B::Placed<'_>, draws: bool) -> Result<Option<B::Rows>, Error> {
         let Self { weights, kernels, .. } = self;
-        let eps = self.architecture.norm_eps;
-        let mut hidden = kernels.embed(&weights.embedding, placed)?;
+        let mut hidden = kernels.embed(&weights.embedding, self.architecture.variations.embedding_scale, placed)?;
         let Some(first) = weights.layers.first() else { return Err(BatchError::Cache.into()) };
-        let mut normed = kernels.norm(&hidden, &first.attention_norm, eps)?;
+        let mut normed = kernels.norm(&hidden, &first.attention_norm)?;
         for (index, (layer, pages)) in weights.layers.iter().zip(layers).enumerate() {
-            let site = index * SITES;
             let mut attended = self.attend(index, &normed, pages, placed)?;
             let next = weights.layers.get(index + 1);
             let last = next.is_none();
@@ -154,16 +168,47 @@ impl<B: Backend> Decoder<B> {
                 }
                 (hidden, attended) = (kernels.drawn(hidden, placed)?, kernels.drawn(attended, placed)?);
             }
-            let add = |y, x: &B::Rows, part| kernels.add_low_rank(y, x, site + part, last, placed);
-            let projected = add(layer.output.forward(kernels, &attended)?, &attended, OUTPUT)?;
-            let (middle, input) = kernels.add_norm(hidden, &projected, &layer.feed_forward_norm, eps)?;
-            let gate_up = add(layer.gate_up.forward(kernels, &input)?, &input, GATE_UP)?;
-            let gated = kernels.gate(&gate_up, Activation::Silu)?;
-            let expanded = add(layer.down.forward(kernels, &gated)?, &gated, DOWN)?;
+            let add = |y, x: &B::Rows, part| kernels.add_low_rank(y, x, index * SITES + part, last, placed);
+            let mut update = add(layer.output.forward(kernels, &attended)?, &attended, OUTPUT)?;
+            if let Some(norm) = &layer.attention_update_norm {
+                update = kernels.norm_update(&update, norm)?;
+            }
+            let (middle, input) = if let Some(norm) = &layer.feed_forward_norm {
+                kernels.add_norm(hidden, &update, norm)?
+            } else {
+                let input = if last { kernels.drawn(normed, placed)? } else { normed };
+                (kernels.add(hidden, &update)?, input)
+            };
+            let mut expanded = self.feed_forward(layer, &input, add)?;
+            if let Some(norm) = &layer.feed_forward_update_norm {
+                expanded = kernels.norm_update(&expanded, norm)?;
+            }
             let norm = next.map_or(&weights.output_norm, |next| &next.attention_norm);
-            (hidden, normed) = kernels.add_norm(middle, &expanded, norm, eps)?;
+            (hidden, normed) = kernels.add_norm(middle, &expanded, norm)?;
         }
         Ok(Some(normed))
+    }
+
+    /// What follows attention: `input` [rows, hidden] to [rows, hidden]. `add` adds what adapters have at a site.
+    fn feed_forward(
+        &self,
+        layer: &LayerWeights<B>,
+        input: &B::Rows,
+        add: impl Fn(B::Rows, &B::Rows, usize) -> baton_kernels::Result<B::Rows>,
+    ) -> Result<B::Rows, Error> {
+        let kernels = &self.kernels;
+        let Variations { activation, gateless, .. } = self.architecture.variations;
+        match &layer.feed_forward {
+            FeedForward::Dense { up, down } => {
+                let up = add(up.forward(kernels, input)?, input, GATE_UP)?;
+                let inner = if gateless { kernels.activate(up, activation)? } else { kernels.gate(&up, activation)? };
+                Ok(add(down.forward(kernels, &inner)?, &inner, DOWN)?)
+            }
+            FeedForward::Routed { router, experts } => {
+                let scores = kernels.logits(input, router, None)?;
+                Ok(kernels.experts(input, &scores, experts, activation)?)
+            }
+        }
     }
 
     /// Attention of one layer, without its output projection: `normed` [tokens, hidden] to [tokens, query heads * dim].
@@ -175,12 +220,18 @@ impl<B: Backend> Decoder<B> {
         placed: &B::Placed<'_>,
     ) -> Result<B::Rows, Error> {
         let Architecture { heads, norm_eps: eps, attention_scale: scale, .. } = self.architecture;
+        let LayerKind { window, rotation } = self.architecture.layer(index);
+        let rope = match (rotation, &self.ropes.local) {
+            (Rotation::Absent, _) => &self.ropes.absent,
+            (Rotation::Local, Some(local)) => local,
+            _ => &self.ropes.global,
+        };
         let layer = &self.weights.layers[index];
         let qkv = layer.qkv.forward(&self.kernels, normed)?;
         let qkv = self.kernels.add_low_rank(qkv, normed, index * SITES + QKV, false, placed)?;
         let of_layer = LayerHeads { heads, norms: layer.query_key_norms.as_ref(), eps };
-        let query = self.kernels.turn_and_write(&qkv, of_layer, &self.rope, pages, placed)?;
-        let params = AttentionParams { scale, softcap: None, window: None };
+        let query = self.kernels.turn_and_write(&qkv, of_layer, rope, pages, placed)?;
+        let params = AttentionParams { scale, softcap: self.architecture.variations.score_cap, window };
         Ok(self.kernels.attention(&query, heads, pages, placed, &params)?)
     }
 

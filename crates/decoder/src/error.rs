@@ -41,7 +41,7 @@ pub enum Error {
     Missing(String),
     /// The model is fine, but a part of it is not known here.
     #[error(
-        "{0} is not supported; what is: GGUF 2 and 3 and safetensors, the llama, mistral, qwen2 and qwen3 families, weights from Q2_K to F32"
+        "{0} is not supported; what is: GGUF 2 and 3 and safetensors, the llama, mistral, mixtral, qwen2, qwen3, gemma, phi and smollm3 families, weights from Q2_K to F32"
     )]
     Unsupported(String),
     /// The batch does not fit the model or the cache. Nothing was computed.

@@ -19,12 +19,12 @@ mod model_file;
 mod weights;
 
 pub use adapter::{Adapter, AdapterError, AdapterFiles, AdapterWeights};
-pub use architecture::{Architecture, RopeSpec};
+pub use architecture::{Architecture, Divisors, ExpertSpec, LayerKind, RopeSpec, Rotation, Variations, Yarn};
 pub use batch::Batch;
 pub use baton_kernels::sample;
 pub use baton_kernels::{
-    BLOCK, Backend, GpuConfig, Heads, Indices, Kernels, KvPages, Layout, RopeStyle, SpanLayout, UseBackend,
-    cuda_status, device_bytes, with_gpu,
+    Activation, BLOCK, Backend, GpuConfig, Heads, Indices, Kernels, KvPages, Layout, Norm, RopeStyle, SpanLayout,
+    UseBackend, cuda_status, device_bytes, with_gpu,
 };
 pub use cache::{CacheForm, PagedCache};
 pub use decoder::Decoder;

@@ -5,52 +5,72 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::{self, ScopedJoinHandle};
 
-use baton_kernels::Backend;
+use baton_kernels::{Backend, Expert, Experts, Norm};
 use candle_core::CpuStorage;
 use candle_core::quantized::GgmlDType;
-use half::{bf16, f16};
 
-use crate::ModelFile;
+use crate::architecture::{Architecture, Divisors, Variations};
 use crate::gguf::Form;
 use crate::linear::{Linear, PlainLinear};
-use crate::{Architecture, Error};
+use crate::{Error, ModelFile};
 
 /// Everything of a model that was learned.
 pub(crate) struct Weights<B: Backend> {
     /// [vocabulary, hidden]
     pub(crate) embedding: Arc<B::Matrix>,
     pub(crate) layers: Vec<LayerWeights<B>>,
-    /// [hidden]
-    pub(crate) output_norm: B::Vector,
+    /// Of rows [hidden].
+    pub(crate) output_norm: Norm<B::Vector>,
     /// [vocabulary, hidden]
     pub(crate) head: Arc<B::Matrix>,
+    /// [vocabulary]
+    pub(crate) head_bias: Option<B::Vector>,
     /// [rotated / 2] Divisors of the rotation's frequencies.
     pub(crate) rope_divisors: Option<Vec<f32>>,
 }
 
 /// One layer's part.
 pub(crate) struct LayerWeights<B: Backend> {
-    /// [hidden]
-    pub(crate) attention_norm: B::Vector,
+    /// Of rows [hidden].
+    pub(crate) attention_norm: Norm<B::Vector>,
     /// [hidden] to queries, keys and values, one after the other.
     pub(crate) qkv: Box<dyn Linear<B>>,
     /// [head dim] each
     pub(crate) query_key_norms: Option<[B::Vector; 2]>,
     /// [query heads * head dim] to [hidden]
     pub(crate) output: Box<dyn Linear<B>>,
-    /// [hidden]
-    pub(crate) feed_forward_norm: B::Vector,
-    /// [hidden] to gate and up, one after the other.
-    pub(crate) gate_up: Box<dyn Linear<B>>,
-    /// [feed-forward] to [hidden]
-    pub(crate) down: Box<dyn Linear<B>>,
+    /// Of what attention gives, [hidden].
+    pub(crate) attention_update_norm: Option<Norm<B::Vector>>,
+    /// Of rows [hidden]; absent if the feed-forward part reads what attention reads.
+    pub(crate) feed_forward_norm: Option<Norm<B::Vector>>,
+    pub(crate) feed_forward: FeedForward<B>,
+    /// Of what the feed-forward part gives, [hidden].
+    pub(crate) feed_forward_update_norm: Option<Norm<B::Vector>>,
+}
+
+/// What follows attention in a layer, [hidden] to [hidden].
+pub(crate) enum FeedForward<B: Backend> {
+    /// One for all tokens.
+    Dense {
+        /// [hidden] to gate and up, one after the other, or to up alone where there is no gate.
+        up: Box<dyn Linear<B>>,
+        /// [feed-forward] to [hidden]
+        down: Box<dyn Linear<B>>,
+    },
+    /// Each token goes through some of many.
+    Routed {
+        /// [experts, hidden]
+        router: B::Matrix,
+        experts: Experts<B::Matrix>,
+    },
 }
 
 /// Everything outside the layers.
 struct OuterWeights<B: Backend> {
     embedding: Arc<B::Matrix>,
     head: Arc<B::Matrix>,
-    output_norm: B::Vector,
+    head_bias: Option<B::Vector>,
+    output_norm: Norm<B::Vector>,
     rope_divisors: Option<Vec<f32>>,
 }
 
@@ -91,6 +111,7 @@ impl<B: Backend> Weights<B> {
             Ok(Arc::new(backend.random(rows, columns, seeds.next().unwrap_or(seed))?))
         };
         let ones = |len: usize| backend.vector(&vec![1.0; len]);
+        let norm = || Ok::<_, Error>(Norm::Rms { weight: ones(hidden)?, eps: architecture.norm_eps });
         let head_norms = || Ok::<_, Error>([ones(heads.dim)?, ones(heads.dim)?]);
         let embedding = matrix(vocabulary, hidden)?;
         let head = if architecture.tied_head { Arc::clone(&embedding) } else { matrix(vocabulary, hidden)? };
@@ -99,17 +120,21 @@ impl<B: Backend> Weights<B> {
         };
         let mut layer = |_| -> Result<_, Error> {
             Ok(LayerWeights {
-                attention_norm: ones(hidden)?,
+                attention_norm: norm()?,
                 qkv: linear(query + 2 * kv, hidden)?,
                 query_key_norms: architecture.query_key_norm.then(head_norms).transpose()?,
                 output: linear(hidden, query)?,
-                feed_forward_norm: ones(hidden)?,
-                gate_up: linear(2 * feed_forward, hidden)?,
-                down: linear(hidden, feed_forward)?,
+                attention_update_norm: None,
+                feed_forward_norm: Some(norm()?),
+                feed_forward: FeedForward::Dense {
+                    up: linear(2 * feed_forward, hidden)?,
+                    down: linear(hidden, feed_forward)?,
+                },
+                feed_forward_update_norm: None,
             })
         };
         let layers = (0..architecture.layers).map(&mut layer).collect::<Result<_, _>>()?;
-        Ok(Self { embedding, layers, output_norm: ones(hidden)?, head, rope_divisors: None })
+        Ok(Self { embedding, layers, output_norm: norm()?, head, head_bias: None, rope_divisors: None })
     }
 
     /// Reads and packs all tensors on the backend's threads. `progress` is told bytes done and bytes in all.
@@ -148,8 +173,8 @@ impl<B: Backend> Weights<B> {
             }
         })?;
         let layers = (0..architecture.layers).filter_map(|index| workers[index % threads].next()).collect();
-        let OuterWeights { embedding, head, output_norm, rope_divisors } = outer;
-        Ok(Self { embedding, layers, output_norm, head, rope_divisors })
+        let OuterWeights { embedding, head, head_bias, output_norm, rope_divisors } = outer;
+        Ok(Self { embedding, layers, output_norm, head, head_bias, rope_divisors })
     }
 }
 
@@ -184,11 +209,17 @@ impl<B: Backend> OuterWeights<B> {
         } else {
             Arc::new(source.matrix("output.weight", vocabulary, hidden)?)
         };
-        let divisors = rope.divisors.then(|| source.floats("rope_freqs.weight", rope.dim / 2));
+        let bias = architecture.variations.head_bias.then(|| source.vector("output.bias", vocabulary));
+        // Of two sets of divisors, the model's context has use for one.
+        for other in [Divisors::Short, Divisors::Long].into_iter().filter(|other| *other != rope.divisors) {
+            other.tensor().into_iter().for_each(|name| source.report(name));
+        }
+        let divisors = rope.divisors.tensor().map(|name| source.floats(name, rope.dim / 2));
         Ok(Self {
             embedding,
             head,
-            output_norm: source.vector("output_norm.weight", hidden)?,
+            head_bias: bias.transpose()?,
+            output_norm: source.norm("output_norm", architecture)?,
             rope_divisors: divisors.transpose()?,
         })
     }
@@ -196,15 +227,19 @@ impl<B: Backend> OuterWeights<B> {
 
 impl<B: Backend> LayerWeights<B> {
     fn load(architecture: &Architecture, index: usize, source: &Source<'_, B>) -> Result<Self, Error> {
-        let Architecture { hidden, feed_forward, heads, .. } = *architecture;
+        let Architecture { hidden, heads, .. } = *architecture;
+        let Variations { update_norms, parallel, .. } = architecture.variations;
         let (query, kv) = (heads.query * heads.dim, heads.kv * heads.dim);
         let name = |part: &str| format!("blk.{index}.{part}");
-        let qkv_bias = architecture.qkv_bias;
-        let qkv = [("attn_q", query), ("attn_k", kv), ("attn_v", kv)].map(|(part, rows)| (name(part), rows));
-        let gate_up = ["ffn_gate", "ffn_up"].map(|part| (name(part), feed_forward));
+        let qkv = if source.has(&name("attn_qkv.weight")) {
+            vec![(name("attn_qkv"), query + 2 * kv)]
+        } else {
+            [("attn_q", query), ("attn_k", kv), ("attn_v", kv)].map(|(part, rows)| (name(part), rows)).to_vec()
+        };
+        let update_norm = |part: &str| update_norms.then(|| source.norm(&name(part), architecture)).transpose();
         Ok(Self {
-            attention_norm: source.vector(&name("attn_norm.weight"), hidden)?,
-            qkv: source.linear(&qkv, hidden, qkv_bias)?,
+            attention_norm: source.norm(&name("attn_norm"), architecture)?,
+            qkv: source.linear(&qkv, hidden, architecture.qkv_bias)?,
             query_key_norms: if architecture.query_key_norm {
                 Some([
                     source.vector(&name("attn_q_norm.weight"), heads.dim)?,
@@ -214,14 +249,52 @@ impl<B: Backend> LayerWeights<B> {
                 None
             },
             output: source.linear(&[(name("attn_output"), hidden)], query, architecture.output_bias)?,
-            feed_forward_norm: source.vector(&name("ffn_norm.weight"), hidden)?,
-            gate_up: source.linear(&gate_up, hidden, false)?,
-            down: source.linear(&[(name("ffn_down"), hidden)], feed_forward, false)?,
+            attention_update_norm: update_norm("post_attention_norm")?,
+            feed_forward_norm: if parallel { None } else { Some(source.norm(&name("ffn_norm"), architecture)?) },
+            feed_forward: FeedForward::load(architecture, index, source)?,
+            feed_forward_update_norm: update_norm("post_ffw_norm")?,
+        })
+    }
+}
+
+impl<B: Backend> FeedForward<B> {
+    fn load(architecture: &Architecture, index: usize, source: &Source<'_, B>) -> Result<Self, Error> {
+        let Architecture { hidden, feed_forward, .. } = *architecture;
+        let Variations { gateless, feed_forward_bias: bias, experts, .. } = architecture.variations;
+        let name = |part: &str| format!("blk.{index}.{part}");
+        if let Some(experts) = experts {
+            let router = source.matrix(&name("ffn_gate_inp.weight"), experts.count, hidden)?;
+            let of_expert = |expert| {
+                let [gate, up, down] = ["ffn_gate", "ffn_up", "ffn_down"].map(name);
+                let gate = source.expert(&gate, expert, experts.count, [feed_forward, hidden])?;
+                let up = source.expert(&up, expert, experts.count, [feed_forward, hidden])?;
+                let down = source.expert(&down, expert, experts.count, [hidden, feed_forward])?;
+                Ok(Expert { gate_up: source.backend.stack(vec![gate, up])?, down })
+            };
+            let all = (0..experts.count).map(of_expert).collect::<Result<_, Error>>()?;
+            let experts = Experts { all, used: experts.used, normalised: experts.normalised };
+            return Ok(Self::Routed { router, experts });
+        }
+        let up = if gateless {
+            vec![(name("ffn_up"), feed_forward)]
+        } else if source.has(&name("ffn_gate.weight")) {
+            ["ffn_gate", "ffn_up"].map(|part| (name(part), feed_forward)).to_vec()
+        } else {
+            // Both in one, the gate first.
+            vec![(name("ffn_up"), 2 * feed_forward)]
+        };
+        Ok(Self::Dense {
+            up: source.linear(&up, hidden, bias)?,
+            down: source.linear(&[(name("ffn_down"), hidden)], feed_forward, bias)?,
         })
     }
 }
 
 impl<B: Backend> Source<'_, B> {
+    fn has(&self, name: &str) -> bool {
+        self.file.tensor(name).is_some()
+    }
+
     /// Form and bytes of the tensor of this name, if it has this shape.
     fn tensor(&self, name: &str, dims: &[usize]) -> Result<(Form, &[u8]), Error> {
         let info = self.file.tensor(name).ok_or_else(|| Error::Missing(format!("tensor `{name}`")))?;
@@ -249,14 +322,44 @@ impl<B: Backend> Source<'_, B> {
 
     fn matrix(&self, name: &str, rows: usize, columns: usize) -> Result<B::Matrix, Error> {
         let (form, bytes) = self.tensor(name, &[rows, columns])?;
+        let packed = self.pack(name, form, [rows, columns], bytes)?;
+        self.report(name);
+        Ok(packed)
+    }
+
+    /// The matrix of one of `count` experts, which are a tensor each, `name.expert`, or all in one, `name_exps`.
+    fn expert(&self, name: &str, expert: usize, count: usize, shape: [usize; 2]) -> Result<B::Matrix, Error> {
+        let own = format!("{name}.{expert}.weight");
+        if self.has(&own) {
+            return self.matrix(&own, shape[0], shape[1]);
+        }
+        let all = format!("{name}_exps.weight");
+        let (form, bytes) = self.tensor(&all, &[count, shape[0], shape[1]])?;
+        let size = bytes.len() / count;
+        let matrix = self.pack(&all, form, shape, &bytes[expert * size..][..size])?;
+        if expert + 1 == count {
+            self.report(&all);
+        }
+        Ok(matrix)
+    }
+
+    fn pack(&self, name: &str, form: Form, [rows, columns]: [usize; 2], bytes: &[u8]) -> Result<B::Matrix, Error> {
         let dtype = form.dtype().ok_or_else(|| unsupported(form, name))?;
         let packed = match self.keep {
             Keep::Stored => self.backend.pack(dtype, rows, columns, bytes),
             Keep::Widened => self.backend.pack(GgmlDType::F32, rows, columns, &widened(dtype, columns, bytes)?),
         };
-        let packed = packed.map_err(|source| Error::Weights { name: name.to_owned(), source })?;
-        self.report(name);
-        Ok(packed)
+        packed.map_err(|source| Error::Weights { name: name.to_owned(), source })
+    }
+
+    /// The norm of rows of the model's width whose tensors begin with `name`.
+    fn norm(&self, name: &str, architecture: &Architecture) -> Result<Norm<B::Vector>, Error> {
+        let Architecture { hidden, norm_eps: eps, .. } = *architecture;
+        let weight = self.vector(&format!("{name}.weight"), hidden)?;
+        if architecture.variations.layer_norm {
+            return Ok(Norm::Layer { weight, bias: self.vector(&format!("{name}.bias"), hidden)?, eps });
+        }
+        Ok(Norm::Rms { weight, eps })
     }
 
     fn vector(&self, name: &str, len: usize) -> Result<B::Vector, Error> {
@@ -265,12 +368,7 @@ impl<B: Backend> Source<'_, B> {
 
     fn floats(&self, name: &str, len: usize) -> Result<Vec<f32>, Error> {
         let (form, bytes) = self.tensor(name, &[len])?;
-        let values = match form.name {
-            "F32" => bytes.as_chunks().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect(),
-            "F16" => bytes.as_chunks().0.iter().map(|bytes| f16::from_le_bytes(*bytes).to_f32()).collect(),
-            "BF16" => bytes.as_chunks().0.iter().map(|bytes| bf16::from_le_bytes(*bytes).to_f32()).collect(),
-            _ => return Err(unsupported(form, name)),
-        };
+        let values = form.floats(bytes).ok_or_else(|| unsupported(form, name))?;
         self.report(name);
         Ok(values)
     }

@@ -174,7 +174,7 @@ fn step_error(error: impl std::error::Error + Send + Sync + 'static) -> Executor
 #[cfg(test)]
 pub(crate) mod tests {
     use baton_contract::{Digest, Generate, Sampling, TokenSet};
-    use baton_decoder::{Architecture, Heads, Layout, RopeSpec, RopeStyle};
+    use baton_decoder::{Architecture, Heads, Layout, RopeSpec, RopeStyle, Variations};
     use baton_testkit::request;
     use candle_core::DType;
 
@@ -192,11 +192,12 @@ pub(crate) mod tests {
             feed_forward: 64,
             norm_eps: 1e-5,
             attention_scale: 0.2,
-            rope: RopeSpec { base: 10_000.0, scale: 1.0, dim: 32, style: RopeStyle::Halves, divisors: false },
+            rope: RopeSpec::new(10_000.0, 32, RopeStyle::Halves),
             qkv_bias: false,
             output_bias: false,
             query_key_norm: false,
             tied_head: false,
+            variations: Variations::default(),
         }
     }
 

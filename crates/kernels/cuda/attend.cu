@@ -443,8 +443,9 @@ template <typename T> __device__ __forceinline__ void merge(const Attend &call) 
 
 } // namespace
 
+// Two blocks to a processor, if their shared memory fits.
 #define ATTEND(NAME, T, D)                                                                                             \
-    extern "C" __global__ void __launch_bounds__(THREADS, 2) attend_##D##_##NAME(const __grid_constant__ Attend call) { \
+    extern "C" __global__ void __launch_bounds__(THREADS, D > 128 ? 1 : 2) attend_##D##_##NAME(const __grid_constant__ Attend call) { \
         attend<T, D>(call);                                                                                            \
     }
 #define MAKE(NAME, T)                                                                                                  \
@@ -452,5 +453,6 @@ template <typename T> __device__ __forceinline__ void merge(const Attend &call) 
     ATTEND(NAME, T, 80)                                                                                                \
     ATTEND(NAME, T, 96)                                                                                                \
     ATTEND(NAME, T, 128)                                                                                               \
+    ATTEND(NAME, T, 256)                                                                                               \
     extern "C" __global__ void merge_##NAME(const __grid_constant__ Attend call) { merge<T>(call); }
 FOR_BOTH(MAKE)

@@ -93,6 +93,45 @@ template <typename T> __device__ __forceinline__ void add_bias(T *x, const float
     row[i] = Pair<T>::narrow(one.x + add.x, one.y + add.y);
 }
 
+// `residual += x` if there is an x, then out = (residual - mean) / sqrt(variance + eps) * weight + bias; all [rows, width].
+template <typename T>
+__device__ __forceinline__ void add_layer_norm(float *residual, const T *x, const float *weight, const float *bias,
+                                               T *out, uint32_t width, float eps) {
+    __shared__ float scratch[32];
+    const size_t at = (size_t)blockIdx.x * width;
+    float sum = 0.0f;
+    for (uint32_t i = threadIdx.x; i < width; i += blockDim.x) {
+        if (x) residual[at + i] += widen(x[at + i]);
+        sum += residual[at + i];
+    }
+    const float mean = block_sum(sum, scratch) / width;
+    float squares = 0.0f;
+    for (uint32_t i = threadIdx.x; i < width; i += blockDim.x) {
+        const float off = residual[at + i] - mean;
+        squares += off * off;
+    }
+    const float scale = rsqrtf(block_sum(squares, scratch) / width + eps);
+    for (uint32_t i = threadIdx.x; i < width; i += blockDim.x) {
+        out[at + i] = narrow<T>((residual[at + i] - mean) * scale * weight[i] + bias[i]);
+    }
+}
+
+// out = x / sqrt(mean(x²) + eps) * weight of what is to be added to the residual stream; all [rows, width].
+template <typename T>
+__device__ __forceinline__ void norm_update(const T *x, const float *weight, T *out, uint32_t width, float eps) {
+    __shared__ float scratch[32];
+    const size_t at = (size_t)blockIdx.x * width;
+    float squares = 0.0f;
+    for (uint32_t i = threadIdx.x; i < width; i += blockDim.x) {
+        const float one = widen(x[at + i]);
+        squares += one * one;
+    }
+    const float scale = rsqrtf(block_sum(squares, scratch) / width + eps);
+    for (uint32_t i = threadIdx.x; i < width; i += blockDim.x) {
+        out[at + i] = narrow<T>(widen(x[at + i]) * scale * weight[i]);
+    }
+}
+
 // `random_weight` of backend.rs.
 template <typename T>
 __device__ __forceinline__ void random(T *out, uint32_t count, uint32_t inputs, uint32_t seed) {
@@ -110,7 +149,36 @@ extern "C" __global__ void select_rows(const uint4 *from, uint4 *to, const uint3
     for (uint32_t i = threadIdx.x; i < chunks; i += blockDim.x) to[(size_t)blockIdx.x * chunks + i] = row[i];
 }
 
+// x = factor * x, or cap * tanh(x / cap) if `factor` is a cap.
+extern "C" __global__ void scale_f32(float *x, uint32_t count, float factor, uint32_t is_cap) {
+    for (uint32_t i = blockIdx.x * blockDim.x + threadIdx.x; i < count; i += gridDim.x * blockDim.x) {
+        x[i] = is_cap ? tanhf(x[i] / factor) * factor : x[i] * factor;
+    }
+}
+
+// x += bias for each row; x [rows, width].
+extern "C" __global__ void add_bias_f32(float *x, const float *bias, uint32_t width) {
+    const uint32_t i = blockIdx.x * blockDim.x + threadIdx.x;
+    if (i < width) x[(size_t)blockIdx.y * width + i] += bias[i];
+}
+
 #define MAKE(NAME, T)                                                                                                  \
+    extern "C" __global__ void add_layer_norm_##NAME(float *residual, const T *x, const float *weight,                 \
+                                                     const float *bias, T *out, uint32_t width, float eps) {           \
+        add_layer_norm<T>(residual, x, weight, bias, out, width, eps);                                                 \
+    }                                                                                                                  \
+    extern "C" __global__ void norm_update_##NAME(const T *x, const float *weight, T *out, uint32_t width,             \
+                                                  float eps) {                                                         \
+        norm_update<T>(x, weight, out, width, eps);                                                                    \
+    }                                                                                                                  \
+    extern "C" __global__ void add_##NAME(float *residual, const T *x, uint32_t count) {                               \
+        const uint32_t i = blockIdx.x * blockDim.x + threadIdx.x;                                                      \
+        if (i < count) residual[i] += widen(x[i]);                                                                     \
+    }                                                                                                                  \
+    extern "C" __global__ void activate_##NAME(T *x, uint32_t count, uint32_t kind) {                                  \
+        const uint32_t i = blockIdx.x * blockDim.x + threadIdx.x;                                                      \
+        if (i < count) x[i] = narrow<T>(activate(widen(x[i]), kind));                                                  \
+    }                                                                                                                  \
     extern "C" __global__ void embed_##NAME(const T *table, float *out, const uint32_t *place, uint32_t width) {       \
         embed<T>(table, out, place, width);                                                                            \
     }                                                                                                                  \

@@ -2,7 +2,7 @@
 
 use candle_core::Tensor;
 
-use crate::lanes::{Lanes, erf, sigmoid};
+use crate::lanes::{Lanes, erf, sigmoid, tanh};
 use crate::tensor::{matrix, output, slice};
 use crate::threads::Parts;
 use crate::{KernelError, Kernels, Result};
@@ -48,6 +48,41 @@ impl Kernels {
                     _ => gated_row(out, gate, up, activation),
                 }
             }
+        });
+        output(values, rows, width)
+    }
+}
+
+impl Kernels {
+    /// `activation(x)` of each number of `x` [rows, width].
+    ///
+    /// # Errors
+    /// If the shape or type does not fit.
+    pub fn activated(&self, x: &Tensor, activation: Activation) -> Result<Tensor> {
+        self.each(x, "x", |x| gated(x, 1.0, activation))
+    }
+
+    /// `cap * tanh(x / cap)` of each number of `x` [rows, width].
+    ///
+    /// # Errors
+    /// If the shape or type does not fit, or `cap` is not above zero.
+    pub fn capped(&self, x: &Tensor, cap: f32) -> Result<Tensor> {
+        if !(cap.is_finite() && cap > 0.0) {
+            return Err(KernelError::Parameter(format!("a cap of {cap}")));
+        }
+        self.each(x, "x", |x| tanh(x / cap) * cap)
+    }
+
+    fn each(&self, x: &Tensor, what: &'static str, function: impl Fn(f32) -> f32 + Sync) -> Result<Tensor> {
+        let (x, rows, width) = matrix(x, what)?;
+        let (x, layout) = x.storage_and_layout();
+        let x = slice::<f32>(&x, layout, what)?;
+        let mut values = vec![0.0; x.len()];
+        let parts = Parts::new(&mut values);
+        self.rows(rows, width, &|first, rows| {
+            // SAFETY: row tiles do not overlap.
+            let out = unsafe { parts.part(first * width, rows * width) };
+            out.iter_mut().zip(&x[first * width..]).for_each(|(out, x)| *out = function(*x));
         });
         output(values, rows, width)
     }

@@ -5,7 +5,7 @@ use candle_core::quantized::GgmlDType;
 
 use crate::lora::Site;
 use crate::sample::{DrawFault, Drawn, Draws};
-use crate::{Activation, AttentionParams, Heads, KernelError, Layout, Result, Rope};
+use crate::{Activation, AttentionParams, Experts, Heads, KernelError, Layout, Result, Rope};
 
 /// The indices of a batch as its owner gives them, and its adapters.
 #[derive(Debug)]
@@ -29,6 +29,27 @@ pub struct LayerHeads<'a, V> {
     pub norms: Option<&'a [V; 2]>,
     /// Added to the mean square of a head.
     pub eps: f32,
+}
+
+/// How rows are normed.
+#[derive(Clone, Debug)]
+pub enum Norm<V> {
+    /// `x / sqrt(mean(x²) + eps) * weight`
+    Rms {
+        /// [width]
+        weight: V,
+        /// Added to the mean square.
+        eps: f32,
+    },
+    /// `(x - mean(x)) / sqrt(variance(x) + eps) * weight + bias`
+    Layer {
+        /// [width]
+        weight: V,
+        /// [width]
+        bias: V,
+        /// Added to the variance.
+        eps: f32,
+    },
 }
 
 /// Weight number `index` of a matrix with `cols` inputs: uniform, with the variance 1 / `cols`, so that activations keep
@@ -147,16 +168,16 @@ pub trait Backend: Send + Sync + Sized + 'static {
     /// # Errors
     /// The layout does not describe the tokens, or a draw row does not exist.
     fn place<'a>(&self, indices: Indices<'a, Self::Adapter>, heads: Heads) -> Result<Self::Placed<'a>>;
-    /// The rows of the embedding for the batch's tokens.
+    /// The rows of the embedding for the batch's tokens, each number multiplied by `scale`.
     ///
     /// # Errors
     /// A token does not exist.
-    fn embed(&self, table: &Self::Matrix, placed: &Self::Placed<'_>) -> Result<Self::Rows>;
-    /// The root-mean-square norm of each row.
+    fn embed(&self, table: &Self::Matrix, scale: f32, placed: &Self::Placed<'_>) -> Result<Self::Rows>;
+    /// The norm of each row of the residual stream.
     ///
     /// # Errors
     /// Shapes or types do not fit.
-    fn norm(&self, x: &Self::Rows, weight: &Self::Vector, eps: f32) -> Result<Self::Rows>;
+    fn norm(&self, x: &Self::Rows, norm: &Norm<Self::Vector>) -> Result<Self::Rows>;
     /// `residual + x`, and its norm.
     ///
     /// # Errors
@@ -165,9 +186,18 @@ pub trait Backend: Send + Sync + Sized + 'static {
         &self,
         residual: Self::Rows,
         x: &Self::Rows,
-        weight: &Self::Vector,
-        eps: f32,
+        norm: &Norm<Self::Vector>,
     ) -> Result<(Self::Rows, Self::Rows)>;
+    /// `residual + x`.
+    ///
+    /// # Errors
+    /// Shapes or types do not fit.
+    fn add(&self, residual: Self::Rows, x: &Self::Rows) -> Result<Self::Rows>;
+    /// The norm of each row of what is to be added to the residual stream.
+    ///
+    /// # Errors
+    /// Shapes or types do not fit.
+    fn norm_update(&self, x: &Self::Rows, norm: &Norm<Self::Vector>) -> Result<Self::Rows>;
     /// `x` [rows, inputs] times the weights' transpose, plus the bias: [rows, outputs].
     ///
     /// # Errors
@@ -186,11 +216,16 @@ pub trait Backend: Send + Sync + Sized + 'static {
         drawn: bool,
         placed: &Self::Placed<'_>,
     ) -> Result<Self::Rows>;
-    /// As [`Self::linear`], in f32 [rows, vocabulary].
+    /// As [`Self::linear`], in f32 [rows, outputs]: logits, or a router's scores.
     ///
     /// # Errors
     /// Shapes or types do not fit.
-    fn logits(&self, x: &Self::Rows, head: &Self::Matrix) -> Result<Self::Rows>;
+    fn logits(&self, x: &Self::Rows, head: &Self::Matrix, bias: Option<&Self::Vector>) -> Result<Self::Rows>;
+    /// `cap * tanh(logit / cap)` of logits.
+    ///
+    /// # Errors
+    /// `cap` is not above zero, or the type does not fit.
+    fn cap(&self, logits: Self::Rows, cap: f32) -> Result<Self::Rows>;
     /// Norms heads if the model does, turns queries and keys of `qkv` [rows, (query + 2 * kv) * dim], writes keys and
     /// values to their slots and gives the queries [rows, query * dim].
     ///
@@ -221,6 +256,22 @@ pub trait Backend: Send + Sync + Sized + 'static {
     /// # Errors
     /// The width is odd, or the type does not fit.
     fn gate(&self, gate_up: &Self::Rows, activation: Activation) -> Result<Self::Rows>;
+    /// `activation(x)` of each number.
+    ///
+    /// # Errors
+    /// The type does not fit.
+    fn activate(&self, x: Self::Rows, activation: Activation) -> Result<Self::Rows>;
+    /// What the experts that `scores` [rows, experts] choose make of each row of `x` [rows, hidden], weighted.
+    ///
+    /// # Errors
+    /// Shapes or types do not fit, or the device has no kernel for it.
+    fn experts(
+        &self,
+        x: &Self::Rows,
+        scores: &Self::Rows,
+        experts: &Experts<Self::Matrix>,
+        activation: Activation,
+    ) -> Result<Self::Rows>;
     /// The rows that the batch draws from.
     ///
     /// # Errors

@@ -5,11 +5,12 @@ use candle_core::{DType, Device, Shape, Tensor};
 use half::vec::HalfBitsVecExt;
 use half::{bf16, f16};
 
-use crate::backend::{Backend, Indices, LayerHeads, random_weight};
+use crate::backend::{Backend, Indices, LayerHeads, Norm, random_weight};
 use crate::lora::{HostAdapter, Routes, Site};
 use crate::sample::{DrawFault, Drawn, Draws, draw_plain, exp};
 use crate::{
-    Activation, AttentionParams, BLOCK, Heads, KernelError, Kernels, KvPages, Layout, PackedMatrix, Result, Rope,
+    Activation, AttentionParams, BLOCK, Experts, Heads, KernelError, Kernels, KvPages, Layout, PackedMatrix, Result,
+    Rope,
 };
 
 /// A batch on the CPU, where its indices already are.
@@ -118,16 +119,37 @@ impl Backend for Kernels {
         Ok(HostBatch { tokens, layout, draws, routes })
     }
 
-    fn embed(&self, table: &PackedMatrix, placed: &HostBatch<'_>) -> Result<Tensor> {
-        self.gather_rows(table, placed.tokens)
+    fn embed(&self, table: &PackedMatrix, scale: f32, placed: &HostBatch<'_>) -> Result<Tensor> {
+        let rows = self.gather_rows(table, placed.tokens)?;
+        // Exact equality: one means that nothing is to be done.
+        #[expect(clippy::float_cmp, reason = "it is a marker, not a result")]
+        if scale == 1.0 { Ok(rows) } else { Ok((rows * f64::from(scale))?) }
     }
 
-    fn norm(&self, x: &Tensor, weight: &Tensor, eps: f32) -> Result<Tensor> {
-        self.rms_norm(x, weight, eps)
+    fn norm(&self, x: &Tensor, norm: &Norm<Tensor>) -> Result<Tensor> {
+        match norm {
+            Norm::Rms { weight, eps } => self.rms_norm(x, weight, *eps),
+            Norm::Layer { weight, bias, eps } => self.layer_norm(x, weight, bias, *eps),
+        }
     }
 
-    fn add_norm(&self, residual: Tensor, x: &Tensor, weight: &Tensor, eps: f32) -> Result<(Tensor, Tensor)> {
-        self.add_rms_norm(&residual, x, weight, eps)
+    fn add_norm(&self, residual: Tensor, x: &Tensor, norm: &Norm<Tensor>) -> Result<(Tensor, Tensor)> {
+        match norm {
+            Norm::Rms { weight, eps } => self.add_rms_norm(&residual, x, weight, *eps),
+            Norm::Layer { weight, bias, eps } => {
+                let sum = self.add(residual, x)?;
+                let normed = self.layer_norm(&sum, weight, bias, *eps)?;
+                Ok((sum, normed))
+            }
+        }
+    }
+
+    fn add(&self, residual: Tensor, x: &Tensor) -> Result<Tensor> {
+        Ok((residual + x)?)
+    }
+
+    fn norm_update(&self, x: &Tensor, norm: &Norm<Tensor>) -> Result<Tensor> {
+        self.norm(x, norm)
     }
 
     fn linear(&self, x: &Tensor, weight: &PackedMatrix, bias: Option<&Tensor>) -> Result<Tensor> {
@@ -145,8 +167,12 @@ impl Backend for Kernels {
         }
     }
 
-    fn logits(&self, x: &Tensor, head: &PackedMatrix) -> Result<Tensor> {
-        self.matmul(x, head)
+    fn logits(&self, x: &Tensor, head: &PackedMatrix, bias: Option<&Tensor>) -> Result<Tensor> {
+        self.linear(x, head, bias)
+    }
+
+    fn cap(&self, logits: Tensor, cap: f32) -> Result<Tensor> {
+        self.capped(&logits, cap)
     }
 
     fn turn_and_write(
@@ -174,6 +200,20 @@ impl Backend for Kernels {
 
     fn gate(&self, gate_up: &Tensor, activation: Activation) -> Result<Tensor> {
         self.gated(gate_up, activation)
+    }
+
+    fn activate(&self, x: Tensor, activation: Activation) -> Result<Tensor> {
+        self.activated(&x, activation)
+    }
+
+    fn experts(
+        &self,
+        x: &Tensor,
+        scores: &Tensor,
+        experts: &Experts<PackedMatrix>,
+        activation: Activation,
+    ) -> Result<Tensor> {
+        self.mixed(x, scores, experts, activation)
     }
 
     fn drawn(&self, rows: Tensor, placed: &HostBatch<'_>) -> Result<Tensor> {

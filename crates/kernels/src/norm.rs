@@ -1,4 +1,4 @@
-//! Root-mean-square norms.
+//! Norms of rows: root-mean-square, and with the mean taken away.
 
 use candle_core::Tensor;
 
@@ -57,6 +57,32 @@ impl Kernels {
         Ok((output(sum, rows, width)?, output(normed, rows, width)?))
     }
 
+    /// `(x - mean(x)) / sqrt(variance(x) + eps) * weight + bias` for each row of `x` [rows, width], with `weight` and `bias`
+    /// [width].
+    ///
+    /// # Errors
+    /// If shapes or types do not fit.
+    pub fn layer_norm(&self, x: &Tensor, weight: &Tensor, bias: &Tensor, eps: f32) -> Result<Tensor> {
+        let (x, rows, width) = matrix(x, "x")?;
+        let (weight, bias) = (vector_of(weight, width, "weight")?, vector_of(bias, width, "bias")?);
+        let (x, x_layout) = x.storage_and_layout();
+        let (weight, weight_layout) = weight.storage_and_layout();
+        let (bias, bias_layout) = bias.storage_and_layout();
+        let x = slice::<f32>(&x, x_layout, "x")?;
+        let weight = slice::<f32>(&weight, weight_layout, "weight")?;
+        let bias = slice::<f32>(&bias, bias_layout, "bias")?;
+        let mut normed = vec![0.0; x.len()];
+        let parts = Parts::new(&mut normed);
+        self.rows(rows, width, &|first, rows| {
+            // SAFETY: row tiles do not overlap.
+            let normed = unsafe { parts.part(first * width, rows * width) };
+            for (x, normed) in x[first * width..].chunks_exact(width).zip(normed.chunks_exact_mut(width)) {
+                centred(x, weight, bias, eps, normed);
+            }
+        });
+        output(normed, rows, width)
+    }
+
     fn norm_rows(&self, x: &[f32], weight: &[f32], eps: f32, normed: &mut [f32]) {
         for (x, normed) in x.chunks_exact(weight.len()).zip(normed.chunks_exact_mut(weight.len())) {
             match self.isa {
@@ -80,6 +106,26 @@ fn norm(x: &[f32], weight: &[f32], eps: f32, normed: &mut [f32]) {
     let scale = inverse_root(&lanes, x.len(), eps);
     for ((normed, x), weight) in normed.iter_mut().zip(x).zip(weight) {
         *normed = x * scale * weight;
+    }
+}
+
+/// Sums run in eight lanes as those of [`norm`].
+fn centred(x: &[f32], weight: &[f32], bias: &[f32], eps: f32, normed: &mut [f32]) {
+    let mut lanes = [0.0f32; 8];
+    for chunk in x.chunks(8) {
+        lanes.iter_mut().zip(chunk).for_each(|(lane, x)| *lane += x);
+    }
+    #[expect(clippy::cast_precision_loss, reason = "widths are far below 2^24")]
+    let mean = sum8(&lanes) / x.len() as f32;
+    let mut lanes = [0.0f32; 8];
+    for chunk in x.chunks(8) {
+        for (lane, x) in lanes.iter_mut().zip(chunk) {
+            *lane = (x - mean).mul_add(x - mean, *lane);
+        }
+    }
+    let scale = inverse_root(&lanes, x.len(), eps);
+    for (((normed, x), weight), bias) in normed.iter_mut().zip(x).zip(weight).zip(bias) {
+        *normed = (x - mean) * scale * weight + bias;
     }
 }
 

@@ -4,7 +4,8 @@
 mod common;
 
 use baton_kernels::{
-    Activation, AttentionParams, Heads, Isa, Kernels, Layout, PackedMatrix, Rope, RopeStyle, SpanLayout,
+    Activation, AttentionParams, Expert, Experts, Heads, Isa, Kernels, Layout, PackedMatrix, Rope, RopeStyle,
+    SpanLayout,
 };
 use candle_core::quantized::GgmlDType;
 use candle_core::{DType, Device, Tensor};
@@ -107,6 +108,96 @@ fn norms_and_gates() {
             assert_near(&values(&normed), &expected, 1e-6, "add_rms_norm");
         }
     }
+}
+
+#[test]
+fn layer_norms_and_caps() {
+    for (rows, width) in [(1, 576), (4, 10), (0, 8), (3, 1), (70, 64)] {
+        let mut random = Random(14);
+        let x = random.tensor(rows, width);
+        let weight = Tensor::from_vec(random.floats(width), width, &Device::Cpu).unwrap();
+        let bias = Tensor::from_vec(random.floats(width), width, &Device::Cpu).unwrap();
+        let (w, b) = (widen(&values(&weight)), widen(&values(&bias)));
+        let norm = |x: &[f64]| {
+            let mean = x.iter().sum::<f64>() / x.len() as f64;
+            let variance = x.iter().map(|x| (x - mean) * (x - mean)).sum::<f64>() / x.len() as f64;
+            let scale = 1.0 / (variance + 1e-5).sqrt();
+            x.iter().zip(w.iter().zip(&b)).map(|(x, (w, b))| (x - mean) * scale * w + b).collect::<Vec<_>>()
+        };
+        for kernels in all_kernels() {
+            let found = kernels.layer_norm(&x, &weight, &bias, 1e-5).unwrap();
+            let expected: Vec<f64> = widen(&values(&x)).chunks(width).flat_map(norm).collect();
+            assert_near(&values(&found), &expected, 1e-5, "layer_norm");
+            let capped: Vec<f64> = widen(&values(&x)).iter().map(|x| (x / 0.3).tanh() * 0.3).collect();
+            assert_near(&values(&kernels.capped(&x, 0.3).unwrap()), &capped, 1e-6, "capped");
+            let found = kernels.activated(&x, Activation::Silu).unwrap();
+            let silu: Vec<f64> = widen(&values(&x)).iter().map(|x| x / (1.0 + (-x).exp())).collect();
+            assert_near(&values(&found), &silu, 1e-6, "activated");
+        }
+    }
+    let x = Tensor::zeros((1, 4), DType::F32, &Device::Cpu).unwrap();
+    assert!(Kernels::new(1).capped(&x, 0.0).is_err());
+}
+
+/// Each row through its experts by itself, in f64.
+#[test]
+fn experts_are_those_that_the_scores_choose() {
+    const EXPERTS: usize = 7;
+    let (rows, hidden, width) = (23, 32, 24);
+    let mut random = Random(15);
+    let (x, scores) = (random.tensor(rows, hidden), random.tensor(rows, EXPERTS));
+    let mut matrix = |rows, columns| {
+        let floats = random.floats(rows * columns);
+        let bytes: Vec<u8> = floats.iter().flat_map(|value| value.to_le_bytes()).collect();
+        (floats, PackedMatrix::pack(GgmlDType::F32, rows, columns, &bytes).unwrap())
+    };
+    let mut plain = Vec::new();
+    let mut all = Vec::new();
+    for _ in 0..EXPERTS {
+        let ((up_floats, gate_up), (down_floats, down)) = (matrix(2 * width, hidden), matrix(hidden, width));
+        plain.push((widen(&up_floats), widen(&down_floats)));
+        all.push(Expert { gate_up, down });
+    }
+    let mut experts = Experts { all, used: 3, normalised: true };
+    let dot = |weights: &[f64], x: &[f64]| weights.iter().zip(x).map(|(w, x)| w * x).sum::<f64>();
+    let through = |expert: usize, x: &[f64]| -> Vec<f64> {
+        let both: Vec<f64> = plain[expert].0.chunks(hidden).map(|weights| dot(weights, x)).collect();
+        let inner: Vec<f64> =
+            both[..width].iter().zip(&both[width..]).map(|(gate, up)| gate / (1.0 + (-gate).exp()) * up).collect();
+        plain[expert].1.chunks(width).map(|weights| dot(weights, &inner)).collect()
+    };
+    for normalised in [true, false] {
+        experts.normalised = normalised;
+        let mut expected = Vec::new();
+        for (x, scores) in widen(&values(&x)).chunks(hidden).zip(widen(&values(&scores)).chunks(EXPERTS)) {
+            let mut order: Vec<usize> = (0..EXPERTS).collect();
+            order.sort_by(|a, b| scores[*b].total_cmp(&scores[*a]));
+            let chosen = &order[..3];
+            let among: f64 = if normalised {
+                chosen.iter().map(|expert| scores[*expert].exp()).sum()
+            } else {
+                scores.iter().map(|score| score.exp()).sum()
+            };
+            let mut sum = vec![0.0; hidden];
+            for expert in chosen {
+                let weight = scores[*expert].exp() / among;
+                sum.iter_mut().zip(through(*expert, x)).for_each(|(sum, given)| *sum += weight * given);
+            }
+            expected.extend(sum);
+        }
+        for kernels in all_kernels() {
+            let found = kernels.mixed(&x, &scores, &experts, Activation::Silu).unwrap();
+            assert_near(&values(&found), &expected, 1e-5, "experts");
+            // A row has the same bits without the others.
+            for row in [0, 11, 22] {
+                let own = |of: &Tensor| of.narrow(0, row, 1).unwrap();
+                let alone = kernels.mixed(&own(&x), &own(&scores), &experts, Activation::Silu).unwrap();
+                assert_eq!(values(&alone), values(&own(&found)));
+            }
+        }
+    }
+    experts.used = EXPERTS + 1;
+    assert!(Kernels::new(1).mixed(&x, &scores, &experts, Activation::Silu).is_err());
 }
 
 #[test]

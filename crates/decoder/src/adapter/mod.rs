@@ -77,10 +77,11 @@ impl<B: Backend> std::fmt::Debug for Adapter<B> {
 fn shapes(architecture: &Architecture) -> [(usize, Vec<usize>); SITES] {
     let Architecture { hidden, feed_forward, heads, .. } = *architecture;
     let (query, kv) = (heads.query * heads.dim, heads.kv * heads.dim);
+    let up = if architecture.variations.gateless { 1 } else { 2 };
     [
         (hidden, vec![query, kv, kv]),
         (query, vec![hidden]),
-        (hidden, vec![feed_forward, feed_forward]),
+        (hidden, vec![feed_forward; up]),
         (feed_forward, vec![hidden]),
     ]
 }

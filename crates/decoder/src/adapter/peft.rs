@@ -23,16 +23,19 @@ const CONFIG_BYTES: u64 = 1 << 20;
 const HEADER_BYTES: u64 = 4 << 20;
 
 /// Modules of a layer by the names that Transformers gives them: the site, and which of its parts they are.
-const MODULES: [(&str, usize, Range<usize>); 9] = [
+const MODULES: [(&str, usize, Range<usize>); 12] = [
     ("self_attn.q_proj", QKV, 0..1),
     ("self_attn.k_proj", QKV, 1..2),
     ("self_attn.v_proj", QKV, 2..3),
     ("self_attn.qkv_proj", QKV, 0..3),
     ("self_attn.o_proj", OUTPUT, 0..1),
+    ("self_attn.dense", OUTPUT, 0..1),
     ("mlp.gate_proj", GATE_UP, 0..1),
     ("mlp.up_proj", GATE_UP, 1..2),
     ("mlp.gate_up_proj", GATE_UP, 0..2),
     ("mlp.down_proj", DOWN, 0..1),
+    ("mlp.fc1", GATE_UP, 0..1),
+    ("mlp.fc2", DOWN, 0..1),
 ];
 
 /// The contents of an adapter's two files, as PEFT writes them.
@@ -124,7 +127,10 @@ impl Module {
     fn read(&self, pair: &Pair<'_>, config: &Config, model: &Architecture) -> Result<Vec<LowRank>, AdapterError> {
         let Self { name, site, parts } = self;
         let (inputs, widths) = &shapes(model)[*site];
-        let widths = &widths[parts.clone()];
+        let widths = widths.get(parts.clone()).unwrap_or_default();
+        if widths.is_empty() || (matches!(*site, GATE_UP | DOWN) && model.variations.experts.is_some()) {
+            return Err(AdapterError::Unsupported(format!("an adapted `{name}` of this model")));
+        }
         let (Some(down), Some(up)) = (&pair.down, &pair.up) else {
             return Err(AdapterError::Inconsistent(format!("of `{name}` there is only one of two matrices")));
         };

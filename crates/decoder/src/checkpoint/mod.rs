@@ -3,7 +3,9 @@
 //! What is read is put in GGUF's words, so that there is one way from a model's description to a decoder.
 
 mod config;
+mod fields;
 mod names;
+mod stretch;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -14,6 +16,7 @@ use safetensors::tensor::{Metadata as Header, TensorInfo as Stored};
 use safetensors::{Dtype, SafeTensors};
 use serde_json::Value as Json;
 
+use self::config::Config;
 use crate::Error;
 use crate::gguf::{Form, Metadata, TensorInfo};
 use crate::model_file::{Part, map};
@@ -64,31 +67,48 @@ impl Checkpoint {
     /// A file is missing or damaged, or the description says what cannot be.
     pub(crate) fn open(folder: &Path) -> Result<Self, Error> {
         let description = object(folder, CONFIG)?;
-        let config = config::Config::read(&description)?;
+        let mut config = Config::read(&description)?;
         let mut checkpoint = Self {
-            metadata: config.metadata,
+            metadata: std::mem::take(&mut config.metadata),
             tensors: BTreeMap::new(),
             parts: vec![Part::Owned(serde_json::to_vec(&description).unwrap_or_default())],
         };
         for file in files(folder)? {
-            checkpoint.add(folder, &file, config.tied_head)?;
+            checkpoint.add(folder, &file, &config)?;
         }
-        if let Some(divisors) = config.divisors {
-            let bytes: Vec<u8> = divisors.iter().flat_map(|divisor| divisor.to_le_bytes()).collect();
-            let info = TensorInfo {
-                dims: vec![divisors.len()],
-                form: form("F32")?,
-                part: checkpoint.parts.len(),
-                range: 0..bytes.len(),
-            };
-            checkpoint.tensors.insert("rope_freqs.weight".to_owned(), info);
-            checkpoint.parts.push(Part::Owned(bytes));
+        for (name, divisors) in &config.divisors {
+            checkpoint.put(name, divisors)?;
+        }
+        if config.norms_less_one {
+            checkpoint.complete_norms()?;
         }
         Ok(checkpoint)
     }
 
+    /// Adds to all weights of norms the one that is left out of them.
+    fn complete_norms(&mut self) -> Result<(), Error> {
+        let norms = self.tensors.iter().filter(|(name, info)| name.ends_with("norm.weight") && info.dims.len() == 1);
+        let norms: Vec<_> = norms.map(|(name, info)| (name.clone(), info.clone())).collect();
+        for (name, info) in norms {
+            let whole = info.form.floats(&self.parts[info.part][info.range.clone()]);
+            let whole = whole.ok_or_else(|| Error::Unsupported(format!("the form of the tensor `{name}`")))?;
+            self.put(&name, &whole.into_iter().map(|weight| weight + 1.0).collect::<Vec<_>>())?;
+        }
+        Ok(())
+    }
+
+    /// Adds a tensor that no file has as it is wanted.
+    fn put(&mut self, name: &str, values: &[f32]) -> Result<(), Error> {
+        let bytes: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+        let info =
+            TensorInfo { dims: vec![values.len()], form: form("F32")?, part: self.parts.len(), range: 0..bytes.len() };
+        self.tensors.insert(name.to_owned(), info);
+        self.parts.push(Part::Owned(bytes));
+        Ok(())
+    }
+
     /// Adds one file of weights.
-    fn add(&mut self, folder: &Path, file: &str, tied_head: bool) -> Result<(), Error> {
+    fn add(&mut self, folder: &Path, file: &str, config: &Config) -> Result<(), Error> {
         let path = folder.join(file);
         let part = map(&path)?;
         let damaged = |error: safetensors::SafeTensorError| wrong(file, format!("it is damaged or cut off ({error})"));
@@ -99,11 +119,13 @@ impl Checkpoint {
         let stored: BTreeMap<_, _> = header.tensors().into_iter().collect();
         for (name, stored) in stored {
             // A head that is the embedding is sometimes stored again.
-            if names::means_nothing(&name) || (tied_head && name == "lm_head.weight") {
+            let text = if config.also_sees { names::of_text(&name) } else { Some(name.clone()) };
+            let Some(text) = text.filter(|text| !names::means_nothing(text)) else { continue };
+            if config.tied_head && text == "lm_head.weight" {
                 continue;
             }
             let info = self.tensor(&name, stored, file, start)?;
-            let known = names::in_gguf(&name).unwrap_or_else(|| name.clone());
+            let known = names::in_gguf(&text, config.update_norms).unwrap_or_else(|| name.clone());
             if self.tensors.insert(known, info).is_some() {
                 return Err(wrong(file, format!("the tensor `{name}` stands in two files")));
             }

@@ -1,6 +1,7 @@
 //! The forms in which a GGUF file stores numbers.
 
 use candle_core::quantized::GgmlDType;
+use half::{bf16, f16};
 
 /// How a tensor's numbers are stored: `block` numbers of a row take `bytes` bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,6 +25,16 @@ impl Form {
     /// The form with this name, if there is one.
     pub(crate) fn named(name: &str) -> Option<Self> {
         FORMS.iter().copied().find(|form| form.name == name)
+    }
+
+    /// The numbers that bytes of this form stand for, if it is a form of plain floats.
+    pub(crate) fn floats(self, bytes: &[u8]) -> Option<Vec<f32>> {
+        Some(match self.name {
+            "F32" => bytes.as_chunks().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect(),
+            "F16" => bytes.as_chunks().0.iter().map(|bytes| f16::from_le_bytes(*bytes).to_f32()).collect(),
+            "BF16" => bytes.as_chunks().0.iter().map(|bytes| bf16::from_le_bytes(*bytes).to_f32()).collect(),
+            _ => return None,
+        })
     }
 
     /// The same form in candle's words; absent where neither candle nor our kernels can compute with it.

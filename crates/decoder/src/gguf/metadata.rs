@@ -185,6 +185,13 @@ impl Metadata {
     }
 }
 
+impl Scalars {
+    /// Truth values.
+    pub(crate) fn of_flags(flags: &[bool]) -> Self {
+        Self { kind: Kind::Bool, bytes: flags.iter().map(|flag| u8::from(*flag)).collect() }
+    }
+}
+
 impl Value {
     fn read(cursor: &mut Cursor, kind: Kind) -> Result<Self, Error> {
         match kind {

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use baton_decoder::{
     Adapter, AdapterWeights, Architecture, BLOCK, Backend, Batch, Decoder, GpuConfig, Heads, Kernels, PagedCache,
-    RopeSpec, RopeStyle, SpanLayout, UseBackend, with_gpu,
+    RopeSpec, RopeStyle, SpanLayout, UseBackend, Variations, with_gpu,
 };
 use baton_kernels::{CudaStatus, cuda_status};
 use candle_core::DType;
@@ -32,11 +32,12 @@ fn architectures() -> [Architecture; 2] {
         feed_forward: 1536,
         norm_eps: 1e-5,
         attention_scale: 0.125,
-        rope: RopeSpec { base: 10_000.0, scale: 1.0, dim: 64, style: RopeStyle::Interleaved, divisors: false },
+        rope: RopeSpec::new(10_000.0, 64, RopeStyle::Interleaved),
         qkv_bias: false,
         output_bias: false,
         query_key_norm: false,
         tied_head: true,
+        variations: Variations::default(),
     };
     let rope = RopeSpec { base: 1_000_000.0, dim: 128, style: RopeStyle::Halves, ..one.rope };
     let heads = Heads { query: 8, kv: 2, dim: 128 };

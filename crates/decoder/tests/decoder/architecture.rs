@@ -1,6 +1,6 @@
 //! From metadata to an architecture, and what is refused on the way.
 
-use baton_decoder::{Architecture, Error, RopeStyle};
+use baton_decoder::{Architecture, Divisors, Error, RopeStyle};
 use expect_test::expect;
 
 use crate::support::writer::{Entry, Writer};
@@ -38,12 +38,29 @@ fn llama_is_read() {
                 scale: 1.0,
                 dim: 32,
                 style: Interleaved,
-                divisors: false,
+                divisors: Absent,
+                yarn: None,
+                magnitude: 1.0,
             },
             qkv_bias: false,
             output_bias: false,
             query_key_norm: false,
             tied_head: true,
+            variations: Variations {
+                activation: Silu,
+                gateless: false,
+                feed_forward_bias: false,
+                layer_norm: false,
+                parallel: false,
+                update_norms: false,
+                head_bias: false,
+                embedding_scale: 1.0,
+                score_cap: None,
+                logit_cap: None,
+                experts: None,
+                local_rope: None,
+                layers: [],
+            },
         }"#]]
     .assert_eq(&format!("{:#?}", read(&|_| ()).unwrap()));
 }
@@ -60,7 +77,7 @@ fn what_the_tensors_say() {
         tiny::add_biases(file, true);
     });
     let untied = untied.unwrap();
-    assert_eq!((untied.tied_head, untied.rope.divisors, untied.output_bias), (false, true, true));
+    assert_eq!((untied.tied_head, untied.rope.divisors, untied.output_bias), (false, Divisors::Plain, true));
 }
 
 #[test]
@@ -106,10 +123,11 @@ fn what_cannot_be_honoured_is_named() {
         ("general.architecture", text("mamba")),
         ("general.type", text("adapter")),
         ("llama.expert_count", number(8)),
-        ("llama.attention.sliding_window", number(4096)),
+        ("llama.expert_shared_count", number(1)),
         ("llama.logit_scale", Some(Entry::F32(0.5))),
         ("llama.attention.causal", Some(Entry::Flag(false))),
         ("llama.rope.scaling.type", text("yarn")),
+        ("llama.rope.scaling.type", text("dynamic")),
         ("llama.rope.scaling.factor", Some(Entry::F32(-1.0))),
         ("llama.rope.freq_base", Some(Entry::F32(f32::INFINITY))),
         ("llama.rope.dimension_count", number(33)),
@@ -139,25 +157,26 @@ fn what_cannot_be_honoured_is_named() {
         .collect();
     expect![[r#"
         the model file has no `general.architecture`; it may be damaged or made by an unfinished conversion
-        the model family `mamba` is not supported; what is: GGUF 2 and 3 and safetensors, the llama, mistral, qwen2 and qwen3 families, weights from Q2_K to F32
-        a GGUF file of type `adapter` instead of `model` is not supported; what is: GGUF 2 and 3 and safetensors, the llama, mistral, qwen2 and qwen3 families, weights from Q2_K to F32
-        a mixture of experts (`llama.expert_count`) is not supported; what is: GGUF 2 and 3 and safetensors, the llama, mistral, qwen2 and qwen3 families, weights from Q2_K to F32
-        sliding-window attention (`llama.attention.sliding_window`) is not supported; what is: GGUF 2 and 3 and safetensors, the llama, mistral, qwen2 and qwen3 families, weights from Q2_K to F32
-        a logit scale (`llama.logit_scale`) is not supported; what is: GGUF 2 and 3 and safetensors, the llama, mistral, qwen2 and qwen3 families, weights from Q2_K to F32
-        attention to later tokens (`attention.causal` is false) is not supported; what is: GGUF 2 and 3 and safetensors, the llama, mistral, qwen2 and qwen3 families, weights from Q2_K to F32
-        `yarn` scaling of positions is not supported; what is: GGUF 2 and 3 and safetensors, the llama, mistral, qwen2 and qwen3 families, weights from Q2_K to F32
+        the model family `mamba` is not supported; what is: GGUF 2 and 3 and safetensors, the llama, mistral, mixtral, qwen2, qwen3, gemma, phi and smollm3 families, weights from Q2_K to F32
+        a GGUF file of type `adapter` instead of `model` is not supported; what is: GGUF 2 and 3 and safetensors, the llama, mistral, mixtral, qwen2, qwen3, gemma, phi and smollm3 families, weights from Q2_K to F32
+        the model file has no `llama.expert_used_count`; it may be damaged or made by an unfinished conversion
+        shared experts (`llama.expert_shared_count`) is not supported; what is: GGUF 2 and 3 and safetensors, the llama, mistral, mixtral, qwen2, qwen3, gemma, phi and smollm3 families, weights from Q2_K to F32
+        a logit scale (`llama.logit_scale`) is not supported; what is: GGUF 2 and 3 and safetensors, the llama, mistral, mixtral, qwen2, qwen3, gemma, phi and smollm3 families, weights from Q2_K to F32
+        attention to later tokens (`attention.causal` is false) is not supported; what is: GGUF 2 and 3 and safetensors, the llama, mistral, mixtral, qwen2, qwen3, gemma, phi and smollm3 families, weights from Q2_K to F32
+        the model file has no `llama.rope.scaling.original_context_length`; it may be damaged or made by an unfinished conversion
+        `dynamic` scaling of positions is not supported; what is: GGUF 2 and 3 and safetensors, the llama, mistral, mixtral, qwen2, qwen3, gemma, phi and smollm3 families, weights from Q2_K to F32
         the model file is inconsistent: `llama.rope.scaling.factor` is -1, not above zero
         the model file is inconsistent: `llama.rope.freq_base` should be a finite float, but is the float inf
         the model file is inconsistent: 33 of 32 dimensions are to be rotated
         the model file is inconsistent: 34 of 32 dimensions are to be rotated
         the model file has no `llama.context_length`; it may be damaged or made by an unfinished conversion
-        a context of 4294967295 tokens in a file of 373888 bytes is not supported; what is: GGUF 2 and 3 and safetensors, the llama, mistral, qwen2 and qwen3 families, weights from Q2_K to F32
+        a context of 4294967295 tokens in a file of 373888 bytes is not supported; what is: GGUF 2 and 3 and safetensors, the llama, mistral, mixtral, qwen2, qwen3, gemma, phi and smollm3 families, weights from Q2_K to F32
         the model file is inconsistent: the embedding has the shape [96, 64], but the width is 32
         the model file is inconsistent: `llama.block_count` is zero
         the model file is inconsistent: `llama.feed_forward_length` should be a number from 0 to 4294967295, but is the string `96`
         the model file is inconsistent: 5 query heads of 32 dimensions cannot share 2 key heads
         the model file is inconsistent: `llama.attention.head_count_kv` should be a number from 0 to 4294967295, but is an array of 2 numbers
-        a value length of 16 beside a key length of 32 is not supported; what is: GGUF 2 and 3 and safetensors, the llama, mistral, qwen2 and qwen3 families, weights from Q2_K to F32
+        a value length of 16 beside a key length of 32 is not supported; what is: GGUF 2 and 3 and safetensors, the llama, mistral, mixtral, qwen2, qwen3, gemma, phi and smollm3 families, weights from Q2_K to F32
         the model file has no `llama.attention.layer_norm_rms_epsilon`; it may be damaged or made by an unfinished conversion
         the model file has no tensor `token_embd.weight`; it may be damaged or made by an unfinished conversion"#]].assert_eq(&lines.join("\n"));
 }

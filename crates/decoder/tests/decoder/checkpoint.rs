@@ -197,7 +197,7 @@ fn what_cannot_be_used_is_named() {
         weights of nothing: `model.safetensors` cannot be used: it is damaged or cut off (header too large)
         a list without places: `model.safetensors.index.json` cannot be used: it has no `weight_map`
         a list that leads outside: `model.safetensors.index.json` cannot be used: `../secret.safetensors` is not a file name
-        a tensor too many: the tensor `model.vision.weight` is not supported; what is: GGUF 2 and 3 and safetensors, the llama, mistral, qwen2 and qwen3 families, weights from Q2_K to F32
+        a tensor too many: the tensor `model.vision.weight` is not supported; what is: GGUF 2 and 3 and safetensors, the llama, mistral, mixtral, qwen2, qwen3, gemma, phi and smollm3 families, weights from Q2_K to F32
         a tensor too few: the model file has no tensor `token_embd.weight`; it may be damaged or made by an unfinished conversion
-        another form: the form F64 of the tensor `model.embed_tokens.weight` in `model.safetensors` is not supported; what is: GGUF 2 and 3 and safetensors, the llama, mistral, qwen2 and qwen3 families, weights from Q2_K to F32"#]].assert_eq(&said.join("\n"));
+        another form: the form F64 of the tensor `model.embed_tokens.weight` in `model.safetensors` is not supported; what is: GGUF 2 and 3 and safetensors, the llama, mistral, mixtral, qwen2, qwen3, gemma, phi and smollm3 families, weights from Q2_K to F32"#]].assert_eq(&said.join("\n"));
 }

@@ -364,11 +364,11 @@ fn bad_weights_are_named() {
         .collect();
     expect![[r#"
         missing: the model file has no tensor `blk.1.ffn_up.weight`; it may be damaged or made by an unfinished conversion
-        no place for it: the tensor `blk.0.attn_sinks.weight` is not supported; what is: GGUF 2 and 3 and safetensors, the llama, mistral, qwen2 and qwen3 families, weights from Q2_K to F32
+        no place for it: the tensor `blk.0.attn_sinks.weight` is not supported; what is: GGUF 2 and 3 and safetensors, the llama, mistral, mixtral, qwen2, qwen3, gemma, phi and smollm3 families, weights from Q2_K to F32
         shape: the model file is inconsistent: the tensor `blk.1.ffn_up.weight` has the shape [64, 96], but [96, 64] is needed
-        form without kernel: the form IQ4_NL of the tensor `blk.1.attn_k.weight` is not supported; what is: GGUF 2 and 3 and safetensors, the llama, mistral, qwen2 and qwen3 families, weights from Q2_K to F32
-        norm as Q8_0: the form Q8_0 of the tensor `output_norm.weight` is not supported; what is: GGUF 2 and 3 and safetensors, the llama, mistral, qwen2 and qwen3 families, weights from Q2_K to F32
-        layers: the model file has no tensor `blk.2.attn_norm.weight`; it may be damaged or made by an unfinished conversion"#]].assert_eq(&lines.join("\n"));
+        form without kernel: the form IQ4_NL of the tensor `blk.1.attn_k.weight` is not supported; what is: GGUF 2 and 3 and safetensors, the llama, mistral, mixtral, qwen2, qwen3, gemma, phi and smollm3 families, weights from Q2_K to F32
+        norm as Q8_0: the form Q8_0 of the tensor `output_norm.weight` is not supported; what is: GGUF 2 and 3 and safetensors, the llama, mistral, mixtral, qwen2, qwen3, gemma, phi and smollm3 families, weights from Q2_K to F32
+        layers: the model file is inconsistent: 4294967295 layers in a file of 20 tensors"#]].assert_eq(&lines.join("\n"));
 }
 
 #[test]

@@ -121,9 +121,9 @@ fn bad_headers_are_refused() {
         empty: not a usable GGUF file: 4 bytes are needed and 0 are left (at byte 0); fetch the file again and check its digest
         short: not a usable GGUF file: 4 bytes are needed and 3 are left (at byte 0); fetch the file again and check its digest
         magic: not a usable GGUF file: it does not begin with `GGUF` (at byte 0); fetch the file again and check its digest
-        version 1: GGUF version 1 is not supported; what is: GGUF 2 and 3 and safetensors, the llama, mistral, qwen2 and qwen3 families, weights from Q2_K to F32
-        version 4: GGUF version 4 is not supported; what is: GGUF 2 and 3 and safetensors, the llama, mistral, qwen2 and qwen3 families, weights from Q2_K to F32
-        big-endian: a big-endian GGUF file is not supported; what is: GGUF 2 and 3 and safetensors, the llama, mistral, qwen2 and qwen3 families, weights from Q2_K to F32
+        version 1: GGUF version 1 is not supported; what is: GGUF 2 and 3 and safetensors, the llama, mistral, mixtral, qwen2, qwen3, gemma, phi and smollm3 families, weights from Q2_K to F32
+        version 4: GGUF version 4 is not supported; what is: GGUF 2 and 3 and safetensors, the llama, mistral, mixtral, qwen2, qwen3, gemma, phi and smollm3 families, weights from Q2_K to F32
+        big-endian: a big-endian GGUF file is not supported; what is: GGUF 2 and 3 and safetensors, the llama, mistral, mixtral, qwen2, qwen3, gemma, phi and smollm3 families, weights from Q2_K to F32
         tensor count: not a usable GGUF file: 18446744073709551615 tensors are announced and at most 0 can be there (at byte 16); fetch the file again and check its digest
         tensor count beyond the file: not a usable GGUF file: 1 tensors are announced and at most 0 can be there (at byte 16); fetch the file again and check its digest
         entry count: not a usable GGUF file: 18446744073709551615 metadata entries are announced and at most 0 can be there (at byte 24); fetch the file again and check its digest
@@ -185,7 +185,7 @@ fn bad_tensors_are_refused() {
         dimension of zero: not a usable GGUF file: the tensor `a` has an impossible dimension (at byte 45); fetch the file again and check its digest
         product overflows: not a usable GGUF file: the tensor `a` is larger than any file (at byte 65); fetch the file again and check its digest
         bytes overflow: not a usable GGUF file: the tensor `a` is larger than any file (at byte 65); fetch the file again and check its digest
-        unknown form: number form 4 of the tensor `a` is not supported; what is: GGUF 2 and 3 and safetensors, the llama, mistral, qwen2 and qwen3 families, weights from Q2_K to F32
+        unknown form: number form 4 of the tensor `a` is not supported; what is: GGUF 2 and 3 and safetensors, the llama, mistral, mixtral, qwen2, qwen3, gemma, phi and smollm3 families, weights from Q2_K to F32
         half a block: not a usable GGUF file: the rows of the tensor `a` have 16 numbers, not a multiple of 32 (at byte 57); fetch the file again and check its digest
         offset off the alignment: not a usable GGUF file: the tensor `a` starts off the alignment (at byte 65); fetch the file again and check its digest
         offset overflows: not a usable GGUF file: the tensor `a` ends 18446744073709551608 bytes into the data, behind the end of the file of 160 bytes (at byte 65); fetch the file again and check its digest

@@ -12,6 +12,7 @@
 mod adapters;
 mod architecture;
 mod checkpoint;
+mod families;
 mod forward;
 mod gguf;
 mod hostile;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use baton_contract::{Adapter, Digest, Digester, Generate, Prefix, TokenId};
-use baton_decoder::{AdapterWeights, Architecture, Decoder, Heads, PagedCache, RopeSpec, RopeStyle};
+use baton_decoder::{AdapterWeights, Architecture, Decoder, Heads, PagedCache, RopeSpec, RopeStyle, Variations};
 use baton_engine::{Clock, DecoderExecutor, Engine, EngineConfig, EngineHandle};
 use baton_kernels::Kernels;
 use baton_scheduler::SchedulerConfig;
@@ -21,11 +21,12 @@ fn architecture() -> Architecture {
         feed_forward: 96,
         norm_eps: 1e-5,
         attention_scale: 0.2,
-        rope: RopeSpec { base: 10_000.0, scale: 1.0, dim: 32, style: RopeStyle::Halves, divisors: false },
+        rope: RopeSpec::new(10_000.0, 32, RopeStyle::Halves),
         qkv_bias: false,
         output_bias: false,
         query_key_norm: false,
         tied_head: false,
+        variations: Variations::default(),
     }
 }
 

@@ -16,7 +16,7 @@ const THREADS: usize = 128;
 /// Rows of queries, and keys in two stages with their values, that a block keeps in shared memory.
 const SHARED_ROWS: usize = 64 + 2 * 2 * 64;
 /// Heads that there are kernels for.
-pub(crate) const DIMS: [usize; 4] = [64, 80, 96, 128];
+pub(crate) const DIMS: [usize; 5] = [64, 80, 96, 128, 256];
 
 /// Keys and values of one layer, each [blocks, kv heads, [`BLOCK`], head dim].
 #[derive(Debug)]
@@ -98,7 +98,7 @@ unsafe impl Argument for Turn {}
 
 impl Gpu {
     /// Refuses heads that there is no kernel for.
-    pub(crate) fn check_heads(heads: Heads) -> Result<()> {
+    pub(crate) fn check_heads(&self, heads: Heads) -> Result<()> {
         heads.check()?;
         if !DIMS.contains(&heads.dim) || heads.group() > 64 {
             return Err(KernelError::Parameter(format!(
@@ -106,12 +106,20 @@ impl Gpu {
                 heads.query, heads.kv, heads.dim
             )));
         }
+        let (needed, most) = (shared_bytes(heads.dim), self.device.most_shared()?);
+        if needed > most {
+            return Err(KernelError::Parameter(format!(
+                "heads of {} elements need {needed} bytes of shared memory, but a block has at most {most} on this device",
+                heads.dim
+            )));
+        }
         Ok(())
     }
 
     /// Lets the kernels have the shared memory that they need.
     pub(crate) fn allow_attention(&self) -> Result<()> {
-        for dim in DIMS {
+        let most = self.device.most_shared()?;
+        for dim in DIMS.into_iter().filter(|dim| shared_bytes(*dim) <= most) {
             self.device.allow_shared(self.attention_name(dim), shared_bytes(dim))?;
         }
         Ok(())
@@ -122,7 +130,8 @@ impl Gpu {
             64 => ["attend_64_f16", "attend_64_bf16"],
             80 => ["attend_80_f16", "attend_80_bf16"],
             96 => ["attend_96_f16", "attend_96_bf16"],
-            _ => ["attend_128_f16", "attend_128_bf16"],
+            128 => ["attend_128_f16", "attend_128_bf16"],
+            _ => ["attend_256_f16", "attend_256_bf16"],
         })
     }
 

@@ -6,7 +6,7 @@ use candle_core::DType;
 use candle_core::quantized::GgmlDType;
 use cudarc::driver::{CudaGraph, sys};
 
-use crate::backend::{Backend, Indices, LayerHeads};
+use crate::backend::{Backend, Indices, LayerHeads, Norm};
 use crate::cuda::attend::{DevicePages, DeviceRope};
 use crate::cuda::device::failed;
 use crate::cuda::lora::{Class, DeviceAdapter};
@@ -16,7 +16,7 @@ use crate::cuda::rows::{DeviceRows, DeviceVector};
 use crate::cuda::{DeviceInfo, DeviceMatrix, Gpu, Placed};
 use crate::lora::Site;
 use crate::sample::{DrawFault, Drawn, Draws};
-use crate::{Activation, AttentionParams, Heads, KernelError, Result, Rope};
+use crate::{Activation, AttentionParams, Experts, Heads, KernelError, Result, Rope};
 
 /// Recorded steps, by whose they are, by their number of rows, and by what their adapters need.
 #[derive(Default)]
@@ -111,7 +111,7 @@ impl Backend for Gpu {
     }
 
     fn pages(&self, blocks: usize, heads: Heads, dtype: DType) -> Result<DevicePages> {
-        Self::check_heads(heads)?;
+        self.check_heads(heads)?;
         if dtype != self.dtype {
             return Err(KernelError::DType { what: "pages", found: dtype, expected: "the device's own type" });
         }
@@ -136,27 +136,41 @@ impl Backend for Gpu {
         self.place_batch(&indices, heads)
     }
 
-    fn embed(&self, table: &DeviceMatrix, placed: &Placed) -> Result<DeviceRows> {
+    fn embed(&self, table: &DeviceMatrix, scale: f32, placed: &Placed) -> Result<DeviceRows> {
         if placed.last_token >= table.outputs {
             let (index, count) = (placed.last_token, table.outputs);
             return Err(KernelError::Range { what: "token", index, count });
         }
-        self.embed_rows(table, placed)
+        let rows = self.embed_rows(table, placed)?;
+        // Exact equality: one means that nothing is to be done.
+        #[expect(clippy::float_cmp, reason = "it is a marker, not a result")]
+        if scale != 1.0 {
+            self.scale_rows(&rows, scale, false)?;
+        }
+        Ok(rows)
     }
 
-    fn norm(&self, x: &DeviceRows, weight: &DeviceVector, eps: f32) -> Result<DeviceRows> {
-        self.norm_rows(x, None, weight, eps)
+    fn norm(&self, x: &DeviceRows, norm: &Norm<DeviceVector>) -> Result<DeviceRows> {
+        self.norm_rows(x, None, norm)
     }
 
     fn add_norm(
         &self,
         residual: DeviceRows,
         x: &DeviceRows,
-        weight: &DeviceVector,
-        eps: f32,
+        norm: &Norm<DeviceVector>,
     ) -> Result<(DeviceRows, DeviceRows)> {
-        let normed = self.norm_rows(&residual, Some(x), weight, eps)?;
+        let normed = self.norm_rows(&residual, Some(x), norm)?;
         Ok((residual, normed))
+    }
+
+    fn add(&self, residual: DeviceRows, x: &DeviceRows) -> Result<DeviceRows> {
+        self.add_rows(&residual, x)?;
+        Ok(residual)
+    }
+
+    fn norm_update(&self, x: &DeviceRows, norm: &Norm<DeviceVector>) -> Result<DeviceRows> {
+        self.norm_update_rows(x, norm)
     }
 
     fn linear(&self, x: &DeviceRows, weight: &DeviceMatrix, bias: Option<&DeviceVector>) -> Result<DeviceRows> {
@@ -179,8 +193,20 @@ impl Backend for Gpu {
         Ok(y)
     }
 
-    fn logits(&self, x: &DeviceRows, head: &DeviceMatrix) -> Result<DeviceRows> {
-        self.product(x, head, true)
+    fn logits(&self, x: &DeviceRows, head: &DeviceMatrix, bias: Option<&DeviceVector>) -> Result<DeviceRows> {
+        let product = self.product(x, head, true)?;
+        if let Some(bias) = bias {
+            self.bias_rows(&product, bias)?;
+        }
+        Ok(product)
+    }
+
+    fn cap(&self, logits: DeviceRows, cap: f32) -> Result<DeviceRows> {
+        if !(cap.is_finite() && cap > 0.0) {
+            return Err(KernelError::Parameter(format!("a cap of {cap}")));
+        }
+        self.scale_rows(&logits, cap, true)?;
+        Ok(logits)
     }
 
     fn turn_and_write(
@@ -209,6 +235,21 @@ impl Backend for Gpu {
 
     fn gate(&self, gate_up: &DeviceRows, activation: Activation) -> Result<DeviceRows> {
         self.gate_rows(gate_up, activation)
+    }
+
+    fn activate(&self, x: DeviceRows, activation: Activation) -> Result<DeviceRows> {
+        self.activate_rows(&x, activation)?;
+        Ok(x)
+    }
+
+    fn experts(
+        &self,
+        x: &DeviceRows,
+        scores: &DeviceRows,
+        experts: &Experts<DeviceMatrix>,
+        activation: Activation,
+    ) -> Result<DeviceRows> {
+        self.mixed_rows(x, scores, experts, activation)
     }
 
     fn drawn(&self, rows: DeviceRows, placed: &Placed) -> Result<DeviceRows> {

@@ -4,7 +4,10 @@ use std::collections::HashMap;
 use std::ffi::c_void;
 use std::sync::{Arc, PoisonError, RwLock};
 
-use cudarc::driver::sys::CUdevice_attribute::CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT as PROCESSORS;
+use cudarc::driver::sys::CUdevice_attribute::{
+    CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_BLOCK_OPTIN as MOST_SHARED,
+    CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT as PROCESSORS,
+};
 use cudarc::driver::sys::CUfunction_attribute_enum::CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES as SHARED;
 use cudarc::driver::{CudaContext, CudaFunction, CudaModule, CudaStream, DriverError, result};
 use cudarc::nvrtc::Ptx;
@@ -17,6 +20,7 @@ use crate::{CudaStatus, KernelError, Result};
 const IMAGES: &[&[u8]] = &[
     include_bytes!(concat!(env!("OUT_DIR"), "/attend.fatbin")),
     include_bytes!(concat!(env!("OUT_DIR"), "/coded.fatbin")),
+    include_bytes!(concat!(env!("OUT_DIR"), "/experts.fatbin")),
     include_bytes!(concat!(env!("OUT_DIR"), "/lora.fatbin")),
     include_bytes!(concat!(env!("OUT_DIR"), "/product.fatbin")),
     include_bytes!(concat!(env!("OUT_DIR"), "/rope.fatbin")),
@@ -164,6 +168,13 @@ impl Device {
     pub(crate) fn allow_shared(&self, name: &'static str, bytes: usize) -> Result<()> {
         let bytes = i32::try_from(bytes).unwrap_or(i32::MAX);
         self.function(name)?.set_attribute(SHARED, bytes).map_err(failed("giving a kernel its shared memory"))
+    }
+
+    /// Bytes of shared memory that a block of a kernel may ask for, beside what it has of its own.
+    pub(crate) fn most_shared(&self) -> Result<usize> {
+        let most = self.context.attribute(MOST_SHARED).map_err(failed("asking for the shared memory"))?;
+        // Kernels have up to a kibibyte of their own.
+        Ok(usize::try_from(most).unwrap_or(0).saturating_sub(1 << 10))
     }
 
     /// Scratch memory for this step.

@@ -11,6 +11,7 @@ mod attend;
 mod backend;
 mod coded;
 mod device;
+mod experts;
 mod libraries;
 mod lora;
 mod matrix;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use candle_core::DType;
 use half::{bf16, f16};
 
+use crate::backend::Norm;
 use crate::cuda::Gpu;
 use crate::cuda::device::{Shape, failed};
 use crate::cuda::matrix::Stored;
@@ -98,30 +99,85 @@ impl Gpu {
         &self,
         residual: &DeviceRows,
         x: Option<&DeviceRows>,
-        weight: &DeviceVector,
-        eps: f32,
+        norm: &Norm<DeviceVector>,
     ) -> Result<DeviceRows> {
         let width = residual.width;
         residual.expect(DType::F32, width, "residual")?;
+        let (Norm::Rms { weight, eps } | Norm::Layer { weight, eps, .. }) = norm;
         vector_of(weight, width, "norm weight")?;
         if let Some(x) = x {
             x.expect(self.dtype, width, "x")?;
             same_rows(x, residual)?;
         }
-        // Each thread keeps up to 8 vectors of 4 numbers; with one each, a row is soonest done.
+        let out = self.rows(residual.rows, width, self.dtype)?;
+        let add = x.map_or(0, DeviceRows::pointer);
+        // With one vector each, a row is soonest done.
         let block = (width / 4).next_multiple_of(32).min(1024);
+        let shape = Shape { grid: (residual.rows, 1), block, shared: 0 };
+        let (residual, weight, out_at, width_word) = (residual.pointer(), weight.pointer(), out.pointer(), word(width));
+        if let Norm::Layer { bias, .. } = norm {
+            vector_of(bias, width, "norm bias")?;
+            let arguments: [&dyn super::device::Argument; 7] =
+                [&residual, &add, &weight, &bias.pointer(), &out_at, &width_word, eps];
+            let name = self.named(["add_layer_norm_f16", "add_layer_norm_bf16"]);
+            // SAFETY: all have been checked to be of these rows and this width.
+            unsafe { self.device.launch(name, shape, &arguments) }?;
+            return Ok(out);
+        }
+        // Each thread keeps up to 8 vectors of 4 numbers.
         if !width.is_multiple_of(8) || width > 8 * 4 * 1024 {
             return Err(KernelError::Parameter(format!("rows of {width} numbers cannot be normed on the device")));
         }
-        let out = self.rows(residual.rows, width, self.dtype)?;
-        let add = x.map_or(0, DeviceRows::pointer);
-        let arguments: [&dyn super::device::Argument; 6] =
-            [&residual.pointer(), &add, &weight.pointer(), &out.pointer(), &word(width), &eps];
-        let shape = Shape { grid: (residual.rows, 1), block, shared: 0 };
+        let arguments: [&dyn super::device::Argument; 6] = [&residual, &add, &weight, &out_at, &width_word, eps];
         let name = self.named(["add_rms_norm_f16", "add_rms_norm_bf16"]);
-        // SAFETY: all have been checked to be of these rows and this width.
+        // SAFETY: as above.
         unsafe { self.device.launch(name, shape, &arguments) }?;
         Ok(out)
+    }
+
+    /// The norm of what is to be added to the residual stream.
+    pub(crate) fn norm_update_rows(&self, x: &DeviceRows, norm: &Norm<DeviceVector>) -> Result<DeviceRows> {
+        let Norm::Rms { weight, eps } = norm else {
+            return Err(KernelError::Parameter("updates cannot be layer-normed on the device".into()));
+        };
+        x.expect(self.dtype, x.width, "x")?;
+        vector_of(weight, x.width, "norm weight")?;
+        let out = self.rows(x.rows, x.width, self.dtype)?;
+        let arguments: [&dyn super::device::Argument; 5] =
+            [&x.pointer(), &weight.pointer(), &out.pointer(), &word(x.width), eps];
+        let shape = Shape { grid: (x.rows, 1), block: threads(x.width / 8), shared: 0 };
+        // SAFETY: weight and rows are of this width.
+        unsafe { self.device.launch(self.named(["norm_update_f16", "norm_update_bf16"]), shape, &arguments) }?;
+        Ok(out)
+    }
+
+    /// `residual += x`, in place.
+    pub(crate) fn add_rows(&self, residual: &DeviceRows, x: &DeviceRows) -> Result<()> {
+        residual.expect(DType::F32, residual.width, "residual")?;
+        x.expect(self.dtype, residual.width, "x")?;
+        same_rows(x, residual)?;
+        let count = residual.rows * residual.width;
+        let arguments: [&dyn super::device::Argument; 3] = [&residual.pointer(), &x.pointer(), &word(count)];
+        // SAFETY: both have as many numbers.
+        unsafe { self.device.launch(self.named(["add_f16", "add_bf16"]), each(count), &arguments) }
+    }
+
+    /// `factor * x`, or `factor * tanh(x / factor)` if it is a cap; in place.
+    pub(crate) fn scale_rows(&self, x: &DeviceRows, factor: f32, is_cap: bool) -> Result<()> {
+        x.expect(DType::F32, x.width, "x")?;
+        let count = x.rows * x.width;
+        let arguments: [&dyn super::device::Argument; 4] = [&x.pointer(), &word(count), &factor, &u32::from(is_cap)];
+        // SAFETY: there are as many numbers.
+        unsafe { self.device.launch("scale_f32", each(count), &arguments) }
+    }
+
+    /// `activation(x)`, in place.
+    pub(crate) fn activate_rows(&self, x: &DeviceRows, activation: Activation) -> Result<()> {
+        x.expect(self.dtype, x.width, "x")?;
+        let count = x.rows * x.width;
+        let arguments: [&dyn super::device::Argument; 3] = [&x.pointer(), &word(count), &number(activation)];
+        // SAFETY: there are as many numbers.
+        unsafe { self.device.launch(self.named(["activate_f16", "activate_bf16"]), each(count), &arguments) }
     }
 
     /// `activation(gate) * up`.
@@ -132,11 +188,7 @@ impl Gpu {
             return Err(KernelError::Parameter(format!("{width} gates are not a multiple of 8")));
         }
         let out = self.rows(gate_up.rows, width, self.dtype)?;
-        let kind = match activation {
-            Activation::Silu => 0u32,
-            Activation::GeluTanh => 1,
-            Activation::Gelu => 2,
-        };
+        let kind = number(activation);
         let shape = Shape { grid: ((width / 8).div_ceil(128), gate_up.rows), block: 128, shared: 0 };
         let arguments: [&dyn super::device::Argument; 4] = [&gate_up.pointer(), &out.pointer(), &word(width), &kind];
         // SAFETY: the widths fit each other.
@@ -146,8 +198,14 @@ impl Gpu {
 
     /// `x += bias`, in place.
     pub(crate) fn bias_rows(&self, x: &DeviceRows, bias: &DeviceVector) -> Result<()> {
-        x.expect(self.dtype, x.width, "x")?;
         vector_of(bias, x.width, "bias")?;
+        if x.dtype == DType::F32 {
+            let shape = Shape { grid: (x.width.div_ceil(256), x.rows), block: 256, shared: 0 };
+            let arguments: [&dyn super::device::Argument; 3] = [&x.pointer(), &bias.pointer(), &word(x.width)];
+            // SAFETY: the bias is as wide as the rows.
+            return unsafe { self.device.launch("add_bias_f32", shape, &arguments) };
+        }
+        x.expect(self.dtype, x.width, "x")?;
         if !x.width.is_multiple_of(2) {
             return Err(KernelError::Parameter(format!("{} outputs with a bias are not an even number", x.width)));
         }
@@ -247,12 +305,26 @@ pub(crate) fn vector_of(vector: &DeviceVector, len: usize, what: &'static str) -
     Err(KernelError::Shape { what, found: vec![found], expected: format!("[{len}]") })
 }
 
-fn same_rows(a: &DeviceRows, b: &DeviceRows) -> Result<()> {
+pub(crate) fn same_rows(a: &DeviceRows, b: &DeviceRows) -> Result<()> {
     if a.rows == b.rows {
         return Ok(());
     }
     let expected = format!("[{}, {}]", b.rows, b.width);
     Err(KernelError::Shape { what: "x", found: vec![a.rows, a.width], expected })
+}
+
+/// An activation as the kernels know it.
+fn number(activation: Activation) -> u32 {
+    match activation {
+        Activation::Silu => 0,
+        Activation::GeluTanh => 1,
+        Activation::Gelu => 2,
+    }
+}
+
+/// A thread for each of so many numbers.
+pub(crate) fn each(count: usize) -> Shape {
+    Shape { grid: (count.div_ceil(256), 1), block: 256, shared: 0 }
 }
 
 /// Threads for so many pieces of work.

@@ -1,7 +1,7 @@
 //! Adapters over one projection and rows that have them, on any backend.
 
 use baton_kernels::lora::{LowRank, Site};
-use baton_kernels::{BLOCK, Backend, Heads, Indices, Layout, SpanLayout};
+use baton_kernels::{BLOCK, Backend, Heads, Indices, Layout, Norm, SpanLayout};
 
 use super::Random;
 
@@ -61,7 +61,8 @@ pub(crate) fn added<B: Backend>(
     let outputs = case.widths.iter().sum();
     let table = backend.random(case.rows, case.inputs, 1).unwrap();
     let ones = backend.vector(&vec![1.0; case.inputs]).unwrap();
-    let x = backend.norm(&backend.embed(&table, &placed).unwrap(), &ones, 1e-5).unwrap();
+    let norm = Norm::Rms { weight: ones, eps: 1e-5 };
+    let x = backend.norm(&backend.embed(&table, 1.0, &placed).unwrap(), &norm).unwrap();
     let y = backend.linear(&x, &backend.random(outputs, case.inputs, 2).unwrap(), None).unwrap();
     let every: Vec<usize> = (0..case.rows).collect();
     let third: Vec<usize> = every.iter().copied().step_by(3).collect();

@@ -76,7 +76,7 @@ fn quantised_products_are_those_of_their_numbers() {
             let uploaded = gpu.upload_rows(&x, inputs, DType::F16).unwrap();
             let expected = multiplied(&x, &parts, inputs);
             let narrow = gpu.read(&gpu.linear(&uploaded, &matrix, None).unwrap()).unwrap();
-            let wide = gpu.read(&gpu.logits(&uploaded, &matrix).unwrap()).unwrap();
+            let wide = gpu.read(&gpu.logits(&uploaded, &matrix, None).unwrap()).unwrap();
             for (kind, found) in [("f16", narrow), ("f32", wide)] {
                 let apart = apart(&found, &expected);
                 if apart.is_nan() || apart > 0.01 {
@@ -105,7 +105,7 @@ fn quantised_embeddings_are_their_rows() {
         let spans = vec![SpanLayout { first_row: 0, rows: 33, context: 33, blocks: vec![0, 1], shared_blocks: 0 }];
         let layout = Layout { slots: positions.clone(), positions, spans };
         let placed = gpu.place(Indices { tokens: &tokens, layout: &layout, draws: &[], adapters: &[] }, heads).unwrap();
-        let mut found = gpu.read(&gpu.embed(&table, &placed).unwrap()).unwrap();
+        let mut found = gpu.read(&gpu.embed(&table, 1.0, &placed).unwrap()).unwrap();
         found.truncate(tokens.len() * inputs);
         let rows: Vec<&[f32]> = parts.iter().flat_map(|part| part.weights.chunks_exact(inputs)).collect();
         let expected = tokens.iter().map(|token| rows[*token as usize]).collect::<Vec<_>>().concat();

@@ -4,11 +4,12 @@
 
 use baton_kernels::cuda::Gpu;
 use baton_kernels::{
-    Activation, AttentionParams, BLOCK, Backend, GpuConfig, Heads, Indices, Kernels, LayerHeads, Layout, Rope,
-    RopeStyle, SpanLayout,
+    Activation, AttentionParams, BLOCK, Backend, Expert, Experts, GpuConfig, Heads, Indices, Kernels, LayerHeads,
+    Layout, Norm, Rope, RopeStyle, SpanLayout,
 };
-use candle_core::DType;
+use candle_core::{DType, Device, Tensor};
 
+use crate::common::Random;
 use crate::has_device;
 
 /// One layer and what it is asked.
@@ -27,6 +28,7 @@ struct Case {
 const PLAIN: AttentionParams = AttentionParams { scale: 0.125, softcap: None, window: None };
 const VOCABULARY: usize = 96;
 const FEED_FORWARD: usize = 136;
+const EXPERTS: usize = 3;
 /// Blocks of one sequence, at most; those of sequence 0 may be shared by all.
 const OWN: u32 = 40;
 const SEQUENCES: u32 = 12;
@@ -65,7 +67,7 @@ impl Case {
         let out_weight = backend.random(hidden, heads.query * heads.dim, 5).unwrap();
         let gate_weight = backend.random(2 * FEED_FORWARD, hidden, 6).unwrap();
         let head = backend.random(VOCABULARY + 1, hidden, 7).unwrap();
-        let weight = ones(hidden).unwrap();
+        let norm = Norm::Rms { weight: ones(hidden).unwrap(), eps: 1e-5 };
         let norms = [ones(heads.dim).unwrap(), ones(heads.dim).unwrap()];
         let frequencies: Vec<f32> = (0..self.pairs).map(|i| 0.7f32.powi(i32::try_from(i).unwrap())).collect();
         let rope = backend.rope(Rope::new(&frequencies, 2048, self.style, 1.0)).unwrap();
@@ -84,9 +86,9 @@ impl Case {
                 values.truncate(count * width);
                 found.push((format!("batch {index}: {what}"), values));
             };
-            let embedded = backend.embed(&table, &placed).unwrap();
+            let embedded = backend.embed(&table, 1.0, &placed).unwrap();
             keep("embedding", &embedded, real, hidden);
-            let normed = backend.norm(&embedded, &weight, 1e-5).unwrap();
+            let normed = backend.norm(&embedded, &norm).unwrap();
             keep("norm", &normed, real, hidden);
             let qkv = backend.linear(&normed, &qkv_weight, Some(&bias)).unwrap();
             keep("product", &qkv, real, (heads.query + 2 * heads.kv) * heads.dim);
@@ -99,7 +101,7 @@ impl Case {
             let hidden_rows = backend.drawn(embedded, &placed).unwrap();
             keep("draw rows", &hidden_rows, draws.len(), hidden);
             let projected = backend.linear(&attended, &out_weight, None).unwrap();
-            let (sum, normed) = backend.add_norm(hidden_rows, &projected, &weight, 1e-5).unwrap();
+            let (sum, normed) = backend.add_norm(hidden_rows, &projected, &norm).unwrap();
             keep("sum", &sum, draws.len(), hidden);
             keep("norm of the sum", &normed, draws.len(), hidden);
             for activation in [Activation::Silu, Activation::GeluTanh, Activation::Gelu] {
@@ -107,10 +109,52 @@ impl Case {
                 let gated = backend.gate(&gate_up, activation).unwrap();
                 keep(&format!("{activation:?}"), &gated, draws.len(), FEED_FORWARD);
             }
-            let logits = backend.logits(&normed, &head).unwrap();
+            let logits = backend.logits(&normed, &head, None).unwrap();
             keep("logits", &logits, draws.len(), VOCABULARY + 1);
+            for (what, rows, width) in self.varied(backend, sum, &projected, &normed) {
+                keep(what, &rows, draws.len(), width);
+            }
+            let scaled = backend.embed(&table, 3.5, &placed).unwrap();
+            keep("scaled embedding", &scaled, real, hidden);
         }
         found
+    }
+
+    /// What some families do otherwise: a residual stream, what is added to it, and its norm, [rows, hidden] each.
+    fn varied<B: Backend>(
+        &self,
+        backend: &B,
+        sum: B::Rows,
+        update: &B::Rows,
+        normed: &B::Rows,
+    ) -> Vec<(&'static str, B::Rows, usize)> {
+        let hidden = self.hidden;
+        let list = |len: usize, by: usize| {
+            backend.vector(&(0..len).map(|i| 0.5 + (i % by) as f32 / 20.0).collect::<Vec<_>>()).unwrap()
+        };
+        let rms = Norm::Rms { weight: list(hidden, 7), eps: 1e-5 };
+        let layer = Norm::Layer { weight: list(hidden, 7), bias: list(hidden, 11), eps: 1e-5 };
+        let head = backend.random(VOCABULARY + 1, hidden, 7).unwrap();
+        let router = backend.random(EXPERTS, hidden, 8).unwrap();
+        let wide = backend.random(2 * FEED_FORWARD, hidden, 6).unwrap();
+        // Which experts a row goes through turns on the last bits of its scores; all of them, weighted, do not.
+        let experts = Experts { all: random_experts(backend, EXPERTS, hidden), used: EXPERTS, normalised: true };
+        let logits = || backend.logits(normed, &head, Some(&list(VOCABULARY + 1, 11))).unwrap();
+        let up = backend.linear(normed, &wide, None).unwrap();
+        let scores = backend.logits(normed, &router, None).unwrap();
+        let sum = backend.add(sum, update).unwrap();
+        let layer_norm = backend.norm(&sum, &layer).unwrap();
+        let (sum, centred) = backend.add_norm(sum, update, &layer).unwrap();
+        vec![
+            ("logits with a bias", logits(), VOCABULARY + 1),
+            ("capped logits", backend.cap(logits(), 1.5).unwrap(), VOCABULARY + 1),
+            ("norm of an update", backend.norm_update(update, &rms).unwrap(), hidden),
+            ("layer norm", layer_norm, hidden),
+            ("sum beside a layer norm", sum, hidden),
+            ("layer norm of the sum", centred, hidden),
+            ("activation without a gate", backend.activate(up, Activation::GeluTanh).unwrap(), 2 * FEED_FORWARD),
+            ("experts", backend.experts(normed, &scores, &experts, Activation::Silu).unwrap(), hidden),
+        ]
     }
 }
 
@@ -144,6 +188,7 @@ fn cases() -> Vec<(&'static str, Case)> {
         ("8 heads over 2 of 128, normed", Case { norms: true, ..case(8, 2, 128, 256) }),
         ("4 heads over 4 of 96", case(4, 4, 96, 384)),
         ("4 heads over 1 of 80, partly rotated", Case { pairs: 16, ..case(4, 1, 80, 320) }),
+        ("4 heads over 1 of 256, normed", Case { norms: true, ..case(4, 1, 256, 640) }),
         ("14 heads over 2 of 64, windowed and capped", Case { params: windowed, ..case(14, 2, 64, 896) }),
     ]
 }
@@ -210,4 +255,47 @@ fn blocks_go_out_and_come_back() {
     }
     assert!(gpu.export_block(&pages, 6, 1, &mut back).is_err() && gpu.copy_block(&pages, 0, 6).is_err());
     assert!(gpu.import_block(&pages, 0, &bytes[1..]).is_err());
+}
+
+/// Of many experts, each row goes through a few: those with the largest scores, which are far apart here.
+#[test]
+fn rows_go_through_the_experts_with_the_largest_scores() {
+    const COUNT: usize = 40;
+    const WIDTH: usize = 128;
+    if !has_device("rows_go_through_the_experts_with_the_largest_scores") {
+        return;
+    }
+    let config =
+        GpuConfig { ordinal: 0, dtype: DType::F16, cascade: true, graphs: false, quantised: false, threads: 1 };
+    let gpu = Gpu::open(&config).unwrap();
+    let cpu = Kernels::new(2);
+    let mut random = Random(3);
+    let x = random.floats(9 * WIDTH);
+    let scores: Vec<f32> = (0..9)
+        .flat_map(|_| random.distinct(COUNT, COUNT).into_iter().map(|rank| rank as f32 / 8.0).collect::<Vec<_>>())
+        .collect();
+    for (used, normalised) in [(1, true), (6, true), (6, false), (COUNT, false)] {
+        let on_device = gpu
+            .experts(
+                &gpu.upload_rows(&x, WIDTH, DType::F16).unwrap(),
+                &gpu.upload_rows(&scores, COUNT, DType::F32).unwrap(),
+                &Experts { all: random_experts(&gpu, COUNT, WIDTH), used, normalised },
+                Activation::Silu,
+            )
+            .unwrap();
+        let rows =
+            |values: &[f32], width: usize| Tensor::new(values, &Device::Cpu).unwrap().reshape(((), width)).unwrap();
+        let experts = Experts { all: random_experts(&cpu, COUNT, WIDTH), used, normalised };
+        let on_host = cpu.mixed(&rows(&x, WIDTH), &rows(&scores, COUNT), &experts, Activation::Silu).unwrap();
+        let (worst, average) = difference(&gpu.read(&on_device).unwrap(), &cpu.read(&on_host).unwrap());
+        assert!(worst < 0.02 && average < 0.002, "{used} of {COUNT}: {worst}, mean {average}");
+    }
+}
+
+fn random_experts<B: Backend>(backend: &B, count: usize, width: usize) -> Vec<Expert<B::Matrix>> {
+    let expert = |seed| Expert {
+        gate_up: backend.random(2 * FEED_FORWARD, width, seed).unwrap(),
+        down: backend.random(width, FEED_FORWARD, seed + 1000).unwrap(),
+    };
+    (0..).take(count).map(expert).collect()
 }
