@@ -49,6 +49,22 @@ test("legacy completions", async () => {
   assert.equal(reply.choices[0].text, " Paris");
 });
 
+test("tools are called, whole and streamed", async () => {
+  const parameters = { type: "object", properties: { city: { enum: ["Oslo", "Rome"] } }, required: ["city"] };
+  const tools = [{ type: "function", function: { name: "weather", parameters } }];
+  const options = { tools, tool_choice: "required", parallel_tool_calls: false, max_tokens: 80 };
+  const { message, finish_reason } = (await ask(options)).choices[0];
+  assert.equal(finish_reason, "tool_calls");
+  assert.equal(message.tool_calls[0].function.name, "weather");
+  assert.ok(["Oslo", "Rome"].includes(JSON.parse(message.tool_calls[0].function.arguments).city));
+  const stream = client.chat.completions.stream({ model, messages, temperature: 0, ...options });
+  const call = (await stream.finalMessage()).tool_calls[0];
+  assert.deepEqual(call.function.arguments, message.tool_calls[0].function.arguments);
+  const result = { role: "tool", tool_call_id: call.id, content: "4 degrees" };
+  const reply = await ask({ tools, messages: [...messages, message, { ...result, tool_call_id: message.tool_calls[0].id }] });
+  assert.ok(reply.choices[0].message);
+});
+
 test("every error class", async () => {
   const wrong = new OpenAI({ baseURL, apiKey: "wrong", maxRetries: 0 });
   await assert.rejects(wrong.models.list(), OpenAI.AuthenticationError);

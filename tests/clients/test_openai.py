@@ -446,6 +446,77 @@ class ResponseFormat(unittest.TestCase):
         self.assertEqual(self.ask(5).choices[0].finish_reason, "stop")
 
 
+class Weather(pydantic.BaseModel):
+    """The weather in a city."""
+    city: Literal["Oslo", "Rome"]
+    days: int = pydantic.Field(ge=1, le=9)
+
+
+class Clock(pydantic.BaseModel):
+    """What time it is."""
+    zone: Literal["UTC", "local"]
+
+
+class Tools(unittest.TestCase):
+    tools = [openai.pydantic_function_tool(Weather), openai.pydantic_function_tool(Clock)]
+
+    def called(self, message):
+        """What was called, checked by the caller's own types."""
+        types = {"Weather": Weather, "Clock": Clock}
+        for call in message.tool_calls:
+            self.assertRegex(call.id, "^call_[0-9a-f]{24}$")
+            self.assertEqual(call.type, "function")
+        return [types[call.function.name].model_validate_json(call.function.arguments)
+                for call in message.tool_calls]
+
+    def test_what_must_be_called_is_called(self):
+        for seed in range(4):
+            choice = chat(tools=self.tools, tool_choice="required", temperature=1, seed=seed, max_tokens=400,
+                          parallel_tool_calls=False).choices[0]
+            self.assertEqual(choice.finish_reason, "tool_calls")
+            self.assertIsNone(choice.message.content)
+            self.assertEqual(len(self.called(choice.message)), 1)
+        named = {"type": "function", "function": {"name": "Clock"}}
+        choice = chat(tools=self.tools, tool_choice=named, parallel_tool_calls=False, max_tokens=100).choices[0]
+        self.assertIsInstance(self.called(choice.message)[0], Clock)
+
+    def test_a_stream_is_the_same_call(self):
+        options = {"tools": self.tools, "tool_choice": "required", "parallel_tool_calls": False, "max_tokens": 200}
+        whole = chat(**options).choices[0].message.tool_calls[0].function
+        request = {"model": BASE_MODEL, "messages": QUESTION, "temperature": 0} | options
+        with client.chat.completions.stream(**request) as stream:
+            kinds = {event.type for event in stream}
+            final = stream.get_final_completion().choices[0]
+        self.assertIn("tool_calls.function.arguments.delta", kinds)
+        self.assertIn("tool_calls.function.arguments.done", kinds)
+        call = final.message.tool_calls[0]
+        self.assertEqual((call.function.name, call.function.arguments), (whole.name, whole.arguments))
+        self.assertEqual(final.finish_reason, "tool_calls")
+        self.assertIsInstance(call.function.parsed_arguments, (Weather, Clock))
+
+    def test_a_round_trip(self):
+        messages = [{"role": "user", "content": "What is the weather in Rome?"}]
+        options = {"tools": self.tools, "messages": messages, "max_tokens": 100, "parallel_tool_calls": False}
+        named = {"type": "function", "function": {"name": "Weather"}}
+        message = chat(tool_choice=named, **options).choices[0].message
+        city = self.called(message)[0].city
+        messages += [message, {"role": "tool", "tool_call_id": message.tool_calls[0].id,
+                               "content": "It is 31 degrees in %s." % city}]
+        reply = chat(tool_choice="none", **options).choices[0]
+        self.assertTrue(reply.message.content)
+        self.assertIsNone(reply.message.tool_calls)
+        again = chat(tool_choice="auto", **options)
+        self.assertEqual(again.usage.total_tokens, again.usage.prompt_tokens + again.usage.completion_tokens)
+
+    def test_a_twin_calls_too_and_neighbours_change_nothing(self):
+        options = {"model": "security", "tools": self.tools, "tool_choice": "required", "temperature": 1,
+                   "parallel_tool_calls": False, "max_tokens": 200}
+        ask = lambda seed: chat(seed=seed, **options).choices[0].message.tool_calls[0].function.arguments
+        alone = [ask(seed) for seed in range(3)]
+        with concurrent.futures.ThreadPoolExecutor(3) as threads:
+            self.assertEqual(list(threads.map(ask, range(3))), alone)
+
+
 class Errors(unittest.TestCase):
     def check(self, kind, param=None, **options):
         with self.assertRaises(kind) as caught:
@@ -477,8 +548,9 @@ class Errors(unittest.TestCase):
             self.check(openai.BadRequestError, field, **{field: value}, **extra)
 
     def test_what_cannot_be_honoured_is_refused(self):
-        tool = {"type": "function", "function": {"name": "f", "parameters": {}}}
-        self.check(openai.BadRequestError, "tools", tools=[tool])
+        tool = {"type": "function", "function": {"name": "f", "parameters": {"not": {}}}}
+        self.check(openai.BadRequestError, "tools[0].function.parameters", tools=[tool])
+        self.check(openai.BadRequestError, "functions", functions=[{"name": "f"}])
         self.check(openai.BadRequestError, "response_format.type", response_format={"type": "xml"})
         self.check(openai.BadRequestError, "surprise", extra_body={"surprise": 1})
 

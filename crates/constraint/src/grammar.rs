@@ -56,15 +56,25 @@ impl Grammars {
     /// # Errors
     /// The schema cannot be met, or not within bounds.
     pub fn compile(&self, schema: &Schema) -> Result<Grammar, SchemaError> {
-        let (inner, schema) = (Arc::clone(&self.0), schema.clone());
-        let compile = move || {
+        let of = schema.clone();
+        let start = self.build(move |factory| compile(factory, &of))?;
+        Ok(Grammar { start, schema: schema.clone() })
+    }
+
+    /// Runs `work` with the vocabulary on a thread with stack enough.
+    pub(crate) fn build<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&ParserFactory) -> Result<T, SchemaError> + Send + 'static,
+    ) -> Result<T, SchemaError> {
+        let inner = Arc::clone(&self.0);
+        let build = move || {
             let factory =
                 inner.factory.get_or_init(|| prepare(inner.tokenizer.as_ref())).as_ref().map_err(Clone::clone)?;
-            compile(factory, &schema).map(|start| Grammar { start, schema })
+            work(factory)
         };
         let failed = |_| SchemaError::new("", "the schema could not be compiled");
         let thread = thread::Builder::new().name("baton-schema".to_owned()).stack_size(COMPILE_STACK);
-        let running = thread.spawn(compile).map_err(failed)?;
+        let running = thread.spawn(build).map_err(failed)?;
         running.join().unwrap_or_else(|_| Err(SchemaError::new("", "the schema could not be compiled")))
     }
 }
@@ -89,20 +99,30 @@ fn prepare(tokenizer: Option<&Tokenizer>) -> Result<ParserFactory, SchemaError> 
 }
 
 fn compile(factory: &ParserFactory, schema: &Schema) -> Result<Matcher, SchemaError> {
-    let mut source = schema.root().clone();
+    let grammar = TopLevelGrammar::from_json_schema(with_options(schema.root()));
+    first(factory, grammar).map_err(|error| explain(&error.message, schema))
+}
+
+/// A schema with what is ours to say of blanks and escapes.
+pub(crate) fn with_options(schema: &Value) -> Value {
+    let mut source = schema.clone();
     if let Value::Object(keywords) = &mut source {
         let options = json!({"whitespace_pattern": BLANKS, "json_allowed_escapes": ESCAPES});
         keywords.insert("x-guidance".to_owned(), options);
     }
-    let grammar = TopLevelGrammar::from_json_schema(source);
+    source
+}
+
+/// A walk before the first token, which is worked out once here, so that a schema that nothing can meet is told from
+/// one that can. Errors are llguidance's own.
+pub(crate) fn first(factory: &ParserFactory, grammar: TopLevelGrammar) -> Result<Matcher, SchemaError> {
     let mut start = Matcher::new(factory.create_parser(grammar));
-    // Once here, so that a schema that nothing can meet is told from one that can.
     let first = start.compute_mask();
     match (start.get_error(), first) {
         (None, Ok(first)) if !first.is_zero() => Ok(start),
-        (Some(error), _) => Err(explain(&error, schema)),
-        (None, Ok(_)) => Err(SchemaError::new("", "no answer can meet the schema")),
-        (None, Err(error)) => Err(explain(&error.to_string(), schema)),
+        (Some(error), _) => Err(SchemaError::new("", error)),
+        (None, Ok(_)) => Err(SchemaError::new("", "NoExtensionBias")),
+        (None, Err(error)) => Err(SchemaError::new("", error.to_string())),
     }
 }
 

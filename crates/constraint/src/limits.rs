@@ -29,6 +29,11 @@ pub(crate) const MULTIPLE: f64 = 1000.0;
 /// Decimal places of `multipleOf`.
 pub(crate) const PLACES: i32 = 6;
 
+/// Tools that may be offered at once.
+pub(crate) const TOOLS: usize = 128;
+/// Calls in one answer.
+pub(crate) const CALLS: usize = 16;
+
 /// Steps that checking one answer may take.
 pub(crate) const CHECK_STEPS: u32 = 200_000;
 /// Nesting that checking one answer may reach.

@@ -37,6 +37,29 @@ impl Schema {
         Ok(Self(Arc::new(Inner { root, patterns, doubtful })))
     }
 
+    /// Reads the schema of a tool's arguments, which are an object. One that names properties and says nothing of others
+    /// takes no others: a function has the parameters that it has.
+    ///
+    /// # Errors
+    /// As [`Schema::read`], or it is not the schema of an object.
+    pub fn read_arguments(schema: &Value) -> Result<Self, SchemaError> {
+        let Value::Object(keywords) = schema else {
+            return Err(SchemaError::new("", "a schema is an object"));
+        };
+        let mut keywords = keywords.clone();
+        let combined = ["$ref", "anyOf", "oneOf", "allOf"].iter().any(|name| keywords.contains_key(*name));
+        if !combined {
+            keywords.entry("type").or_insert_with(|| json!("object"));
+        }
+        if keywords.get("type").is_none_or(|name| name != "object") {
+            return Err(SchemaError::new("", "arguments are an object: `type` is `object`"));
+        }
+        if keywords.contains_key("properties") {
+            keywords.entry("additionalProperties").or_insert(Value::Bool(false));
+        }
+        Self::read(&Value::Object(keywords))
+    }
+
     /// Any JSON object.
     pub fn any_object() -> Self {
         let root = json!({"type": "object"});

@@ -1,5 +1,6 @@
 //! Drawing against checking, and both against tables.
 
+mod calls;
 mod drawing;
 mod properties;
 mod refusals;
@@ -15,12 +16,15 @@ use crate::{Grammar, Grammars, Schema};
 /// Ends an answer.
 const END: TokenId = 256;
 
+/// Another token of the scaffold.
+const MARK: TokenId = 273;
+
 /// Tokens of several bytes that run over the borders of JSON's words, as those of real models do.
 const LONG: [&str; 16] = [
     "{\"", "\":", "\": ", "\",", "\", \"", "\"}", "}}", "[]", "],", "true", "false", "null", "  ", "ab", "12", "\": \"",
 ];
 
-/// Every byte is a token, then the scaffold, then [`LONG`].
+/// Every byte is a token, then the scaffold's end, then [`LONG`], then the other token of the scaffold.
 fn tokenizer() -> Tokenizer {
     let itself = |byte: u8| matches!(byte, b'!'..=b'~' | 0xA1..=0xAC | 0xAE..=0xFF);
     let mut shifted = (0x100_u32..).filter_map(char::from_u32);
@@ -28,11 +32,13 @@ fn tokenizer() -> Tokenizer {
         (0..=u8::MAX).map(|b| if itself(b) { char::from(b) } else { shifted.next().unwrap() }).collect();
     let spelled = |text: &str| text.bytes().map(|byte| alphabet[usize::from(byte)]).collect::<String>();
     let bytes = alphabet.iter().map(char::to_string);
-    let tokens: Vec<String> = bytes.chain(["<|im_end|>".to_owned()]).chain(LONG.map(spelled)).collect();
+    let words = LONG.map(spelled);
+    let tokens: Vec<String> =
+        bytes.chain(["<|im_end|>".to_owned()]).chain(words).chain(["<|call|>".to_owned()]).collect();
     Tokenizer::from_gguf(TokenizerSpec {
         model: "gpt2".to_owned(),
         pre: Some("smollm".to_owned()),
-        token_types: (0..tokens.len()).map(|token| if token == 256 { 3 } else { 1 }).collect(),
+        token_types: tokens.iter().map(|text| if text.starts_with("<|") { 3 } else { 1 }).collect(),
         tokens,
         merges: Vec::new(),
         special: SpecialTokens { eos: Some(END), ..SpecialTokens::default() },

@@ -6,10 +6,13 @@ mod decided;
 mod format;
 mod handler;
 mod logprobs;
+mod messages;
 mod types;
 mod validate;
 
 #[cfg(test)]
 mod tests;
 
+pub(crate) use convert::messages as chat_messages;
 pub(crate) use handler::create;
+pub(crate) use messages::take as take_messages;

@@ -21,4 +21,4 @@ pub(crate) use params::{Params, take_intent};
 pub(crate) use scoring::{Cost, Scoring};
 pub(crate) use text::TokenReport;
 use text::{ChoiceText, Piece};
-pub(crate) use whole::{Answer, collect};
+pub(crate) use whole::{Answer, Call, collect};

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use baton_constraint::{Grammar, Grammars, Schema, SchemaError};
+use baton_constraint::{CallError, CallGrammar, CallRules, Grammar, Grammars, Schema, SchemaError};
 use baton_contract::FinishReason;
 use tokio::sync::Semaphore;
 
@@ -27,27 +27,50 @@ impl Compiler {
         &self.grammars
     }
 
-    /// Compiles on a blocking thread.
+    /// Compiles on a blocking thread a schema that the field `at` asks for.
     ///
     /// # Errors
     /// The schema cannot be honoured.
-    pub(crate) async fn compile(&self, schema: Schema) -> Result<Arc<Grammar>, ApiError> {
+    pub(crate) async fn compile(&self, schema: Schema, at: &str) -> Result<Arc<Grammar>, ApiError> {
+        let compiled = self.in_turn(move |grammars| grammars.compile(&schema)).await?;
+        compiled.map(Arc::new).map_err(|error| refused(at, &error))
+    }
+
+    /// The same for the rules of calls.
+    ///
+    /// # Errors
+    /// They cannot be honoured.
+    pub(crate) async fn compile_calls(&self, rules: CallRules) -> Result<Arc<CallGrammar>, CallsRefused> {
+        let compiled = self.in_turn(move |grammars| grammars.compile_calls(&rules)).await;
+        compiled.map_err(CallsRefused::Fault)?.map(Arc::new).map_err(CallsRefused::Rules)
+    }
+
+    async fn in_turn<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Grammars) -> T + Send + 'static,
+    ) -> Result<T, ApiError> {
         let closed = |_| ApiError::internal("no schema can be compiled any more");
         let permit = Arc::clone(&self.turn).acquire_owned().await.map_err(closed)?;
         let grammars = self.grammars.clone();
         let task = tokio::task::spawn_blocking(move || {
             // Kept until the work is done, even if nobody waits for it any more.
             let _permit = permit;
-            grammars.compile(&schema)
+            work(&grammars)
         });
-        let compiled = task.await.map_err(|_| ApiError::internal("the schema could not be compiled"))?;
-        compiled.map(Arc::new).map_err(|error| refused(&error))
+        task.await.map_err(|_| ApiError::internal("the schema could not be compiled"))
     }
 }
 
-/// A schema that a caller asked for cannot be honoured.
-pub(crate) fn refused(error: &SchemaError) -> ApiError {
-    ApiError::invalid("response_format", format!("the schema of `response_format` is not one to answer in: {error}"))
+/// Why calls cannot be drawn.
+pub(crate) enum CallsRefused {
+    Rules(CallError),
+    /// A fault of the server.
+    Fault(ApiError),
+}
+
+/// A schema that a caller asked for in the field `at` cannot be honoured.
+pub(crate) fn refused(at: &str, error: &SchemaError) -> ApiError {
+    ApiError::invalid(at, format!("the schema of `{at}` is not one to answer in: {error}"))
 }
 
 impl Twin {

@@ -44,6 +44,8 @@ mod reply;
 mod reports;
 mod server;
 mod state;
+mod tokens;
+mod tools;
 mod twins;
 
 pub use again::{ReplayError, Replayer};

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use baton_contract::{Adapter, Prefix, Refusal, TokenId};
 use baton_judge::{Asked, Question};
-use baton_text::{ChatMessage, ChatTemplate, Tokenizer};
+use baton_text::{ChatMessage, ChatTemplate, Tokenizer, Tool};
 
 use crate::cue::Prompts;
 use crate::error::ApiError;
@@ -34,10 +34,17 @@ pub(crate) async fn off_thread<T: Send + 'static>(
 ///
 /// # Errors
 /// The template does not take the messages.
-pub(crate) async fn chat(state: &AppState, model: Model, messages: Vec<ChatMessage>) -> Result<Prompts, ApiError> {
+pub(crate) async fn chat(
+    state: &AppState,
+    model: Model,
+    messages: Vec<ChatMessage>,
+    tools: Vec<Tool>,
+) -> Result<Prompts, ApiError> {
     off_thread(state, move |tokenizer, template| {
-        let rendered = template.render(&messages, true).map_err(|error| refused(&error))?;
-        let (prefix, tokens) = split(&model, tokenizer.encode_rendered(&rendered));
+        let rendered = template.render_with(&messages, &tools, true).map_err(|error| refused(&error))?;
+        // A template that tells of tools beside the pack leaves nothing to share.
+        let beside_pack = !tools.is_empty() && template.tells_of_tools();
+        let (prefix, tokens) = split(&model, tokenizer.encode_rendered(&rendered), beside_pack);
         Ok(Prompts { prefix, tokens: vec![tokens] })
     })
     .await
@@ -46,13 +53,13 @@ pub(crate) async fn chat(state: &AppState, model: Model, messages: Vec<ChatMessa
 /// Takes the tokens of the twin's pack off the tokens of a chat.
 ///
 /// The prefix is made so that every chat of the twin begins with it; if a template breaks that, the chat as it was
-/// rendered is what counts.
-fn split(model: &Model, mut tokens: Vec<TokenId>) -> (Option<Arc<Prefix>>, Vec<TokenId>) {
+/// rendered is what counts; `expected` says that it is known to.
+fn split(model: &Model, mut tokens: Vec<TokenId>, expected: bool) -> (Option<Arc<Prefix>>, Vec<TokenId>) {
     let prefix = model.twin().and_then(|twin| twin.prefix.clone());
     let prefix = prefix.filter(|prefix| tokens.len() > prefix.tokens.len() && tokens.starts_with(&prefix.tokens));
     if let Some(prefix) = &prefix {
         tokens.drain(..prefix.tokens.len());
-    } else if model.twin().is_some() {
+    } else if model.twin().is_some() && !expected {
         tracing::warn!(twin = model.name(), "the rendered chat does not begin with the pack's prefix");
     }
     (prefix, tokens)
@@ -96,7 +103,7 @@ pub(crate) async fn questions(
         }
         let asked = read(&questions)?;
         let posed = asked.into_iter().map(|Asked { prompt, answers }| {
-            let (prefix, prompt) = split(&model, prompt);
+            let (prefix, prompt) = split(&model, prompt, false);
             Posed { prefix, adapter: model.adapter().cloned(), asked: Asked { prompt, answers } }
         });
         Ok(posed.collect())
@@ -136,7 +143,7 @@ pub(crate) async fn texts(
     .await
 }
 
-fn refused(error: &baton_text::Error) -> ApiError {
+pub(crate) fn refused(error: &baton_text::Error) -> ApiError {
     if error.is_request_fault() {
         ApiError::invalid("messages", error.to_string())
     } else {

@@ -4,6 +4,7 @@
 //! * [`ChatTemplate`]: messages to the text that a model was trained on, in which no content can pass for scaffold.
 //! * [`pack_prefix`]: the tokens that every cue of a twin begins with.
 //! * [`AnswerFrame`]: the tokens of an answer that is given, as the model would write it.
+//! * [`CallForm`] and [`CallReader`]: how a model writes calls of tools, and what it calls, read as it comes.
 //! * [`Detokenizer`] and [`StopMatcher`]: a stream of tokens to text that is final, up to a stop string.
 //!
 //! What it must not know: HTTP, the engine, model files (their metadata arrives as plain values), files and the clock.
@@ -28,6 +29,7 @@ mod special;
 mod stop;
 mod template;
 mod tokenizer;
+mod tools;
 mod vocabulary;
 
 pub use answer::AnswerFrame;
@@ -38,6 +40,7 @@ pub use prefix::pack_prefix;
 pub use stop::{StopMatcher, Stopping};
 pub use template::{ChatTemplate, Rendered};
 pub use tokenizer::{SpecialTokens, Tokenizer, TokenizerSpec};
+pub use tools::{Answered, CallForm, CallPart, CallReader, Mark, Tool, ToolCall};
 
 #[cfg(test)]
 mod tests;

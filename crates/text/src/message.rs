@@ -1,5 +1,7 @@
 //! The messages of a chat, and what becomes of system messages where a template has no place for them.
 
+use crate::tools::{Answered, ToolCall};
+
 /// Who speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Role {
@@ -11,6 +13,8 @@ pub enum Role {
     User,
     /// The model.
     Assistant,
+    /// A tool that the model called.
+    Tool,
 }
 
 /// One message of a chat.
@@ -20,6 +24,10 @@ pub struct ChatMessage {
     pub role: Role,
     /// What is said. It never becomes a special token, whatever it looks like.
     pub content: String,
+    /// What the model called, if it is the model who speaks.
+    pub calls: Vec<ToolCall>,
+    /// Whose result it is, if it is a tool's.
+    pub answered: Option<Answered>,
 }
 
 impl Role {
@@ -29,10 +37,11 @@ impl Role {
             Self::System | Self::Developer => "system",
             Self::User => "user",
             Self::Assistant => "assistant",
+            Self::Tool => "tool",
         }
     }
 
-    fn is_system(self) -> bool {
+    pub(crate) fn is_system(self) -> bool {
         matches!(self, Self::System | Self::Developer)
     }
 }
@@ -40,7 +49,7 @@ impl Role {
 impl ChatMessage {
     /// A message of `role`.
     pub fn new(role: Role, content: impl Into<String>) -> Self {
-        Self { role, content: content.into() }
+        Self { role, content: content.into(), calls: Vec::new(), answered: None }
     }
 
     /// A system message.
@@ -56,6 +65,16 @@ impl ChatMessage {
     /// An answer of the model.
     pub fn assistant(content: impl Into<String>) -> Self {
         Self::new(Role::Assistant, content)
+    }
+
+    /// An answer of the model that calls tools; `content` is what it said before.
+    pub fn calling(content: impl Into<String>, calls: Vec<ToolCall>) -> Self {
+        Self { calls, ..Self::assistant(content) }
+    }
+
+    /// What a tool gave.
+    pub fn result(of: Answered, content: impl Into<String>) -> Self {
+        Self { answered: Some(of), ..Self::new(Role::Tool, content) }
     }
 }
 

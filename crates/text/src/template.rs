@@ -11,9 +11,12 @@ use std::thread;
 use minijinja::syntax::SyntaxConfig;
 use minijinja::value::Kwargs;
 use minijinja::{Environment, ErrorKind, Value, context};
+use serde_json::{Map, Value as Json, json};
 
 use crate::message::{SystemMessages, place_system};
 use crate::shield::{Shield, has_marks};
+use crate::tools::writing::{Place, Shows, mark_json, mark_members, short_id, written};
+use crate::tools::{Answered, CallForm, Tool, ToolCall};
 use crate::{ChatMessage, Error, Tokenizer};
 
 /// Longest template source, in bytes: longer ones can exhaust the compiler's stack whatever its size.
@@ -40,6 +43,8 @@ struct Inner {
     bos: String,
     eos: String,
     system: SystemMessages,
+    calls: CallForm,
+    shows: Shows,
 }
 
 /// A rendered chat. Content is told from scaffold inside.
@@ -61,7 +66,7 @@ impl Rendered {
 }
 
 impl ChatTemplate {
-    /// Compiles a model's template for its tokenizer, and finds out which system messages it takes.
+    /// Compiles a model's template for its tokenizer, and finds out which system messages and what of tools it takes.
     ///
     /// # Errors
     /// If the source is too long, not Jinja, or fails for a single user message.
@@ -77,6 +82,7 @@ impl ChatTemplate {
     }
 
     fn compile_here(source: String, tokenizer: Tokenizer) -> Result<Self, Error> {
+        let (calls, is_known) = CallForm::of(&source, &tokenizer);
         let compiled = environment().and_then(|mut environment| {
             environment.add_template_owned(NAME, source)?;
             Ok(environment)
@@ -85,8 +91,12 @@ impl ChatTemplate {
             compiled.map_err(|error| Error::BadTemplate(format!("{error} (line {})", error.line().unwrap_or(0))))?;
         let roles = tokenizer.special_tokens();
         let (bos, eos) = (tokenizer.spelling(roles.bos), tokenizer.spelling(roles.eos));
-        let mut inner = Inner { environment, tokenizer, bos, eos, system: SystemMessages::Anywhere };
+        let (system, shows) = (SystemMessages::Anywhere, Shows::default());
+        let mut inner = Inner { environment, tokenizer, bos, eos, system, calls, shows };
         inner.system = inner.probe_system()?;
+        if is_known {
+            inner.probe_tools();
+        }
         Ok(Self { inner: Arc::new(inner) })
     }
 
@@ -97,24 +107,65 @@ impl ChatTemplate {
     /// # Errors
     /// If the template refuses the messages (the caller's fault), or fails.
     pub fn render(&self, messages: &[ChatMessage], add_generation_prompt: bool) -> Result<Rendered, Error> {
-        let placed = place_system(messages, self.inner.system);
-        on_big_stack(|| self.inner.render(&placed, add_generation_prompt))
+        self.render_with(messages, &[], add_generation_prompt)
+    }
+
+    /// The same with tools that the model may call. What the template does not show of them, of calls and of results is
+    /// written into the messages: the tools as a system message after those that come first, calls in the model's own
+    /// form, results as the user's.
+    ///
+    /// # Errors
+    /// As [`Self::render`].
+    pub fn render_with(
+        &self,
+        messages: &[ChatMessage],
+        tools: &[Tool],
+        add_generation_prompt: bool,
+    ) -> Result<Rendered, Error> {
+        on_big_stack(|| self.inner.render_placed(messages, tools, add_generation_prompt))
             .unwrap_or_else(|| Err(Error::Render("it panicked, or there was no thread to run it on".to_owned())))
+    }
+
+    /// How the model writes calls of tools.
+    pub fn call_form(&self) -> &CallForm {
+        &self.inner.calls
+    }
+
+    /// Whether the template tells of tools by itself, before or after the first system message.
+    pub fn tells_of_tools(&self) -> bool {
+        self.inner.shows.tools != Place::Nowhere
     }
 }
 
 impl Inner {
-    fn render(&self, messages: &[ChatMessage], add_generation_prompt: bool) -> Result<Rendered, Error> {
+    fn render_placed(&self, messages: &[ChatMessage], tools: &[Tool], open: bool) -> Result<Rendered, Error> {
         let shield = self.tokenizer.specials().shield();
-        let shown: Vec<Value> = messages
-            .iter()
-            .map(|message| context! { role => message.role.name(), content => shield.mark(&message.content) })
-            .collect();
+        let tools: Vec<Json> = tools.iter().map(|tool| mark_json(shield, &tool.described())).collect();
+        let messages = messages.iter().map(|message| marked(shield, message)).collect();
+        let placed = place_system(&written(messages, &tools, &self.calls, self.shows), self.system);
+        self.render(&placed, &tools, open)
+    }
+
+    /// Renders what is marked already.
+    fn render(&self, messages: &[ChatMessage], tools: &[Json], add_generation_prompt: bool) -> Result<Rendered, Error> {
+        let mut shown: Vec<Map<String, Json>> = messages.iter().map(|message| self.shown(message)).collect();
+        let place = if tools.is_empty() { Place::Nowhere } else { self.shows.tools };
+        if place == Place::InSystem {
+            if shown.first().is_none_or(|first| first["role"] != "system") {
+                shown.insert(0, self.shown(&ChatMessage::system("")));
+            }
+            shown[0].insert("tools".to_owned(), json!(python_json(&json!(tools))));
+        }
         let context = context! {
-            messages => shown,
+            messages => shown.iter().map(value_of_members).collect::<Vec<_>>(),
             add_generation_prompt => add_generation_prompt,
             bos_token => self.bos.as_str(),
             eos_token => self.eos.as_str(),
+        };
+        let context = if place == Place::Beside {
+            context! { tools => tools.iter().map(value_of).collect::<Vec<_>>(), ..context }
+        } else {
+            context
         };
         let rendered = self.environment.get_template(NAME).and_then(|template| template.render(context));
         rendered.map(|marked| Rendered { marked }).map_err(|error| match refusal(&error) {
@@ -124,12 +175,29 @@ impl Inner {
         })
     }
 
+    /// A message as templates have it; a field that says nothing is absent.
+    fn shown(&self, message: &ChatMessage) -> Map<String, Json> {
+        let id = |id: &str| if self.calls.has_short_ids() { short_id(id) } else { id.to_owned() };
+        let mut shown = Map::new();
+        shown.insert("role".to_owned(), json!(message.role.name()));
+        shown.insert("content".to_owned(), json!(message.content));
+        if !message.calls.is_empty() {
+            let call = |ToolCall { id: of, name, arguments }: &ToolCall| json!({"id": id(of), "type": "function", "function": {"name": name, "arguments": arguments}});
+            shown.insert("tool_calls".to_owned(), message.calls.iter().map(call).collect());
+        }
+        if let Some(Answered { id: of, name }) = &message.answered {
+            shown.insert("tool_call_id".to_owned(), json!(id(of)));
+            shown.insert("name".to_owned(), json!(name));
+        }
+        shown
+    }
+
     /// Tries chats on the template, because what it takes cannot be read off its source.
     fn probe_system(&self) -> Result<SystemMessages, Error> {
         let [pack, more, late] = ["pack probe", "more probe", "late probe"];
         let [ask, answer, again] = ["ask probe", "answer probe", "again probe"];
         let works = |chat: &[ChatMessage]| {
-            self.render(chat, true).is_ok_and(|rendered| {
+            self.render(chat, &[], true).is_ok_and(|rendered| {
                 let mut rest = rendered.marked();
                 chat.iter().all(|message| match rest.split_once(&message.content) {
                     Some((_, after)) => {
@@ -149,9 +217,56 @@ impl Inner {
         if works(&[system(pack), user(ask)]) {
             return Ok(SystemMessages::First);
         }
-        self.render(&[user(ask)], true)
+        self.render(&[user(ask)], &[], true)
             .map(|_| SystemMessages::Nowhere)
             .map_err(|error| Error::BadTemplate(format!("it fails for one user message: {error}")))
+    }
+
+    /// Tries tools, a call and its result on the template.
+    fn probe_tools(&mut self) {
+        let tool = Tool { name: "probe_tool".to_owned(), description: None, parameters: json!({"type": "object"}) };
+        let tools = [tool.described()];
+        let has = |inner: &Self, chat: &[ChatMessage], texts: &[&str]| {
+            let rendered = inner.render(chat, &tools, true);
+            rendered.is_ok_and(|rendered| texts.iter().all(|text| rendered.marked().contains(text)))
+        };
+        let mut chat = vec![ChatMessage::user("ask probe")];
+        let ways = [Place::Beside, Place::InSystem].map(|tools| Shows { tools, ..Shows::default() });
+        let shows = ways.into_iter().find(|shows| {
+            self.shows = *shows;
+            has(self, &chat, &["probe_tool"])
+        });
+        self.shows = shows.unwrap_or_default();
+        if self.shows.tools == Place::Nowhere {
+            return;
+        }
+        let arguments = Map::from_iter([("probe_key".to_owned(), json!("probe_value"))]);
+        let call = ToolCall { id: "probe0001".to_owned(), name: "probe_call".to_owned(), arguments };
+        let answered = Answered { id: call.id.clone(), name: call.name.clone() };
+        chat.push(ChatMessage::calling("", vec![call]));
+        self.shows.calls = has(self, &chat, &["probe_call", "probe_key", "probe_value"]);
+        if !self.shows.calls {
+            chat[1] = ChatMessage::assistant("answer probe");
+        }
+        chat.push(ChatMessage::result(answered, "probe_result"));
+        self.shows.results = has(self, &chat, &["probe_result"]);
+    }
+}
+
+/// A message whose texts are marked.
+fn marked(shield: &Shield, message: &ChatMessage) -> ChatMessage {
+    let mark = |text: &str| shield.mark(text).into_owned();
+    let call = |call: &ToolCall| ToolCall {
+        id: mark(&call.id),
+        name: mark(&call.name),
+        arguments: mark_members(shield, &call.arguments),
+    };
+    let answered = |of: &Answered| Answered { id: mark(&of.id), name: mark(&of.name) };
+    ChatMessage {
+        role: message.role,
+        content: mark(&message.content),
+        calls: message.calls.iter().map(call).collect(),
+        answered: message.answered.as_ref().map(answered),
     }
 }
 
@@ -198,6 +313,32 @@ fn environment() -> Result<Environment<'static>, minijinja::Error> {
     environment
         .add_filter("tojson", |value: &Value, indent: Option<Value>, options: Kwargs| to_json(value, indent, options));
     Ok(environment)
+}
+
+/// A JSON value as templates have it.
+fn value_of(json: &Json) -> Value {
+    match json {
+        Json::Null => Value::from(()),
+        Json::Bool(value) => Value::from(*value),
+        Json::Number(number) => match (number.as_i64(), number.as_u64()) {
+            (Some(number), _) => Value::from(number),
+            (None, Some(number)) => Value::from(number),
+            (None, None) => Value::from(number.as_f64()),
+        },
+        Json::String(text) => Value::from(text.as_str()),
+        Json::Array(items) => items.iter().map(value_of).collect(),
+        Json::Object(members) => value_of_members(members),
+    }
+}
+
+fn value_of_members(members: &Map<String, Json>) -> Value {
+    Value::from_pairs(members.iter().map(|(name, value)| (name.as_str(), value_of(value))))
+}
+
+/// A JSON value as `tojson` writes it; empty for what JSON cannot say.
+pub(crate) fn python_json(value: &Json) -> String {
+    let options = std::iter::empty::<(String, Value)>().collect::<Kwargs>();
+    to_json(&value_of(value), None, options).unwrap_or_default()
 }
 
 /// `json.dumps(value, ensure_ascii=False, indent=…)`, which Hugging Face puts in place of Jinja's own filter: that

@@ -233,6 +233,14 @@ impl Tokenizer {
         self.inner.vocabulary.is_control(token)
     }
 
+    /// The control token of this spelling.
+    pub fn control_token(&self, spelling: &str) -> Option<TokenId> {
+        match self.inner.specials.cut_rendered(spelling)[..] {
+            [Segment::Token(token)] if self.is_control(token) => Some(token),
+            _ => None,
+        }
+    }
+
     /// The tokens that end an answer, in order.
     pub fn end_tokens(&self) -> &[TokenId] {
         &self.inner.end_tokens

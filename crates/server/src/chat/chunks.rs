@@ -3,11 +3,13 @@
 use axum::body::Bytes;
 use baton_contract::Usage;
 
+use super::convert::ended;
 use super::logprobs::chat_logprobs;
-use super::types::{ChatChunk, ChunkChoice, Delta};
-use crate::cue::{ChunkUsage, Event, Generation, UsageBody, finish_reason, total};
+use super::types::{CallBody, ChatChunk, ChunkChoice, Delta, FunctionBody};
+use crate::cue::{ChunkUsage, Event, Generation, UsageBody, total};
 use crate::http::{Sse, done, event};
 use crate::reply::Reply;
+use crate::tools::call_id;
 
 /// Turns the events of a generation into chunks.
 pub(super) struct ChatStream {
@@ -16,6 +18,8 @@ pub(super) struct ChatStream {
     include_usage: bool,
     /// What each finished answer cost.
     usages: Vec<Usage>,
+    /// How many tools each answer has called.
+    called: Vec<usize>,
     n: u32,
     stage: Stage,
 }
@@ -29,14 +33,22 @@ enum Stage {
 
 impl ChatStream {
     pub(super) fn new(reply: Reply, generation: Generation, n: u32, include_usage: bool) -> Self {
-        Self { reply, generation, include_usage, usages: Vec::new(), n, stage: Stage::Opening }
+        Self {
+            reply,
+            generation,
+            include_usage,
+            usages: Vec::new(),
+            called: vec![0; n as usize],
+            n,
+            stage: Stage::Opening,
+        }
     }
 
     /// The first chunk of every answer says who speaks.
     fn opening(&self) -> Vec<u8> {
         let mut piece = Vec::new();
         for index in 0..self.n {
-            let delta = Delta { role: Some("assistant"), content: Some(String::new()), refusal: None };
+            let delta = Delta { role: Some("assistant"), content: Some(String::new()), ..Delta::default() };
             let mut chunk = self.chunk(vec![ChunkChoice { index, delta, logprobs: None, finish_reason: None }]);
             chunk.baton = (index == 0).then(|| self.reply.extra.clone());
             event(&mut piece, &chunk);
@@ -65,10 +77,13 @@ impl ChatStream {
                 delta: Delta { content: Some(part.text), ..Delta::default() },
                 finish_reason: None,
             },
+            Event::Call { name } => self.called(index, Some(name), String::new()),
+            Event::Arguments(more) => self.called(index, None, more),
             Event::End { reason, usage, kept } => {
                 self.usages.push(usage);
                 extra = kept.map(|kept| self.reply.extra.with_answers([kept]));
-                let finish_reason = Some(finish_reason(reason));
+                let called = self.called.get(index as usize).is_some_and(|called| *called > 0);
+                let finish_reason = Some(ended(reason, called));
                 ChunkChoice { index, delta: Delta::default(), logprobs: None, finish_reason }
             }
             Event::Failed(error) => {
@@ -79,6 +94,24 @@ impl ChatStream {
         };
         event(&mut piece, &ChatChunk { baton: extra, ..self.chunk(vec![choice]) });
         piece
+    }
+
+    /// A call that begins, or more of its arguments.
+    fn called(&mut self, index: u32, name: Option<String>, arguments: String) -> ChunkChoice {
+        let begins = name.is_some();
+        let mut number = 0;
+        if let Some(called) = self.called.get_mut(index as usize) {
+            *called += usize::from(begins);
+            number = called.saturating_sub(1);
+        }
+        let call = CallBody {
+            index: Some(number),
+            id: begins.then(|| call_id(&self.reply.id, index, number)),
+            r#type: begins.then_some("function"),
+            function: FunctionBody { name, arguments },
+        };
+        let delta = Delta { tool_calls: vec![call], ..Delta::default() };
+        ChunkChoice { index, delta, logprobs: None, finish_reason: None }
     }
 
     fn chunk(&self, choices: Vec<ChunkChoice>) -> ChatChunk<'_> {

@@ -26,20 +26,17 @@ use crate::twins::Model;
 /// Draws the answer, settles it, and says what becomes of it. A stream is silent but for what keeps it alive until then.
 pub(super) async fn decide(state: Arc<AppState>, principal: Principal, body: Value) -> Result<Response, ApiError> {
     let sent = state.filing.take_down_decided(PATH, &body)?;
-    let ChatRequest { model, messages: said, top_logprobs, params, schema, stated } = ChatRequest::read(body)?;
+    let ChatRequest { model, messages: said, top_logprobs, params, schema, stated, .. } = ChatRequest::read(body)?;
     let (ask, intent) = (params.stream, params.intent.clone());
     let cue = Cue::open(&state, &principal, &model, params, 1)?;
     if cue.model.twin().is_none() {
         return Err(not_of_a_twin());
     }
-    let cue = match schema {
-        Some(schema) => cue.in_the_form_of(state.compiler.compile(schema).await?)?,
-        None => cue,
-    };
+    let cue = cue.drawn_as(&state, schema.map(|schema| (schema, "response_format")), None).await?;
     let (model, messages) = (cue.model.clone(), convert::messages(&cue.model, said, &intent));
     let reply = Reply::new(&state, "chatcmpl", model.name(), cue.extra.clone())?;
     let cue = cue.filed_apart(&state, &sent, &reply.id)?;
-    let prompts = render::chat(&state, model.clone(), messages).await?;
+    let prompts = render::chat(&state, model.clone(), messages, Vec::new()).await?;
     let generation = cue.submit(&state, prompts, top_logprobs, None).map_err(|error| error.or_param("messages"))?;
     let silence = state.config.keep_alive;
     let asked = Asked { state, principal, model, intent, stated: stated.unwrap_or_default() };
@@ -104,7 +101,7 @@ impl Told {
     fn completion(&self) -> ChatCompletion<'_> {
         let (content, refusal) = self.said();
         let logprobs = content.as_ref().and_then(|_| chat_logprobs(&self.reply.tokenizer, &self.answer.tokens));
-        let message = AssistantMessage { role: "assistant", content, refusal };
+        let message = AssistantMessage { role: "assistant", content, refusal, tool_calls: Vec::new() };
         let choice = ChatChoice { index: 0, logprobs, finish_reason: finish_reason(self.answer.reason), message };
         ChatCompletion {
             id: &self.reply.id,
@@ -127,10 +124,10 @@ impl Told {
             let choice = ChunkChoice { index: 0, delta, logprobs, finish_reason: reason };
             chunks::chunk(&self.reply, vec![choice], include_usage)
         };
-        let opening = Delta { role: Some("assistant"), content: Some(String::new()), refusal: None };
+        let opening = Delta { role: Some("assistant"), content: Some(String::new()), ..Delta::default() };
         let baton = Some(self.reply.extra.clone());
         event(&mut piece, &ChatChunk { baton, ..chunk(opening, None, None) });
-        event(&mut piece, &chunk(Delta { role: None, content, refusal }, logprobs, None));
+        event(&mut piece, &chunk(Delta { content, refusal, ..Delta::default() }, logprobs, None));
         event(&mut piece, &chunk(Delta::default(), None, Some(finish_reason(self.answer.reason))));
         if include_usage {
             let usage = Some(ChunkUsage(Some(UsageBody::new(self.answer.usage))));

@@ -1,7 +1,6 @@
 //! `response_format`, as OpenAI has it.
 
 use baton_constraint::Schema;
-use serde_json::Value;
 
 use crate::error::ApiError;
 use crate::form::refused;
@@ -30,6 +29,16 @@ pub(super) fn take(fields: &mut Fields) -> Result<Option<Schema>, ApiError> {
 fn json_schema(format: &mut Fields) -> Result<Schema, ApiError> {
     let at = format.path("json_schema");
     let mut asked = format.object("json_schema")?.ok_or_else(|| ApiError::missing(at))?;
+    let schema = named_schema(&mut asked, "response_format")?;
+    asked.finish()?;
+    Ok(schema)
+}
+
+/// Takes name and schema of the format that the field `field` asks for.
+///
+/// # Errors
+/// Names the first that is wrong.
+fn named_schema(asked: &mut Fields, field: &str) -> Result<Schema, ApiError> {
     let at = asked.path("name");
     let name = asked.string("name")?.ok_or_else(|| ApiError::missing(&at))?;
     let plain = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
@@ -39,10 +48,8 @@ fn json_schema(format: &mut Fields) -> Result<Schema, ApiError> {
     // Only for the caller's own books: the model is told in the messages what it should write.
     asked.string("description")?;
     asked.flag("strict")?;
-    let schema = asked.take("schema").map_or_else(
-        || Ok(Schema::any_object()),
-        |schema: Value| Schema::read(&schema).map_err(|error| refused(&error)),
-    )?;
-    asked.finish()?;
-    Ok(schema)
+    match asked.take("schema") {
+        None => Ok(Schema::any_object()),
+        Some(schema) => Schema::read(&schema).map_err(|error| refused(field, &error)),
+    }
 }

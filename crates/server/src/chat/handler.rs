@@ -30,17 +30,16 @@ pub(crate) async fn create(
         return decide(state, principal, body).await;
     }
     let sent = state.filing.take_down(PATH, &body)?;
-    let ChatRequest { model, messages: said, top_logprobs, params, schema, .. } = ChatRequest::read(body)?;
+    let ChatRequest { model, messages: said, tools, top_logprobs, params, schema, .. } = ChatRequest::read(body)?;
     let cue = Cue::open(&state, &principal, &model, params, 1)?;
-    let cue = match schema {
-        Some(schema) => cue.in_the_form_of(state.compiler.compile(schema).await?)?,
-        None => cue,
-    };
+    let form = schema.map(|schema| (schema, "response_format"));
+    let cue = cue.drawn_as(&state, form, tools.as_ref()).await?;
     let (n, ask) = (cue.params().n, cue.params().stream);
     let messages = messages(&cue.model, said, &cue.params().intent);
     let reply = Reply::new(&state, "chatcmpl", cue.model.name(), cue.extra.clone())?;
     let cue = cue.filed(&state, sent.as_ref(), &reply.id)?;
-    let prompts = render::chat(&state, cue.model.clone(), messages).await?;
+    let prompts =
+        render::chat(&state, cue.model.clone(), messages, tools.map_or_else(Vec::new, |tools| tools.told)).await?;
     let mut generation = cue.submit(&state, prompts, top_logprobs, None).map_err(|error| error.or_param("messages"))?;
     if let Some(ask) = ask {
         let events = ChatStream::new(reply, generation, n, ask.include_usage);

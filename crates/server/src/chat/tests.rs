@@ -82,6 +82,8 @@ fn what_clients_send_and_cannot_change_the_answer_is_accepted() {
         r#""parallel_tool_calls": true"#,
         r#""prediction": {"type": "content", "content": "x"}"#,
         r#""tools": [], "tool_choice": "none""#,
+        r#""tools": [{"type": "function", "function": {"name": "f"}}], "tool_choice": "none""#,
+        r#""tools": [{"type": "function", "function": {"name": "f", "strict": false, "parameters": {"title": "x"}}}]"#,
         r#""functions": [], "function_call": "auto""#,
         r#""response_format": {"type": "text"}"#,
         r#""response_format": {"type": "json_object"}"#,
@@ -199,10 +201,10 @@ fn what_cannot_be_honoured_is_refused_by_name() {
         r#""surprise": 1"#,
     ]);
     expect![[r#"
-        tools [unsupported_parameter] `tools`: tools are not supported; describe in the messages what you need
-        tool_choice [unsupported_parameter] `tool_choice`: tools are not supported; leave `tool_choice` out
-        functions [unsupported_parameter] `functions`: functions are not supported; describe in the messages what you need
-        function_call [unsupported_parameter] `function_call`: functions are not supported; leave `function_call` out
+        tools[0].function [missing_required_parameter] you must provide `tools[0].function`
+        tool_choice [invalid_value] there are no tools to call; give some in `tools`
+        functions [unsupported_parameter] `functions`: functions are not supported; use `tools`
+        function_call [unsupported_parameter] `function_call`: functions are not supported; use `tool_choice`
         response_format.more [unknown_parameter] unrecognized request argument supplied: response_format.more
         modalities [unsupported_parameter] `modalities`: only `["text"]` is supported
         audio [unsupported_parameter] `audio`: only text is supported
@@ -236,7 +238,9 @@ fn messages_are_text_of_known_roles() {
         r#""messages": ["hi"]"#,
         r#""messages": [{"content": "hi"}]"#,
         r#""messages": [{"role": "wizard", "content": "hi"}]"#,
+        r#""messages": [{"role": "tool", "content": "hi"}]"#,
         r#""messages": [{"role": "tool", "content": "hi", "tool_call_id": "x"}]"#,
+        r#""messages": [{"role": "function", "content": "hi"}]"#,
         r#""messages": [{"role": "user"}]"#,
         r#""messages": [{"role": "user", "content": 7}]"#,
         r#""messages": [{"role": "user", "content": "a"}, {"role": "user", "content": [{"type": "image_url"}]}]"#,
@@ -245,6 +249,9 @@ fn messages_are_text_of_known_roles() {
         r#""messages": [{"role": "user", "content": [{"type": "text", "text": "x", "more": 1}]}]"#,
         r#""messages": [{"role": "user", "content": "x", "name": "ada"}]"#,
         r#""messages": [{"role": "assistant", "content": "x", "tool_calls": [{"id": "1"}]}]"#,
+        r#""messages": [{"role": "assistant", "tool_calls": [{"id": "1", "type": "custom"}]}]"#,
+        r#""messages": [{"role": "assistant", "tool_calls": [{"id": "1", "function": {"name": "f", "arguments": "[]"}}]}]"#,
+        r#""messages": [{"role": "assistant", "tool_calls": [{"id": "1", "function": {"name": "f"}, "more": 1}]}]"#,
         r#""messages": [{"role": "user", "content": "x", "surprise": 1}]"#,
         r#""model": null"#,
         r#""model": 7"#,
@@ -255,8 +262,10 @@ fn messages_are_text_of_known_roles() {
         messages [invalid_value] `messages` must be an array, not a string
         messages[0] [invalid_value] `messages[0]` must be an object, not a string
         messages[0].role [missing_required_parameter] you must provide `messages[0].role`
-        messages[0].role [invalid_value] `wizard` is no role; use system, developer, user or assistant
-        messages[0].role [unsupported_parameter] tools and functions are not supported
+        messages[0].role [invalid_value] `wizard` is no role; use system, developer, user, assistant or tool
+        messages[0].tool_call_id [missing_required_parameter] you must provide `messages[0].tool_call_id`
+        messages[0].tool_call_id [invalid_value] `messages[0].tool_call_id` is the id of no call in a message before
+        messages[0].role [unsupported_parameter] functions are not supported; use tools
         messages[0].content [missing_required_parameter] you must provide `messages[0].content`
         messages[0].content [invalid_value] `messages[0].content` must be a string or an array of text parts, not an integer
         messages[1].content[0].type [unsupported_parameter] only parts of type `text` are supported
@@ -264,7 +273,10 @@ fn messages_are_text_of_known_roles() {
         messages[0].content[0].text [missing_required_parameter] you must provide `messages[0].content[0].text`
         messages[0].content[0].more [unknown_parameter] unrecognized request argument supplied: messages[0].content[0].more
         messages[0].name [unsupported_parameter] `name` does not reach the model; put it into `content`
-        messages[0].tool_calls [unsupported_parameter] `tool_calls` in a message is not supported
+        messages[0].tool_calls[0].function [missing_required_parameter] you must provide `messages[0].tool_calls[0].function`
+        messages[0].tool_calls[0].type [unsupported_parameter] only calls of type `function` are supported
+        messages[0].tool_calls[0].function.arguments [invalid_value] `messages[0].tool_calls[0].function.arguments` must be a JSON object in a string
+        messages[0].tool_calls[0].more [unknown_parameter] unrecognized request argument supplied: messages[0].tool_calls[0].more
         messages[0].surprise [unknown_parameter] unrecognized request argument supplied: messages[0].surprise
         model [missing_required_parameter] you must provide `model`
         model [invalid_value] `model` must be a string, not an integer
@@ -289,8 +301,11 @@ fn values_reach_the_request() {
                 Message {
                     role: User,
                     content: "hi",
+                    calls: [],
+                    answered: None,
                 },
             ],
+            tools: None,
             top_logprobs: Some(
                 3,
             ),
@@ -366,4 +381,72 @@ fn values_reach_the_request() {
         }
     "#]]
     .assert_debug_eq(&request);
+}
+
+#[test]
+fn tools_are_functions_whose_arguments_can_be_held_to_a_schema() {
+    let tool =
+        r#"{"type": "function", "function": {"name": "f", "description": "d", "parameters": {"type": "object"}}}"#;
+    let other = tool.replace("\"f\"", "\"g-2\"");
+    let with = |more: &str| format!(r#""tools": [{tool}, {other}], {more}"#);
+    accepted(&[
+        &with(r#""tool_choice": "auto", "parallel_tool_calls": false"#),
+        &with(r#""tool_choice": "required""#),
+        &with(r#""tool_choice": {"type": "function", "function": {"name": "g-2"}}"#),
+        &with(
+            r#""tool_choice": {"type": "allowed_tools", "allowed_tools": {"mode": "required",
+                "tools": [{"type": "function", "function": {"name": "f"}}]}}"#,
+        ),
+        &with(
+            r#""messages": [{"role": "assistant", "content": null, "tool_calls": [{"id": "1", "type": "function", "index": 0,
+                "function": {"name": "f", "arguments": "{\"a\": 1}", "parsed_arguments": null}}]},
+                {"role": "tool", "tool_call_id": "1", "name": "f", "content": [{"type": "text", "text": "x"}]}]"#,
+        ),
+    ]);
+    let many = vec![tool; 129].join(",");
+    let function = |fields: &str| format!(r#""tools": [{{"type": "function", "function": {{{fields}}}}}]"#);
+    let rows = [
+        r#""tools": {}"#,
+        r#""tools": [{"type": "function"}]"#,
+        r#""tools": [{"type": "custom", "custom": {}}]"#,
+        r#""tools": [{"function": {"name": "f"}}]"#,
+        &function(""),
+        &function(r#""name": "a b""#),
+        &function(r#""name": "f", "parameters": {"type": "string"}"#),
+        &function(r#""name": "f", "parameters": {"properties": {"a": {"not": {}}}}"#),
+        &function(r#""name": "f", "more": 1"#),
+        &format!(r#""tools": [{tool}, {tool}]"#),
+        &format!(r#""tools": [{many}]"#),
+        r#""tool_choice": "required""#,
+        &with(r#""tool_choice": "sometimes""#),
+        &with(r#""tool_choice": 7"#),
+        &with(r#""tool_choice": {"type": "function", "name": "f"}"#),
+        &with(r#""tool_choice": {"type": "function", "function": {"name": "h"}}"#),
+        &with(r#""tool_choice": {"type": "allowed_tools", "allowed_tools": {"mode": "auto", "tools": []}}"#),
+        &with(r#""tool_choice": {"type": "web_search"}"#),
+        &with(r#""baton": {"radius": {"reach": "task", "reversibility": "minutes"}}"#),
+        &with(r#""response_format": {"type": "json_object"}"#),
+    ];
+    expect![[r"
+        tools [invalid_value] `tools` must be an array, not an object
+        tools[0].function [missing_required_parameter] you must provide `tools[0].function`
+        tools[0].type [unsupported_parameter] only tools of type `function` are supported; they are the caller's own
+        tools[0].type [missing_required_parameter] you must provide `tools[0].type`
+        tools[0].function.name [missing_required_parameter] you must provide `tools[0].function.name`
+        tools[0].function.name [invalid_value] the name has 1 to 64 letters, digits, `_` or `-`
+        tools[0].function.parameters [invalid_value] arguments cannot be held to `tools[0].function.parameters`: arguments are an object: `type` is `object`
+        tools[0].function.parameters [invalid_value] arguments cannot be held to `tools[0].function.parameters`: at `/properties/a/not`: `not` cannot be honoured while an answer is drawn; say what is allowed, not what is not
+        tools[0].function.more [unknown_parameter] unrecognized request argument supplied: tools[0].function.more
+        tools[1] [invalid_value] two tools are called `f`
+        tools [invalid_value] `tools` takes at most 128 tools, not 129
+        tool_choice [invalid_value] there are no tools to call; give some in `tools`
+        tool_choice [invalid_value] `tool_choice` is `none`, `auto`, `required` or an object that names tools
+        tool_choice [invalid_value] `tool_choice` must be a string or an object, not an integer
+        tool_choice.function [missing_required_parameter] you must provide `tool_choice.function`
+        tool_choice [invalid_value] `h` is none of the tools
+        tool_choice.allowed_tools.tools [invalid_value] at least one tool is allowed; to allow none, say `none`
+        tool_choice.type [unsupported_parameter] a choice is of type `function` or `allowed_tools`
+        tools [invalid_value] an answer that is checked as a decision calls no tools; leave `tools` out
+        response_format [invalid_value] an answer is held to a form or may call tools; leave one of the two out
+    "]].assert_eq(&refusals(&rows));
 }

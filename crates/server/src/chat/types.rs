@@ -1,16 +1,20 @@
 //! The wire types of `POST /v1/chat/completions`: the request as it was read, the reply as it is written.
 
 use baton_constraint::Schema;
+use baton_text::{Answered, ToolCall};
 use serde::Serialize;
 
 use crate::cue::{BatonExtra, ChunkUsage, Params, UsageBody};
 use crate::judging::Stated;
+use crate::tools::Tools;
 
 /// A body whose every field has been read and checked.
 #[derive(Clone, Debug)]
 pub(crate) struct ChatRequest {
     pub(crate) model: String,
     pub(crate) messages: Vec<Message>,
+    /// What may be called.
+    pub(crate) tools: Option<Tools>,
     /// How many alternatives to report beside each token's own log-probability.
     pub(crate) top_logprobs: Option<u8>,
     pub(crate) params: Params,
@@ -25,6 +29,10 @@ pub(crate) struct ChatRequest {
 pub(crate) struct Message {
     pub(crate) role: Role,
     pub(crate) content: String,
+    /// What an answer called.
+    pub(crate) calls: Vec<ToolCall>,
+    /// Whose result it is.
+    pub(crate) answered: Option<Answered>,
 }
 
 /// Who speaks.
@@ -34,6 +42,7 @@ pub(crate) enum Role {
     Developer,
     User,
     Assistant,
+    Tool,
 }
 
 #[derive(Serialize)]
@@ -59,10 +68,32 @@ pub(crate) struct ChatChoice {
 #[derive(Serialize)]
 pub(crate) struct AssistantMessage {
     pub(crate) role: &'static str,
-    /// Null if the answer does not go out.
+    /// Null if the answer does not go out, or is calls alone.
     pub(crate) content: Option<String>,
     /// Why it does not; null otherwise, for a twin says what it will not answer in its own words.
     pub(crate) refusal: Option<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) tool_calls: Vec<CallBody>,
+}
+
+/// A call of a tool. In a stream, its first piece has id and name, all have more of its arguments.
+#[derive(Serialize)]
+pub(crate) struct CallBody {
+    /// Its place among the calls of the answer, in streams.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) index: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) r#type: Option<&'static str>,
+    pub(crate) function: FunctionBody,
+}
+
+#[derive(Serialize)]
+pub(crate) struct FunctionBody {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) name: Option<String>,
+    pub(crate) arguments: String,
 }
 
 #[derive(Serialize)]
@@ -97,6 +128,8 @@ pub(crate) struct Delta {
     pub(crate) content: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) refusal: Option<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) tool_calls: Vec<CallBody>,
 }
 
 #[derive(Serialize)]

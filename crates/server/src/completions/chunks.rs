@@ -89,6 +89,8 @@ impl CompletionStream {
                 event(&mut piece, &error.body());
                 return piece;
             }
+            // Only chats offer tools.
+            Event::Call { .. } | Event::Arguments(_) => return piece,
         };
         self.write(&mut piece, choice, extra);
         piece

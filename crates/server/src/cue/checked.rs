@@ -107,6 +107,8 @@ async fn gather(choice: Choice) -> Result<Whole, ApiError> {
             Event::Text(piece) => pieces.push(piece),
             Event::End { reason, usage, .. } => return Ok(Whole { pieces, reason, usage }),
             Event::Failed(error) => return Err(error),
+            // A twin with a spec calls nothing.
+            Event::Call { .. } | Event::Arguments(_) => {}
         }
     }
     Err(ApiError::internal("an answer has no end"))

@@ -16,10 +16,10 @@ const HARMLESS_STRINGS: [&str; 5] =
 
 /// Fields that would change the answer, known to clients, not honoured here, each with what can be done instead.
 const UNSUPPORTED: [(&str, &str); 22] = [
-    ("tools", "tools are not supported; describe in the messages what you need"),
-    ("tool_choice", "tools are not supported; leave `tool_choice` out"),
-    ("functions", "functions are not supported; describe in the messages what you need"),
-    ("function_call", "functions are not supported; leave `function_call` out"),
+    ("tools", "only chats call tools; use POST /v1/chat/completions"),
+    ("tool_choice", "only chats call tools; use POST /v1/chat/completions"),
+    ("functions", "functions are not supported; use `tools`"),
+    ("function_call", "functions are not supported; use `tool_choice`"),
     ("response_format", "only chats are held to a form; use POST /v1/chat/completions"),
     ("modalities", "only `[\"text\"]` is supported"),
     ("audio", "only text is supported"),

@@ -1,9 +1,11 @@
 //! The answers to one request as one stream of events.
 
+use std::collections::VecDeque;
 use std::pin::Pin;
 
 use baton_contract::{Emission, FinishReason, Usage};
 use baton_engine::{Emissions, EngineHandle};
+use baton_text::{CallPart, CallReader};
 use futures_util::FutureExt;
 use futures_util::stream::{SelectAll, Stream, StreamExt, unfold};
 
@@ -13,10 +15,16 @@ use super::{ChoiceText, Kept, Piece};
 use crate::error::ApiError;
 use crate::metrics::Meter;
 
-/// What happens to one answer: any number of `Text`s, then one `End` or `Failed`.
+/// What happens to one answer: any number of `Text`s and calls, then one `End` or `Failed`.
 #[derive(Clone, Debug)]
 pub(crate) enum Event {
     Text(Piece),
+    /// A call of a tool begins.
+    Call {
+        name: String,
+    },
+    /// More of the last call's arguments.
+    Arguments(String),
     End {
         reason: FinishReason,
         usage: Usage,
@@ -41,6 +49,8 @@ pub(crate) struct Choice {
     pub(crate) emissions: Emissions,
     pub(crate) engine: EngineHandle,
     pub(crate) text: ChoiceText,
+    /// Reads calls from it, if there may be any.
+    pub(crate) calls: Option<CallReader>,
     pub(crate) meter: Meter,
     /// Tokens of prefix and prompt.
     pub(crate) input: usize,
@@ -48,11 +58,11 @@ pub(crate) struct Choice {
 }
 
 /// Where a choice is.
-enum State {
-    Running(Box<Choice>),
-    /// Its end is still to be told.
-    Ending(Event),
-    Over,
+struct State {
+    /// What is still to be told.
+    ready: VecDeque<Event>,
+    /// None once it has ended.
+    choice: Option<Box<Choice>>,
 }
 
 impl Generation {
@@ -118,42 +128,28 @@ fn told(index: u32, events: impl Stream<Item = Event> + Send + 'static, record: 
 
 /// What happens to one answer.
 pub(super) fn events(choice: Choice) -> impl Stream<Item = Event> + Send {
-    unfold(State::Running(Box::new(choice)), next)
+    unfold(State { ready: VecDeque::new(), choice: Some(Box::new(choice)) }, next)
 }
 
-async fn next(state: State) -> Option<(Event, State)> {
-    match state {
-        State::Running(choice) => Some(advance(choice).await),
-        State::Ending(end) => Some((end, State::Over)),
-        State::Over => None,
+async fn next(mut state: State) -> Option<(Event, State)> {
+    loop {
+        if let Some(event) = state.ready.pop_front() {
+            return Some((event, state));
+        }
+        let mut choice = state.choice.take()?;
+        let emission = choice.emissions.next().await;
+        if choice.took(emission, &mut state.ready) {
+            state.choice = Some(choice);
+        }
     }
 }
 
-/// Reads emissions until there is something to tell.
-async fn advance(mut choice: Box<Choice>) -> (Event, State) {
-    loop {
-        let (piece, end) = match choice.emissions.next().await {
-            Some(Emission::Token { token, logprobs }) => {
-                choice.meter.token();
-                if let Some(record) = &choice.record {
-                    record.drew(choice.index, token);
-                }
-                let (piece, stopped) = choice.text.push(token, logprobs);
-                let end = stopped.then(|| Event::end(FinishReason::Stop, choice.usage_so_far()));
-                (piece, end)
-            }
-            Some(Emission::Finished { reason, usage }) => (choice.text.finish(), Some(Event::end(reason, usage))),
-            Some(Emission::Failed(message)) => return choice.fail(message),
-            None => return choice.fail("the engine ended the answer without saying why".to_owned()),
-        };
-        if let Some(Event::End { reason, usage, .. }) = &end {
-            choice.meter.end(*reason, usage);
-        }
-        match (end, piece.text.is_empty() && piece.tokens.is_empty()) {
-            (None, true) => {}
-            (None, false) => return (Event::Text(piece), State::Running(choice)),
-            (Some(end), true) => return (end, State::Over),
-            (Some(end), false) => return (Event::Text(piece), State::Ending(end)),
+impl From<CallPart> for Event {
+    fn from(part: CallPart) -> Self {
+        match part {
+            CallPart::Text(text) => Self::Text(Piece { text, tokens: Vec::new() }),
+            CallPart::Call { name } => Self::Call { name },
+            CallPart::Arguments(more) => Self::Arguments(more),
         }
     }
 }
@@ -165,6 +161,53 @@ impl Event {
 }
 
 impl Choice {
+    /// Takes the next emission and says what is to be told of it; false if it was the last.
+    fn took(&mut self, emission: Option<Emission>, told: &mut VecDeque<Event>) -> bool {
+        let (piece, end) = match emission {
+            Some(Emission::Token { token, logprobs }) => {
+                self.meter.token();
+                if let Some(record) = &self.record {
+                    record.drew(self.index, token);
+                }
+                let mark = self.calls.as_mut().and_then(|calls| calls.mark(token));
+                told.extend(mark.into_iter().flatten().map(Event::from));
+                let (piece, stopped) = self.text.push(token, logprobs);
+                let end = stopped.then(|| Event::end(FinishReason::Stop, self.usage_so_far()));
+                (piece, end)
+            }
+            Some(Emission::Finished { reason, usage }) => (self.text.finish(), Some(Event::end(reason, usage))),
+            Some(Emission::Failed(message)) => return self.fail(message, told),
+            None => return self.fail("the engine ended the answer without saying why".to_owned(), told),
+        };
+        self.tell(piece, end.is_some(), told);
+        let Some(end) = end else { return true };
+        if let Event::End { reason, usage, .. } = &end {
+            self.meter.end(*reason, usage);
+        }
+        told.push_back(end);
+        false
+    }
+
+    /// Tells a piece of text, or what is called in it.
+    fn tell(&mut self, mut piece: Piece, is_last: bool, told: &mut VecDeque<Event>) {
+        let Some(calls) = &mut self.calls else {
+            if !(piece.text.is_empty() && piece.tokens.is_empty()) {
+                told.push_back(Event::Text(piece));
+            }
+            return;
+        };
+        let mut parts = calls.push(&piece.text);
+        if is_last {
+            parts.extend(calls.finish());
+        }
+        // Every token is reported, also where it has become a part of a call.
+        if !piece.tokens.is_empty() {
+            piece.text.clear();
+            told.push_back(Event::Text(piece));
+        }
+        told.extend(parts.into_iter().map(Event::from));
+    }
+
     /// What the answer has cost when a stop string ends it, which the engine does not know.
     fn usage_so_far(&mut self) -> Usage {
         let output = self.meter.tokens();
@@ -182,8 +225,9 @@ impl Choice {
         Usage { input: self.input, cached: cached.unwrap_or(0), output }
     }
 
-    fn fail(&mut self, message: String) -> (Event, State) {
+    fn fail(&mut self, message: String, told: &mut VecDeque<Event>) -> bool {
         self.meter.fail();
-        (Event::Failed(ApiError::internal(message)), State::Over)
+        told.push_back(Event::Failed(ApiError::internal(message)));
+        false
     }
 }

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use baton_authority::{Ask, ClearedCue, Ground, KeyId, Principal, clear};
-use baton_constraint::Grammar;
+use baton_constraint::Schema;
 use baton_contract::{Constraint, Generate, Prefix, Sampling, StopRules, TokenId, Usage};
 use baton_engine::{Emissions, EngineHandle};
-use baton_text::Tokenizer;
+use baton_text::{CallForm, CallReader, Tokenizer};
 
 use super::checked::Checked;
 use super::generation::Choice;
@@ -14,8 +14,10 @@ use super::record::{Asked, Record};
 use super::{BatonExtra, ChoiceText, Generation, Params};
 use crate::conductors::Slot;
 use crate::error::ApiError;
+use crate::form::CallsRefused;
 use crate::metrics::{Meter, Metrics};
 use crate::state::AppState;
+use crate::tools::Tools;
 use crate::twins::Model;
 
 /// A cleared cue that has not been submitted.
@@ -30,7 +32,9 @@ pub(crate) struct Cue {
     seed: u64,
     pub(crate) extra: BatonExtra,
     /// What the caller wants the answers in.
-    form: Option<Arc<Grammar>>,
+    form: Option<Arc<dyn Constraint>>,
+    /// How the model writes calls of tools, if it may.
+    calls: Option<CallForm>,
     /// What is to be written down of it.
     pub(super) asked_for: Option<Asked>,
 }
@@ -43,6 +47,7 @@ pub(super) struct Source {
     pub(super) metrics: Metrics,
     slot: Arc<Slot>,
     stops: Arc<[String]>,
+    calls: Option<CallForm>,
     record: Option<Record>,
 }
 
@@ -102,24 +107,40 @@ impl Cue {
         let seed = params.seed.map_or_else(draw_seed, Ok)?;
         let extra = BatonExtra::new(&model, seed, &params.intent, (state.clock)());
         let key = principal.key().clone();
-        Ok(Self { model, cleared, key, slot, params, seed, extra, form: None, asked_for: None })
+        Ok(Self { model, cleared, key, slot, params, seed, extra, form: None, calls: None, asked_for: None })
     }
 
     pub(crate) fn params(&self) -> &Params {
         &self.params
     }
 
-    /// Has the answers drawn by the caller's schema.
+    /// Has the answers drawn by the caller's schema, which the second of `form` asks for, or call tools, as far as they
+    /// may or must.
     ///
     /// # Errors
-    /// The twin has a spec of its own.
-    pub(crate) fn in_the_form_of(self, form: Arc<Grammar>) -> Result<Self, ApiError> {
-        if self.model.spec().is_some() {
-            let message =
-                format!("the twin `{}` answers by its own spec; leave `response_format` out", self.model.name());
-            return Err(ApiError::invalid("response_format", message));
+    /// The twin has a spec of its own, or a schema cannot be held to.
+    pub(crate) async fn drawn_as(
+        self,
+        state: &AppState,
+        form: Option<(Schema, &str)>,
+        tools: Option<&Tools>,
+    ) -> Result<Self, ApiError> {
+        let field = form.as_ref().map(|(_, at)| *at).or_else(|| tools.map(|_| "tools"));
+        if let Some(field) = field.filter(|_| self.model.spec().is_some()) {
+            let message = format!("the twin `{}` answers by its own spec; leave `{field}` out", self.model.name());
+            return Err(ApiError::invalid(field, message));
         }
-        Ok(Self { form: Some(form), ..self })
+        if let Some((schema, at)) = form {
+            let grammar = state.compiler.compile(schema, at).await?;
+            return Ok(Self { form: Some(grammar), ..self });
+        }
+        let Some(tools) = tools else { return Ok(self) };
+        let form = state.template.call_form();
+        let grammar = state.compiler.compile_calls(tools.rules(form)).await.map_err(|error| match error {
+            CallsRefused::Rules(error) => tools.refused(&error),
+            CallsRefused::Fault(error) => error,
+        })?;
+        Ok(Self { form: Some(grammar), calls: Some(form.clone()), ..self })
     }
 
     /// What the tokens of the answers must keep to.
@@ -127,8 +148,8 @@ impl Cue {
     /// # Errors
     /// The caller wants answers to end where none of that form is complete.
     fn constraint(&self) -> Result<Option<Arc<dyn Constraint>>, ApiError> {
-        let of_twin = || self.model.twin().and_then(|twin| twin.grammar.as_ref());
-        let Some(grammar) = self.form.as_ref().or_else(of_twin) else { return Ok(None) };
+        let of_twin = || self.model.twin()?.grammar.clone().map(|grammar| grammar as Arc<dyn Constraint>);
+        let Some(form) = self.form.clone().or_else(of_twin) else { return Ok(None) };
         let Params { stop, stop_tokens, ignore_end, min_tokens, .. } = &self.params;
         let ends = [
             ("stop", !stop.is_empty()),
@@ -137,10 +158,11 @@ impl Cue {
             ("min_tokens", *min_tokens > 0),
         ];
         if let Some((field, _)) = ends.iter().find(|(_, given)| *given) {
-            let message = format!("`{field}`: an answer by a schema ends where it is complete; leave `{field}` out");
+            let what = if self.calls.is_some() { "that may call tools" } else { "by a schema" };
+            let message = format!("`{field}`: an answer {what} ends where it is complete; leave `{field}` out");
             return Err(ApiError::invalid(*field, message));
         }
-        Ok(Some(Arc::clone(grammar) as Arc<dyn Constraint>))
+        Ok(Some(form))
     }
 
     /// Submits `n` answers to each prompt, all or none. Those of a twin with a spec are told when they were checked.
@@ -197,6 +219,7 @@ impl Cue {
             metrics: state.metrics.clone(),
             slot: Arc::new(slot),
             stops: self.params.stop.into(),
+            calls: self.calls,
             record,
         };
         let choices = (0..).zip(streams.into_iter().zip(inputs));
@@ -249,6 +272,7 @@ impl Source {
             emissions,
             engine: self.engine.clone(),
             text: ChoiceText::new(&self.tokenizer, &self.stops),
+            calls: self.calls.as_ref().map(CallReader::new),
             meter: Meter::start(&self.metrics, Arc::clone(&self.slot)),
             input,
             record: self.record.clone(),

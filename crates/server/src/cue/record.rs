@@ -6,8 +6,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use baton_contract::{Adapter, FinishReason, Sampling, TokenId};
 use baton_register::{Cue as Row, Drawn, Ended};
 use jiff::Timestamp;
+use serde_json::{Value, json};
 
-use super::{Cue, Event};
+use super::{Call, Cue, Event};
 use crate::Clock;
 use crate::error::ApiError;
 use crate::filing::{Place, Said};
@@ -42,6 +43,7 @@ struct Open {
 struct Progress {
     /// What was told of it.
     text: String,
+    calls: Vec<Call>,
     /// Tokens that were drawn, thrown away or not.
     drawn: Vec<TokenId>,
     redrawn: bool,
@@ -124,6 +126,12 @@ impl Record {
     pub(super) fn saw(&self, index: u32, event: &Event) {
         self.with(index, |answer| match event {
             Event::Text(piece) => answer.text.push_str(&piece.text),
+            Event::Call { name } => answer.calls.push(Call::new(name.clone())),
+            Event::Arguments(more) => {
+                if let Some(call) = answer.calls.last_mut() {
+                    call.arguments.push_str(more);
+                }
+            }
             Event::End { reason, usage, kept } => {
                 answer.redrawn = kept.as_ref().is_some_and(super::Kept::was_redrawn);
                 answer.end = Some(End::Ended { reason: *reason, output: usage.output });
@@ -213,12 +221,23 @@ impl Progress {
             Some(End::Failed) | None => self.drawn.len(),
         }
     }
+
+    /// Its text, or an object with what it called.
+    fn json(&self) -> Value {
+        if self.calls.is_empty() {
+            return Value::from(self.text.as_str());
+        }
+        let calls: Vec<Value> =
+            self.calls.iter().map(|call| json!({"name": call.name, "arguments": call.arguments})).collect();
+        json!({"content": self.text, "tool_calls": calls})
+    }
 }
 
 /// The one answer, or all of them as JSON.
 fn text_of(mut answers: Vec<Progress>) -> String {
     match &mut answers[..] {
-        [one] => std::mem::take(&mut one.text),
-        several => several.iter().map(|answer| answer.text.as_str()).collect::<serde_json::Value>().to_string(),
+        [one] if one.calls.is_empty() => std::mem::take(&mut one.text),
+        [one] => one.json().to_string(),
+        several => several.iter().map(Progress::json).collect::<Value>().to_string(),
     }
 }

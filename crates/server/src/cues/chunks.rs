@@ -45,6 +45,8 @@ impl CueStream {
         let delta = match &happened {
             Event::Text(part) => Some(part.text.clone()),
             Event::End { .. } | Event::Failed(_) => None,
+            // Only chats offer tools.
+            Event::Call { .. } | Event::Arguments(_) => return piece,
         };
         if self.panel.take(index, happened).is_some() {
             let seat = &self.panel.seats[index as usize];

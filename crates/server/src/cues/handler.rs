@@ -45,7 +45,7 @@ pub(crate) async fn create(
         let pack = cue.model.twin().map(|twin| ChatMessage::system(&twin.system_text));
         let purpose = params.intent.in_words().map(ChatMessage::system);
         let said = pack.into_iter().chain(purpose).chain([ChatMessage::user(&what)]).collect();
-        render::chat(&state, cue.model.clone(), said)
+        render::chat(&state, cue.model.clone(), said, Vec::new())
     });
     let prompts = try_join_all(prompts).await?;
     let mut panel = Panel {

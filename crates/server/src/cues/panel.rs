@@ -78,6 +78,8 @@ impl Panel {
                 seat.end = Some(End::Ended { reason, usage });
             }
             Event::Failed(error) => seat.end = Some(End::Failed(error)),
+            // Only chats offer tools.
+            Event::Call { .. } | Event::Arguments(_) => {}
         }
         Some(seat)
     }

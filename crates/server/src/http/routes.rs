@@ -12,7 +12,9 @@ use super::auth::require_key;
 use super::observe::{observe, panicked};
 use crate::error::ApiError;
 use crate::state::AppState;
-use crate::{chat, completions, cues, decisions, erasures, judging, models, operations, own_twins, proposals, reports};
+use crate::{
+    chat, completions, cues, decisions, erasures, judging, models, operations, own_twins, proposals, reports, tokens,
+};
 
 pub(crate) fn router(state: Arc<AppState>) -> Router {
     Router::new()
@@ -20,6 +22,8 @@ pub(crate) fn router(state: Arc<AppState>) -> Router {
         .route("/v1/models/{id}", get(models::retrieve))
         .route("/v1/chat/completions", post(chat::create))
         .route("/v1/completions", post(completions::create))
+        .route("/tokenize", post(tokens::tokenize))
+        .route("/detokenize", post(tokens::detokenize))
         .route("/v1/cues", post(cues::create))
         .route("/v1/decisions", post(decisions::create).get(judging::list))
         .route("/v1/decisions/{id}", get(judging::retrieve))

@@ -22,4 +22,6 @@ mod proposals;
 mod reports;
 mod roles;
 mod situations;
+mod tokens;
+mod tools;
 mod waiting;

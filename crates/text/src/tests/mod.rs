@@ -2,6 +2,6 @@
 //! integration tests.
 
 mod chat;
-mod fixture;
+pub(crate) mod fixture;
 mod stream;
 mod words;
