@@ -65,6 +65,22 @@ test("tools are called, whole and streamed", async () => {
   assert.ok(reply.choices[0].message);
 });
 
+test("responses: made, streamed, gone on from, read again, in the background", async () => {
+  const options = { model, input: "Name a colour.", max_output_tokens: 12, temperature: 0 };
+  const whole = await client.responses.create(options);
+  let text = "";
+  for await (const event of await client.responses.create({ ...options, stream: true })) {
+    if (event.type === "response.output_text.delta") text += event.delta;
+  }
+  assert.equal(text, whole.output_text);
+  const next = await client.responses.create({ ...options, input: "Another?", previous_response_id: whole.id });
+  assert.deepEqual((await client.responses.retrieve(next.id)).output, next.output);
+  const long = await client.responses.create({ ...options, background: true, max_output_tokens: 4000 });
+  assert.ok(["cancelled", "completed", "incomplete"].includes((await client.responses.cancel(long.id)).status));
+  await client.responses.delete(whole.id);
+  await assert.rejects(client.responses.retrieve(whole.id), OpenAI.NotFoundError);
+});
+
 test("every error class", async () => {
   const wrong = new OpenAI({ baseURL, apiKey: "wrong", maxRetries: 0 });
   await assert.rejects(wrong.models.list(), OpenAI.AuthenticationError);

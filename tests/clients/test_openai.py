@@ -517,6 +517,95 @@ class Tools(unittest.TestCase):
             self.assertEqual(list(threads.map(ask, range(3))), alone)
 
 
+class Responses(unittest.TestCase):
+    tools = [openai.pydantic_function_tool(Weather)["function"] | {"type": "function"}]
+
+    def create(self, **options):
+        options = {"model": BASE_MODEL, "input": "Name a colour.", "max_output_tokens": 12, "temperature": 0} | options
+        return client.responses.create(**options)
+
+    def test_a_response_is_the_chats_answer(self):
+        response = self.create(instructions="Be brief.")
+        messages = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Name a colour."}]
+        whole = chat(messages=messages)
+        self.assertEqual(response.output_text, whole.choices[0].message.content)
+        self.assertEqual(response.usage.input_tokens, whole.usage.prompt_tokens)
+        self.assertEqual(response.status, "incomplete" if whole.choices[0].finish_reason == "length" else "completed")
+
+    def test_what_was_said_is_gone_on_from_and_read_again(self):
+        first = self.create(input="My name is Ada.")
+        second = self.create(input="What is my name?", previous_response_id=first.id)
+        self.assertGreater(second.usage.input_tokens, first.usage.total_tokens)
+        found = client.responses.retrieve(second.id)
+        self.assertEqual((found.output_text, found.previous_response_id), (second.output_text, first.id))
+        texts = [item.content[0].text for item in client.responses.input_items.list(second.id, order="asc")]
+        self.assertEqual(texts, ["My name is Ada.", first.output_text, "What is my name?"])
+        other = openai.OpenAI(base_url=BASE_URL, api_key=KEYS[1], max_retries=0)
+        with self.assertRaises(openai.NotFoundError):
+            other.responses.retrieve(second.id)
+        client.responses.delete(second.id)
+        with self.assertRaises(openai.NotFoundError):
+            client.responses.retrieve(second.id)
+        with self.assertRaises(openai.NotFoundError):
+            client.responses.retrieve(self.create(store=False).id)
+
+    def test_a_stream_has_the_same_text(self):
+        whole = self.create()
+        with client.responses.stream(model=BASE_MODEL, input="Name a colour.", max_output_tokens=12,
+                                     temperature=0) as stream:
+            events = list(stream)
+        self.assertEqual([event.sequence_number for event in events], list(range(len(events))))
+        kinds = [event.type for event in events]
+        self.assertEqual(kinds[:4], ["response.created", "response.in_progress", "response.output_item.added",
+                                     "response.content_part.added"])
+        self.assertEqual(kinds[-4:-1], ["response.output_text.done", "response.content_part.done",
+                                        "response.output_item.done"])
+        self.assertEqual("".join(event.delta for event in events if event.type == "response.output_text.delta"),
+                         whole.output_text)
+        self.assertEqual(events[-1].response.output_text, whole.output_text)
+
+    def test_parse_gives_the_callers_own_type(self):
+        response = client.responses.parse(model=BASE_MODEL, input="Where is it warmer?", text_format=Weather,
+                                          temperature=0, max_output_tokens=60)
+        self.assertIsInstance(response.output_parsed, Weather)
+
+    def test_a_round_trip_of_a_tool(self):
+        options = {"tools": self.tools, "max_output_tokens": 100, "parallel_tool_calls": False}
+        first = self.create(input="What is the weather in Rome?", tool_choice="required", **options)
+        call = first.output[0]
+        self.assertEqual((call.type, call.name), ("function_call", "Weather"))
+        Weather.model_validate_json(call.arguments)
+        result = {"type": "function_call_output", "call_id": call.call_id, "output": "31 degrees"}
+        second = self.create(input=[result], previous_response_id=first.id, tool_choice="none", **options)
+        self.assertTrue(second.output_text)
+        third = self.create(input=[{"role": "user", "content": "What is the weather in Rome?"}, *first.output, result])
+        self.assertTrue(third.output_text)
+        events = list(self.create(input="And in Oslo?", tool_choice="required", stream=True, **options))
+        pieces = [event.delta for event in events if event.type == "response.function_call_arguments.delta"]
+        self.assertEqual("".join(pieces), events[-1].response.output[0].arguments)
+        self.assertGreater(len(pieces), 1)
+
+    def test_in_the_background(self):
+        response = self.create(background=True)
+        self.assertEqual(response.status, "in_progress")
+        eventually(lambda: client.responses.retrieve(response.id).status != "in_progress")
+        self.assertEqual(client.responses.retrieve(response.id).output_text, self.create().output_text)
+        long = self.create(background=True, max_output_tokens=4000, input="Count to a thousand, one number a line.")
+        self.assertEqual(client.responses.cancel(long.id).status, "cancelled")
+        with self.assertRaises(openai.BadRequestError):
+            client.responses.cancel(self.create().id)
+
+
+class Tokenize(unittest.TestCase):
+    def test_there_and_back(self):
+        ask = lambda path, **body: json.loads(raw(path, json.dumps({"model": BASE_MODEL} | body).encode())[2])
+        told = ask("/tokenize", prompt="The capital of France", return_token_strs=True)
+        self.assertEqual((told["count"], told["max_model_len"]), (len(told["tokens"]), 8192))
+        self.assertEqual("".join(told["token_strs"]), "The capital of France")
+        self.assertEqual(ask("/detokenize", tokens=told["tokens"])["prompt"], "The capital of France")
+        self.assertEqual(ask("/tokenize", messages=QUESTION)["count"], chat().usage.prompt_tokens)
+
+
 class Errors(unittest.TestCase):
     def check(self, kind, param=None, **options):
         with self.assertRaises(kind) as caught:

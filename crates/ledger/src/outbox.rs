@@ -46,6 +46,8 @@ struct Shared {
     state: Mutex<State>,
     /// Something was put in, or the outbox is closing.
     changed: Condvar,
+    /// Something was written, or nothing will be any more.
+    written: Condvar,
     /// Bytes of all room that is taken.
     taken: AtomicUsize,
     most: usize,
@@ -57,6 +59,10 @@ struct Shared {
 #[derive(Default)]
 struct State {
     waiting: VecDeque<Waiting>,
+    /// How many entries were put in.
+    put: u64,
+    /// How many of them were written.
+    written: u64,
     closing: bool,
     /// The thread has ended; what is put in now is lost.
     over: bool,
@@ -77,6 +83,7 @@ impl Outbox {
         let shared = Arc::new(Shared {
             state: Mutex::default(),
             changed: Condvar::new(),
+            written: Condvar::new(),
             taken: AtomicUsize::new(0),
             most,
             stuck: AtomicBool::new(false),
@@ -100,6 +107,15 @@ impl Outbox {
         let is_open = |state: &State| !state.closing && !state.over;
         let shared = &self.shared;
         !shared.stuck.load(Ordering::Acquire) && shared.ledger.is_available() && is_open(&shared.state())
+    }
+
+    /// Waits until everything is written that has been put in, for so long at most; false if it is not.
+    pub fn settle(&self, most: Duration) -> bool {
+        let state = self.shared.state();
+        let goal = state.put;
+        let open = |state: &mut State| state.written < goal && !state.over;
+        let waited = self.shared.written.wait_timeout_while(state, most, open);
+        waited.unwrap_or_else(PoisonError::into_inner).0.written >= goal
     }
 
     /// Writes what waits, tries once if the ledger cannot be written, and ends. Blocks on the disk.
@@ -130,6 +146,7 @@ impl Room {
             (shared.tell)(Told::Lost(1, Error::Closed));
             return;
         }
+        state.put += 1;
         state.waiting.push_back(Waiting { entry, _room: self });
         drop(state);
         shared.changed.notify_all();
@@ -155,10 +172,14 @@ impl Shared {
                 state.over = true;
                 let rest = std::mem::take(&mut state.waiting);
                 drop(state);
+                self.written.notify_all();
                 (self.tell)(Told::Lost(group.len() + rest.len(), error));
                 return;
             }
+            self.state().written += group.len() as u64;
+            self.written.notify_all();
         }
+        self.written.notify_all();
     }
 
     /// Waits for entries and takes some; `None` once there are none left and no more are wanted.

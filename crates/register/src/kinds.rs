@@ -2,6 +2,8 @@
 
 /// An answer that was given, in part or in whole.
 pub const CUE: &str = "cue";
+/// A reply that could be read again was deleted by who had asked for it.
+pub const REPLY: &str = "reply";
 /// A decision was opened, lowered, released, withdrawn, voided or expired.
 pub const DECISION: &str = "decision";
 /// A default was put aside for one request.

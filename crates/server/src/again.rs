@@ -16,14 +16,15 @@ use crate::filing::Filing;
 use crate::http::{Caller, JsonBody};
 use crate::server::state;
 use crate::state::AppState;
-use crate::{Error, ServerConfig, Services, chat, completions, cues, decisions};
+use crate::{Error, ServerConfig, Services, chat, completions, cues, decisions, responses};
 
 /// Who asks again.
 const ASKER: &str = "baton-replay";
 /// What changes how an answer is given, not what it is.
-const MANNER: [&str; 3] = ["stream", "stream_options", "deadline_seconds"];
+const MANNER: [&str; 4] = ["stream", "stream_options", "deadline_seconds", "background"];
 /// The endpoints that draw; each takes a seed and a limit.
-const DRAWING: [&str; 3] = ["/v1/chat/completions", "/v1/completions", "/v1/cues"];
+const DRAWING: [&str; 4] = ["/v1/chat/completions", "/v1/completions", "/v1/cues", RESPONSES];
+const RESPONSES: &str = "/v1/responses";
 
 /// Asks again for what a ledger has.
 pub struct Replayer {
@@ -74,6 +75,7 @@ impl Replayer {
         let answered: Result<Response, ApiError> = match recorded.endpoint.as_str() {
             "/v1/chat/completions" => chat::create(state, caller, body).await,
             "/v1/completions" => completions::create(state, caller, body).await,
+            RESPONSES => responses::create(state, caller, body).await,
             "/v1/cues" => cues::create(state, caller, body).await,
             "/v1/decisions" => decisions::create(state, caller, body).await.map(IntoResponse::into_response),
             other => return Err(ReplayError::Endpoint(other.to_owned())),
@@ -98,12 +100,17 @@ fn body(recorded: &Recorded) -> Result<Value, ReplayError> {
         return Ok(Value::Object(body));
     }
     body.insert("seed".to_owned(), json!(recorded.seed));
-    let is_limited = ["max_tokens", "max_completion_tokens"]
-        .iter()
-        .any(|name| body.get(*name).is_some_and(|value| !value.is_null()));
+    let limits = if recorded.endpoint == RESPONSES {
+        // It was filed with all that it goes on from; this is only for who reads it.
+        body.remove("baton");
+        &["max_output_tokens"][..]
+    } else {
+        &["max_tokens", "max_completion_tokens"]
+    };
+    let is_limited = limits.iter().any(|name| body.get(*name).is_some_and(|value| !value.is_null()));
     if let Some(most) = recorded.max_tokens.filter(|_| !is_limited) {
         // The limit may have been that of a mandate.
-        body.insert("max_tokens".to_owned(), json!(most));
+        body.insert(limits[0].to_owned(), json!(most));
     }
     if body.contains_key("twins") {
         // Each twin's answer has a row of its own.

@@ -14,5 +14,7 @@ mod validate;
 mod tests;
 
 pub(crate) use convert::messages as chat_messages;
+pub(crate) use format::named_schema;
 pub(crate) use handler::create;
 pub(crate) use messages::take as take_messages;
+pub(crate) use types::{Message, Role};

@@ -133,6 +133,11 @@ impl ApiError {
         if of_request { self.param(param) } else { self }
     }
 
+    /// Names another field in the place of `was`: the same thing is called otherwise there.
+    pub(crate) fn renamed(self, was: &str, param: &str) -> Self {
+        if self.param.as_deref() == Some(was) { self.param(param) } else { self }
+    }
+
     /// The field `param` has a value that cannot be taken.
     pub(crate) fn invalid(param: impl Into<String>, message: impl Into<String>) -> Self {
         Self::new(Kind::Invalid, message).param(param).code("invalid_value")
@@ -214,6 +219,12 @@ impl ApiError {
     /// There is no such decision, or it is none of the caller's business.
     pub(crate) fn no_decision(message: impl Into<String>) -> Self {
         Self::new(Kind::NotFound, message).code("decision_not_found")
+    }
+
+    /// There is no such response, or it is not the caller's.
+    pub(crate) fn no_response(id: &str) -> Self {
+        let id: String = id.chars().take(80).collect();
+        Self::new(Kind::NotFound, format!("there is no response `{id}` of yours")).code("response_not_found")
     }
 
     /// Nothing of that name is proposed.

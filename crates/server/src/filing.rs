@@ -1,6 +1,7 @@
 //! Cues in the ledger: a row for every answer that was begun, written soon after its end and never waited for.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use baton_contract::Digest;
 use baton_ledger::{Ledger, MAX_TEXT_BYTES, Outbox, Room, Told};
@@ -14,6 +15,9 @@ use crate::error::ApiError;
 const MOST_WAITING: usize = 256 << 20;
 /// What a row takes beside the request: the answer, which is not known yet, and the rest.
 const ROOM_FOR_ANSWERS: usize = 16 << 10;
+
+/// How long it may take to write what was filed.
+const SETTLED: Duration = Duration::from_secs(5);
 
 /// Where cues are filed.
 pub(crate) enum Filing {
@@ -114,6 +118,22 @@ impl Filing {
         match self {
             Self::Ledger(outbox) => outbox.is_going(),
             Self::Nowhere | Self::Again(_) => true,
+        }
+    }
+
+    /// Whether what is filed can be read again.
+    pub(crate) fn keeps(&self) -> bool {
+        matches!(self, Self::Ledger(_))
+    }
+
+    /// Waits until all is written that was filed so far. Blocks on the disk.
+    ///
+    /// # Errors
+    /// The ledger cannot be written.
+    pub(crate) fn settle(&self) -> Result<(), ApiError> {
+        match self {
+            Self::Ledger(outbox) if !outbox.settle(SETTLED) => Err(ApiError::no_ledger()),
+            Self::Ledger(_) | Self::Nowhere | Self::Again(_) => Ok(()),
         }
     }
 

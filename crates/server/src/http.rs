@@ -15,4 +15,4 @@ pub(crate) use auth::Caller;
 pub(crate) use body::JsonBody;
 pub(crate) use query::{flag, only};
 pub(crate) use routes::router;
-pub(crate) use sse::{Sse, done, event, stream};
+pub(crate) use sse::{Sse, done, event, named_event, stream};

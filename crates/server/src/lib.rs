@@ -42,6 +42,7 @@ mod proposals;
 mod render;
 mod reply;
 mod reports;
+mod responses;
 mod server;
 mod state;
 mod tokens;

@@ -22,6 +22,7 @@ use crate::http;
 use crate::judging::{Desk, hand_over, release_approved};
 use crate::metrics::{Metrics, TaxCollector};
 use crate::probe::Probe;
+use crate::responses::Running;
 use crate::state::AppState;
 use crate::twins::{ModelText, Models};
 use crate::{ServerConfig, Services};
@@ -126,6 +127,7 @@ impl Server {
             closing.desk.end();
         };
         http::serve(listener, http::router(Arc::clone(&closing)), config, ending).await;
+        closing.running.end().await;
         probe.abort();
         expiry.abort();
         closing.desk.tell_missed(Timestamp::from_second((closing.clock)()).unwrap_or(Timestamp::MIN)).await;
@@ -178,6 +180,7 @@ pub(crate) fn state(config: ServerConfig, services: Services, filing: Filing) ->
         desk,
         case_shelf,
         filing,
+        running: Running::default(),
         conductors: Conductors::default(),
         metrics,
         probe: Probe::default(),

@@ -14,6 +14,7 @@ use crate::form::Compiler;
 use crate::judging::Desk;
 use crate::metrics::Metrics;
 use crate::probe::Probe;
+use crate::responses::Running;
 use crate::twins::Models;
 use crate::{CaseShelf, Clock, Keys, ServerConfig};
 
@@ -40,6 +41,8 @@ pub(crate) struct AppState {
     pub(crate) case_shelf: Option<CaseShelf>,
     /// Where cues are written down.
     pub(crate) filing: Filing,
+    /// Responses in the background.
+    pub(crate) running: Running,
     pub(crate) conductors: Conductors,
     pub(crate) metrics: Metrics,
     pub(crate) probe: Probe,

@@ -2,7 +2,9 @@
 
 use baton_contract::Digest;
 use baton_ledger::{ERASURE, Record};
-use baton_register::{APPROVAL, CASE, CUE, DECISION, GAP, KEY, OVERRIDE, PACK, PROPOSAL, PUBLICATION, REVIEW, RULES};
+use baton_register::{
+    APPROVAL, CASE, CUE, DECISION, GAP, KEY, OVERRIDE, PACK, PROPOSAL, PUBLICATION, REPLY, REVIEW, RULES,
+};
 use jiff::Timestamp;
 use serde_json::Value;
 
@@ -36,6 +38,10 @@ pub(super) fn of(record: &Record) -> Option<String> {
             let (version, digest) = (text(&body, "version")?, short(text(&body, "digest")?));
             Some(format!("pack loaded: version {version}, {digest}"))
         }
+        REPLY => match text(&body, "event")? {
+            "deleted" => Some("deleted; it is told no more".to_owned()),
+            _ => None,
+        },
         CASE => Some(format!("made the case `{}` of it", text(&body, "name")?)),
         PROPOSAL => proposal(&body),
         PUBLICATION => publication(&body),

@@ -38,7 +38,7 @@ fn json_schema(format: &mut Fields) -> Result<Schema, ApiError> {
 ///
 /// # Errors
 /// Names the first that is wrong.
-fn named_schema(asked: &mut Fields, field: &str) -> Result<Schema, ApiError> {
+pub(crate) fn named_schema(asked: &mut Fields, field: &str) -> Result<Schema, ApiError> {
     let at = asked.path("name");
     let name = asked.string("name")?.ok_or_else(|| ApiError::missing(&at))?;
     let plain = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';

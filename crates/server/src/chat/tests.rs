@@ -211,7 +211,7 @@ fn what_cannot_be_honoured_is_refused_by_name() {
         reasoning_effort [unsupported_parameter] `reasoning_effort`: this model has no reasoning effort to set
         verbosity [unsupported_parameter] `verbosity`: this model has no verbosity to set; ask for length in the messages
         web_search_options [unsupported_parameter] `web_search_options`: nothing leaves this network; put what is to be known into the messages
-        store [unsupported_parameter] `store`: nothing is stored; leave `store` out or false
+        store [unsupported_parameter] `store`: a chat is not stored; a response is, see POST /v1/responses
         use_beam_search [unsupported_parameter] `use_beam_search`: only sampling is supported
         logits_processors [unsupported_parameter] `logits_processors`: logits processors are not supported; see `logit_bias`
         guided_json [unsupported_parameter] `guided_json`: use OpenAI's `response_format` with a JSON schema

@@ -16,8 +16,8 @@ const HARMLESS_STRINGS: [&str; 5] =
 
 /// Fields that would change the answer, known to clients, not honoured here, each with what can be done instead.
 const UNSUPPORTED: [(&str, &str); 22] = [
-    ("tools", "only chats call tools; use POST /v1/chat/completions"),
-    ("tool_choice", "only chats call tools; use POST /v1/chat/completions"),
+    ("tools", "only chats and responses call tools; use POST /v1/chat/completions"),
+    ("tool_choice", "only chats and responses call tools; use POST /v1/chat/completions"),
     ("functions", "functions are not supported; use `tools`"),
     ("function_call", "functions are not supported; use `tool_choice`"),
     ("response_format", "only chats are held to a form; use POST /v1/chat/completions"),
@@ -26,7 +26,7 @@ const UNSUPPORTED: [(&str, &str); 22] = [
     ("reasoning_effort", "this model has no reasoning effort to set"),
     ("verbosity", "this model has no verbosity to set; ask for length in the messages"),
     ("web_search_options", "nothing leaves this network; put what is to be known into the messages"),
-    ("store", "nothing is stored; leave `store` out or false"),
+    ("store", "a chat is not stored; a response is, see POST /v1/responses"),
     ("use_beam_search", "only sampling is supported"),
     ("length_penalty", "only sampling is supported"),
     ("early_stopping", "only sampling is supported"),

@@ -72,6 +72,18 @@ impl Params {
         }
     }
 
+    /// Takes the fields of a response out of a body: one answer, which ends by itself or at its length.
+    pub(crate) fn of_response(fields: &mut Fields) -> Result<Self, ApiError> {
+        const FIELD: &str = "max_output_tokens";
+        let most = fields.integer(FIELD, 1, u32::MAX)?;
+        Ok(Self {
+            sampling: SamplingAsk::take(fields)?,
+            seed: take_seed(fields)?,
+            max_tokens: MaxTokens { field: FIELD, tokens: most.map(|tokens| tokens as usize) },
+            ..Self::of_intent(take_intent(fields)?)
+        })
+    }
+
     /// Takes the shared fields out of a body.
     pub(crate) fn take(fields: &mut Fields) -> Result<Self, ApiError> {
         let params = Self {

@@ -198,7 +198,7 @@ fn fields_that_would_change_the_answer_are_refused() {
         model [missing_required_parameter] you must provide `model`
         temperature [unknown_parameter] unrecognized request argument supplied: temperature
         stream [unknown_parameter] unrecognized request argument supplied: stream
-        tools [unsupported_parameter] `tools`: only chats call tools; use POST /v1/chat/completions
+        tools [unsupported_parameter] `tools`: only chats and responses call tools; use POST /v1/chat/completions
         surprise [unknown_parameter] unrecognized request argument supplied: surprise
         prompt_cache_options.mode [invalid_value] `prompt_cache_options.mode` must be implicit or explicit
         prompt_cache_options.ttl [invalid_value] `prompt_cache_options.ttl` must be 30m

@@ -13,7 +13,8 @@ use super::observe::{observe, panicked};
 use crate::error::ApiError;
 use crate::state::AppState;
 use crate::{
-    chat, completions, cues, decisions, erasures, judging, models, operations, own_twins, proposals, reports, tokens,
+    chat, completions, cues, decisions, erasures, judging, models, operations, own_twins, proposals, reports,
+    responses, tokens,
 };
 
 pub(crate) fn router(state: Arc<AppState>) -> Router {
@@ -24,6 +25,10 @@ pub(crate) fn router(state: Arc<AppState>) -> Router {
         .route("/v1/completions", post(completions::create))
         .route("/tokenize", post(tokens::tokenize))
         .route("/detokenize", post(tokens::detokenize))
+        .route("/v1/responses", post(responses::create))
+        .route("/v1/responses/{id}", get(responses::retrieve).delete(responses::delete))
+        .route("/v1/responses/{id}/cancel", post(responses::cancel))
+        .route("/v1/responses/{id}/input_items", get(responses::input_items))
         .route("/v1/cues", post(cues::create))
         .route("/v1/decisions", post(decisions::create).get(judging::list))
         .route("/v1/decisions/{id}", get(judging::retrieve))

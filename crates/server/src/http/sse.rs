@@ -41,6 +41,12 @@ pub(crate) fn event(piece: &mut Vec<u8>, data: &impl Serialize) {
     piece.extend_from_slice(b"\n\n");
 }
 
+/// The same for an event with a name.
+pub(crate) fn named_event(piece: &mut Vec<u8>, name: &str, data: &impl Serialize) {
+    piece.extend_from_slice(format!("event: {name}\n").as_bytes());
+    event(piece, data);
+}
+
 /// The last event of a stream that went well.
 pub(crate) fn done(piece: &mut Vec<u8>) {
     piece.extend_from_slice(b"data: [DONE]\n\n");

@@ -89,6 +89,23 @@ async fn the_same_requests_give_the_same_answers() {
 }
 
 #[tokio::test]
+async fn a_response_is_asked_again_with_all_that_it_went_on_from() {
+    let server = serve(parrot()).await;
+    let tool = json!({"type": "function", "name": "f"});
+    let mut previous = Value::Null;
+    for background in [false, true] {
+        let body = json!({"model": "ux", "input": "two", "instructions": "Be brief.", "previous_response_id": previous,
+            "background": background, "tools": [tool], "max_output_tokens": 9});
+        let made = server.post("/v1/responses", &body).await.json();
+        previous = made["id"].clone();
+    }
+    let rows = recorded(&server, 2).await;
+    for again in again(&rows, parrot()).await {
+        assert!(again.same && again.changed.is_empty(), "{again:?}");
+    }
+}
+
+#[tokio::test]
 async fn an_answer_that_was_left_is_the_same_as_far_as_it_came() {
     let server = serve(alphabet()).await;
     server.quiet().await;

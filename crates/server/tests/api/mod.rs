@@ -20,6 +20,7 @@ mod overriding;
 mod own_reading;
 mod proposals;
 mod reports;
+mod responses;
 mod roles;
 mod situations;
 mod tokens;

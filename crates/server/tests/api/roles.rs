@@ -69,6 +69,11 @@ fn routes() -> Vec<(&'static str, &'static str, Value)> {
         ("POST", "/v1/proposals/prop-0/refuse", json!({"reason": "it does not"})),
         ("POST", "/v1/completions", json!({"model": BASE, "prompt": "Hi", "max_tokens": 1})),
         ("POST", "/v1/chat/completions", json!({"model": "ops", "messages": said, "max_tokens": 1})),
+        ("POST", "/v1/responses", json!({"model": "ops", "input": "Hi", "max_output_tokens": 1})),
+        ("GET", "/v1/responses/resp_1", Value::Null),
+        ("GET", "/v1/responses/resp_1/input_items", Value::Null),
+        ("POST", "/v1/responses/resp_1/cancel", json!({})),
+        ("DELETE", "/v1/responses/resp_1", Value::Null),
         ("POST", "/tokenize", json!({"model": "ops", "messages": said})),
         ("POST", "/detokenize", json!({"model": "ops", "tokens": [72]})),
         ("POST", "/v1/cues", json!({"twins": ["ops"], "what": "Hi", "max_tokens": 1})),
@@ -148,6 +153,11 @@ async fn every_route_by_every_role() {
         POST /v1/proposals/prop-0/refuse     403       403       403       403       404       403       403       401
         POST /v1/completions                 200       403       403       403       403       403       403       401
         POST /v1/chat/completions            200       403       200       403       403       403       403       401
+        POST /v1/responses                   200       403       200       403       403       403       403       401
+        GET /v1/responses/resp_1             404       404       404       404       404       404       404       401
+        GET /v1/responses/resp_1/input_items 404       404       404       404       404       404       404       401
+        POST /v1/responses/resp_1/cancel     404       404       404       404       404       404       404       401
+        DELETE /v1/responses/resp_1          404       404       404       404       404       404       404       401
         POST /tokenize                       200       403       200       403       403       403       403       401
         POST /detokenize                     200       403       200       403       403       403       403       401
         POST /v1/cues                        200       403       200       403       403       403       403       401
