@@ -14,6 +14,7 @@ const LAYERS: &[Row] = &[
     ("scheduler", &["contract"], &["tokio", "candle-core", "axum", "hyper", "rand"]),
     ("kernels", &[], &["tokio", "axum", "hyper", "tokenizers"]),
     ("decoder", &["kernels"], &["tokio", "axum", "hyper", "tokenizers"]),
+    ("encoder", &["contract", "kernels"], &["axum", "hyper", "serde"]),
     ("engine", &["contract", "scheduler", "decoder"], &["axum", "hyper", "tokenizers"]),
     ("text", &["contract"], &["axum", "hyper", "candle-core", "tokio"]),
     ("judge", &["contract", "text"], &["axum", "hyper", "candle-core", "tokio", "serde"]),
@@ -25,7 +26,19 @@ const LAYERS: &[Row] = &[
     ("ledger", &[], &["axum", "hyper", "candle-core", "tokio", "futures-util"]),
     (
         "server",
-        &["contract", "text", "constraint", "judge", "pack", "rules", "authority", "ledger", "register", "engine"],
+        &[
+            "contract",
+            "text",
+            "constraint",
+            "judge",
+            "pack",
+            "rules",
+            "authority",
+            "ledger",
+            "register",
+            "engine",
+            "encoder",
+        ],
         &["candle-core", "hf-hub"],
     ),
 ];

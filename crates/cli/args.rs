@@ -8,8 +8,8 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::bench::Part;
 use crate::config::{
-    DataSettings, EngineSettings, HubSettings, LedgerSettings, LogSettings, ModelSettings, ServerSettings, Settings,
-    TwinSettings,
+    DataSettings, EmbeddingSettings, EngineSettings, HubSettings, LedgerSettings, LogSettings, ModelSettings,
+    ServerSettings, Settings, TwinSettings,
 };
 use crate::mandate::MandateArgs;
 use crate::probe::KnownShape;
@@ -89,6 +89,7 @@ const SERVE_HELP: &str = "\
 Examples:
   baton serve --packs twin-packs
   baton serve --packs twin-packs --listen 0.0.0.0:8000 --kv-cache-memory '4 GiB'
+  baton serve --packs twin-packs --embedding-model all-minilm-l6-v2
   BATON_LOG=debug baton serve --model ./my-model.gguf
   baton serve --show-config
 
@@ -102,6 +103,8 @@ pub(crate) struct ServeArgs {
     pub(crate) show_config: bool,
     #[command(flatten)]
     pub(crate) model: ModelSettings,
+    #[command(flatten)]
+    pub(crate) embedding: EmbeddingSettings,
     #[command(flatten)]
     pub(crate) twins: TwinSettings,
     #[command(flatten)]
@@ -352,6 +355,8 @@ pub(crate) struct ReplayArgs {
     #[command(flatten)]
     pub(crate) model: ModelSettings,
     #[command(flatten)]
+    pub(crate) embedding: EmbeddingSettings,
+    #[command(flatten)]
     pub(crate) twins: TwinSettings,
     #[command(flatten)]
     pub(crate) engine: EngineSettings,
@@ -588,8 +593,9 @@ impl Cli {
     pub(crate) fn settings(&self) -> Settings {
         let log = self.log.clone();
         let settings = match &self.command {
-            Command::Serve(ServeArgs { model, twins, engine, server, data, ledger, .. }) => Settings {
+            Command::Serve(ServeArgs { model, embedding, twins, engine, server, data, ledger, .. }) => Settings {
                 model: model.clone(),
+                embedding: embedding.clone(),
                 twins: twins.clone(),
                 engine: engine.clone(),
                 server: server.clone(),
@@ -627,13 +633,16 @@ impl Cli {
                 | LedgerCommand::Erase { data, .. },
             )
             | Command::Report(ReportArgs { data, .. }) => Settings { data: data.clone(), ..Settings::default() },
-            Command::Ledger(LedgerCommand::Replay(ReplayArgs { model, twins, engine, data, .. })) => Settings {
-                model: model.clone(),
-                twins: twins.clone(),
-                engine: engine.clone(),
-                data: data.clone(),
-                ..Settings::default()
-            },
+            Command::Ledger(LedgerCommand::Replay(ReplayArgs { model, embedding, twins, engine, data, .. })) => {
+                Settings {
+                    model: model.clone(),
+                    embedding: embedding.clone(),
+                    twins: twins.clone(),
+                    engine: engine.clone(),
+                    data: data.clone(),
+                    ..Settings::default()
+                }
+            }
             Command::Rules(_) | Command::Probe(_) => Settings::default(),
         };
         Settings { log, ..settings }

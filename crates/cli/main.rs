@@ -11,6 +11,7 @@ mod config;
 mod cue;
 mod description;
 mod device;
+mod embedding;
 mod house;
 mod judging;
 mod keys;

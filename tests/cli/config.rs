@@ -71,6 +71,7 @@ fn every_setting_is_shown_with_its_source() {
         model.name smollm2-135m-instruct default
         model.catalog HOME/.config/baton/more-models file
         model.cache HOME/.cache/baton default
+        embedding.model - default
         twins.packs HOME/.config/baton/packs file
         twins.rules - default
         twins.skip_broken false default

@@ -32,7 +32,8 @@ def main():
     baton, packs, node_modules = sys.argv[1:4]
     with tempfile.TemporaryDirectory() as data:
         keys = make_keys(baton, data)
-        with Served(baton, packs, data, "--log", "warn", key=keys[0]) as served:
+        with Served(baton, packs, data, "--embedding-model", "all-minilm-l6-v2", "--log",
+                    "warn", key=keys[0]) as served:
             failed = run_clients(served.url + "/v1", keys, node_modules)
     sys.exit(failed)
 

@@ -12,9 +12,18 @@ const ask = (options) => client.chat.completions.create({ model, messages, max_t
 test("models are listed and retrieved", async () => {
   const ids = [];
   for await (const one of client.models.list()) ids.push(one.id);
-  assert.equal(ids.length, 10);
+  assert.equal(ids.length, 11);
   assert.ok(ids.includes("security"));
   assert.equal((await client.models.retrieve("ux")).id, "ux");
+});
+
+test("near texts have near vectors", async () => {
+  const input = ["The capital of France is Paris.", "Paris is the capital city of France.", "Bake the bread for an hour."];
+  const { data, usage } = await client.embeddings.create({ model: "all-minilm-l6-v2", input });
+  const nearness = (a, b) => a.embedding.reduce((sum, x, i) => sum + x * b.embedding[i], 0);
+  assert.equal(data[0].embedding.length, 384);
+  assert.ok(nearness(data[0], data[1]) > 0.9 && nearness(data[0], data[2]) < 0.3);
+  assert.ok(usage.total_tokens > 20);
 });
 
 test("chat, and the same text streamed", async () => {

@@ -20,6 +20,7 @@ BASE_URL = os.environ["BATON_BASE_URL"]
 KEYS = os.environ["BATON_API_KEYS"].split()
 API_KEY = KEYS[0]
 BASE_MODEL = "smollm2-135m-instruct"
+EMBEDDING_MODEL = "all-minilm-l6-v2"
 TWINS = {"accessibility", "compliance", "data-modelling", "payments", "performance", "platform-architecture",
          "process-design", "security", "ux"}
 QUESTION = [{"role": "user", "content": "May I rename a column that other teams read?"}]
@@ -61,7 +62,8 @@ def eventually(condition, seconds=60):
 class Models(unittest.TestCase):
     def test_list_names_the_model_and_every_twin(self):
         models = {model.id: model for model in client.models.list()}
-        self.assertEqual(set(models), TWINS | {BASE_MODEL})
+        self.assertEqual(set(models), TWINS | {BASE_MODEL, EMBEDDING_MODEL})
+        self.assertEqual(models.pop(EMBEDDING_MODEL).max_model_len, 256)
         for model in models.values():
             self.assertEqual(model.object, "model")
             self.assertEqual(model.max_model_len, 8192)
@@ -604,6 +606,53 @@ class Tokenize(unittest.TestCase):
         self.assertEqual("".join(told["token_strs"]), "The capital of France")
         self.assertEqual(ask("/detokenize", tokens=told["tokens"])["prompt"], "The capital of France")
         self.assertEqual(ask("/tokenize", messages=QUESTION)["count"], chat().usage.prompt_tokens)
+
+
+class Embeddings(unittest.TestCase):
+    TEXTS = ["The capital of France is Paris.", "Paris is the capital city of France.", "Bake the bread for an hour."]
+
+    def embed(self, texts, **options):
+        return client.embeddings.create(model=EMBEDDING_MODEL, input=texts, **options)
+
+    @staticmethod
+    def nearness(a, b):
+        return sum(x * y for x, y in zip(a.embedding, b.embedding))
+
+    def test_near_texts_have_near_vectors(self):
+        # This client asks for Base64 by itself.
+        reply = self.embed(self.TEXTS)
+        first, second, third = reply.data
+        self.assertEqual([one.index for one in reply.data], [0, 1, 2])
+        self.assertEqual(len(first.embedding), 384)
+        self.assertAlmostEqual(self.nearness(first, first), 1, places=5)
+        self.assertGreater(self.nearness(first, second), 0.9)
+        self.assertLess(self.nearness(first, third), 0.3)
+        self.assertEqual(reply.usage.prompt_tokens, reply.usage.total_tokens)
+        self.assertGreater(reply.usage.total_tokens, 20)
+
+    def test_numbers_are_those_of_base64_and_of_a_text_alone(self):
+        packed = self.embed(self.TEXTS).data[1].embedding
+        plain = self.embed(self.TEXTS[1], encoding_format="float").data[0].embedding
+        for one, other in zip(packed, plain):
+            self.assertAlmostEqual(one, other, places=7)
+
+    def test_fewer_dimensions(self):
+        vector = self.embed("x", dimensions=32).data[0]
+        self.assertEqual(len(vector.embedding), 32)
+        self.assertAlmostEqual(self.nearness(vector, vector), 1, places=5)
+        with self.assertRaises(openai.BadRequestError) as refused:
+            self.embed("x", dimensions=385)
+        self.assertEqual(refused.exception.param, "dimensions")
+
+    def test_refusals(self):
+        for options in [{"texts": ""}, {"texts": []}, {"texts": [1, 2, 3]}, {"texts": "word " * 300}]:
+            with self.subTest(options), self.assertRaises(openai.BadRequestError) as refused:
+                self.embed(**options)
+            self.assertEqual(refused.exception.param, "input")
+        with self.assertRaises(openai.BadRequestError):
+            client.embeddings.create(model="ux", input="x")
+        with self.assertRaises(openai.NotFoundError):
+            client.embeddings.create(model="text-embedding-3-small", input="x")
 
 
 class Errors(unittest.TestCase):

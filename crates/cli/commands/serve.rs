@@ -8,6 +8,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use baton_authority::{KeyRing, Mandate, NewKey};
 use baton_contract::TwinId;
+use baton_encoder::EncoderHandle;
 use baton_pack::{Pack, Versions};
 use baton_server::{Keys, Server, ServerConfig, Services};
 use baton_text::Tokenizer;
@@ -17,6 +18,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use crate::Outcome;
 use crate::args::ServeArgs;
 use crate::config::{Config, LedgerCues};
+use crate::embedding;
 use crate::house;
 use crate::keys::KeyStore;
 use crate::ledger;
@@ -43,6 +45,7 @@ pub(crate) fn run(args: &ServeArgs, config: &Config) -> Result<Outcome> {
     let ledger = ledger::open_to_write(&config.data)?;
     let versions = Versions::of(&config.data);
     let seen = watch::look(&config.data, &versions);
+    let encoder = embedding::open(config)?;
     let (runtime, twins) = Runtime::load_and(config, |tokenizer| read_packs(config, tokenizer))?;
     let twins = with_good_adapters(config, &runtime, twins)?;
     let names: Vec<TwinId> = twins.iter().map(|pack| pack.id().clone()).collect();
@@ -51,7 +54,7 @@ pub(crate) fn run(args: &ServeArgs, config: &Config) -> Result<Outcome> {
     baton_register::record(&ledger, &ledger::changes_of_versions(&versions)?)?;
     let unrecorded = watch::record(&ledger, ledger::changes_of(&ring));
     let keys = Keys::new(ring);
-    let banner = banner(address, &runtime, &names, first.as_ref());
+    let banner = banner((address, encoder.as_ref()), &runtime, &names, first.as_ref());
     let engine = runtime.engine.clone();
     let loaded = runtime.loaded();
     let twins = live::offer(&config.data, twins, &loaded)?;
@@ -66,6 +69,7 @@ pub(crate) fn run(args: &ServeArgs, config: &Config) -> Result<Outcome> {
     };
     let services = Services {
         engine: runtime.engine,
+        encoder: encoder.clone(),
         tokenizer: runtime.tokenizer,
         template: runtime.template,
         model: runtime.card,
@@ -200,13 +204,22 @@ fn stop_signal() -> Result<impl Future<Output = ()>> {
 }
 
 /// What the operator sees once the server is ready.
-fn banner(address: SocketAddr, runtime: &Runtime, twins: &[TwinId], first: Option<&NewKey>) -> String {
+fn banner(
+    (address, encoder): (SocketAddr, Option<&EncoderHandle>),
+    runtime: &Runtime,
+    twins: &[TwinId],
+    first: Option<&NewKey>,
+) -> String {
     let host = if address.ip().is_unspecified() { "127.0.0.1".to_owned() } else { address.ip().to_string() };
     let host = if address.is_ipv6() && host.contains(':') { format!("[{host}]") } else { host };
     let url = format!("http://{host}:{}/v1", address.port());
     let (model, digest) = (&runtime.card.id, runtime.card.digest.short());
     let context = runtime.engine.limits().max_context;
     let names = twins.iter().map(TwinId::as_str).collect::<Vec<_>>().join(", ");
+    let embeds = encoder.map_or(String::new(), |encoder| {
+        let card = encoder.card();
+        format!("embeds {} (blake3 {}, {} dimensions)\n", card.id, card.digest.short(), card.dimensions)
+    });
     let example = twins.first().map_or(model.as_str(), TwinId::as_str);
     let key = first
         .map_or(String::new(), |key| format!("\nAPI key of `{FIRST_CONDUCTOR}`, shown this once:\n  {}\n", &*key.text));
@@ -214,6 +227,7 @@ fn banner(address: SocketAddr, runtime: &Runtime, twins: &[TwinId], first: Optio
         "Serving {url}\n\
          model  {model} (blake3 {digest}, {context} tokens of context)\n\
          twins  {}\n\
+         {embeds}\
          {key}\n\
          A first cue:\n  \
          export OPENAI_BASE_URL={url} OPENAI_API_KEY=baton_…\n  \

@@ -23,8 +23,8 @@ pub(crate) use folders::Folders;
 pub(crate) use gpu::{DeviceChoice, GpuWeights, Share, Switch};
 pub(crate) use machine::{peak_memory, processor_name, total_memory};
 pub(crate) use settings::{
-    DataSettings, EngineSettings, HubSettings, Kept, LedgerCues, LedgerSettings, LogFormat, LogSettings, ModelSettings,
-    ServerSettings, Settings, TwinSettings,
+    DataSettings, EmbeddingSettings, EngineSettings, HubSettings, Kept, LedgerCues, LedgerSettings, LogFormat,
+    LogSettings, ModelSettings, ServerSettings, Settings, TwinSettings,
 };
 
 /// The model that is used when none is named.
@@ -40,6 +40,8 @@ pub(crate) struct Config {
     /// Id of a known model or path of a file.
     pub(crate) model: String,
     pub(crate) catalog: Option<PathBuf>,
+    /// Id of a known embedding model or path of a folder.
+    pub(crate) embedding_model: Option<String>,
     pub(crate) cache: PathBuf,
     pub(crate) packs: Option<PathBuf>,
     pub(crate) rules: Option<PathBuf>,
@@ -101,6 +103,7 @@ impl Config {
             model: layers.pick("model.name", |s| &s.model.name, || DEFAULT_MODEL.to_owned()),
             catalog: layers.pick_some("model.catalog", |s| &s.model.catalog, None),
             cache: layers.folder("model.cache", |s| &s.model.cache, folders.cache(), "--cache")?,
+            embedding_model: layers.pick_some("embedding.model", |s| &s.embedding.model, None),
             packs: layers.pick_some("twins.packs", |s| &s.twins.packs, default_packs()),
             rules: layers.pick_some("twins.rules", |s| &s.twins.rules, None),
             skip_broken_packs: layers.pick("twins.skip_broken", |s| &s.twins.skip_broken, || false),
@@ -244,6 +247,9 @@ fn read_file(path: &Path) -> Result<Settings> {
         *folder = base.join(&*folder);
     }
     if let Some(name) = model.name.as_mut().filter(|name| crate::model::is_path(name)) {
+        *name = base.join(&*name).display().to_string();
+    }
+    if let Some(name) = settings.embedding.model.as_mut().filter(|name| crate::model::is_path(name)) {
         *name = base.join(&*name).display().to_string();
     }
     Ok(settings)

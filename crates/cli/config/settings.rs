@@ -17,6 +17,7 @@ use super::gpu::{DeviceChoice, GpuWeights, Share, Switch};
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Settings {
     pub(crate) model: ModelSettings,
+    pub(crate) embedding: EmbeddingSettings,
     pub(crate) twins: TwinSettings,
     pub(crate) engine: EngineSettings,
     pub(crate) server: ServerSettings,
@@ -40,6 +41,23 @@ pub(crate) struct ModelSettings {
     /// Folder that fetched models are kept in [default: the user's cache folder]
     #[arg(id = "model.cache", long = "cache", value_name = "DIR", env = "BATON_CACHE", hide_env_values = true)]
     pub(crate) cache: Option<PathBuf>,
+}
+
+/// `[embedding]`: what embeds texts.
+#[derive(Args, Clone, Debug, Default, Deserialize)]
+#[command(next_help_heading = "Embedding")]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct EmbeddingSettings {
+    /// Model that embeds texts: the id of a known one (all-minilm-l6-v2) or the path of a folder with a BERT encoder in
+    /// safetensors; without it there is no /v1/embeddings
+    #[arg(
+        id = "embedding.model",
+        long = "embedding-model",
+        value_name = "ID|DIR",
+        env = "BATON_EMBEDDING_MODEL",
+        hide_env_values = true
+    )]
+    pub(crate) model: Option<String>,
 }
 
 /// `[twins]`: which packs are served.

@@ -1,6 +1,7 @@
 //! Models as files: which are known, where they lie, whether they are whole.
 
 mod catalog;
+mod embedding;
 #[cfg(feature = "hub")]
 mod pull;
 mod verify;
@@ -9,7 +10,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
 
-pub(crate) use catalog::{Catalog, Known};
+pub(crate) use catalog::{Catalog, Known, WheelSource};
+pub(crate) use embedding::find_embedding;
 #[cfg(feature = "hub")]
 pub(crate) use pull::pull;
 pub(crate) use verify::verify;
@@ -66,7 +68,7 @@ pub(crate) fn find(config: &Config) -> Result<Found> {
 }
 
 /// A name in the form that model ids have, made from a file's name.
-fn id_of_file(path: &Path) -> String {
+pub(crate) fn id_of_file(path: &Path) -> String {
     // A folder's name may have a dot: Qwen3-0.6B.
     let name = if path.is_dir() { path.file_name() } else { path.file_stem() };
     let stem = name.unwrap_or_default().to_string_lossy().to_ascii_lowercase();

@@ -2,7 +2,7 @@
 
 use candle_core::Tensor;
 
-use crate::lanes::{Lanes, erf, sigmoid, tanh};
+use crate::lanes::{Lanes, compiled, erf, sigmoid, tanh};
 use crate::tensor::{matrix, output, slice};
 use crate::threads::Parts;
 use crate::{KernelError, Kernels, Result};
@@ -59,7 +59,18 @@ impl Kernels {
     /// # Errors
     /// If the shape or type does not fit.
     pub fn activated(&self, x: &Tensor, activation: Activation) -> Result<Tensor> {
-        self.each(x, "x", |x| gated(x, 1.0, activation))
+        let (x, rows, width) = matrix(x, "x")?;
+        let (x, layout) = x.storage_and_layout();
+        let x = slice::<f32>(&x, layout, "x")?;
+        let mut values = vec![0.0; x.len()];
+        let parts = Parts::new(&mut values);
+        self.rows(rows, width, &|first, rows| {
+            // SAFETY: row tiles do not overlap.
+            let out = unsafe { parts.part(first * width, rows * width) };
+            let x = &x[first * width..];
+            compiled!(self, activate(x: &[f32], activation: Activation, out: &mut [f32]));
+        });
+        output(values, rows, width)
     }
 
     /// `cap * tanh(x / cap)` of each number of `x` [rows, width].
@@ -86,6 +97,11 @@ impl Kernels {
         });
         output(values, rows, width)
     }
+}
+
+#[inline(always)]
+fn activate(x: &[f32], activation: Activation, out: &mut [f32]) {
+    out.iter_mut().zip(x).for_each(|(out, x)| *out = gated(*x, 1.0, activation));
 }
 
 fn gated_row(out: &mut [f32], gate: &[f32], up: &[f32], activation: Activation) {

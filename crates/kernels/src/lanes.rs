@@ -76,6 +76,25 @@ impl Lanes for f32 {
     }
 }
 
+/// Calls `$kernel` compiled for the instruction set of `$kernels`.
+macro_rules! compiled {
+    ($kernels:expr, $kernel:ident ( $($argument:ident : $type:ty),* )) => {{
+        #[cfg(target_arch = "x86_64")]
+        #[target_feature(enable = "avx2,fma,f16c")]
+        fn wide($($argument: $type),*) {
+            $kernel($($argument),*);
+        }
+        match $kernels.isa {
+            #[cfg(target_arch = "x86_64")]
+            // SAFETY: there are no kernels of this set where it is not available.
+            crate::Isa::Avx2 | crate::Isa::Avx512 => unsafe { wide($($argument),*) },
+            _ => $kernel($($argument),*),
+        }
+    }};
+}
+
+pub(crate) use compiled;
+
 /// `e^x` within 2 units in the last place; 0 below -87.33, and what 88.37 gives above it.
 ///
 /// The reduction and the polynomial are those of `expf` in the Cephes library (S. Moshier), evaluated with fused steps.

@@ -47,6 +47,7 @@ pub mod sample;
 mod tensor;
 mod threads;
 mod transfer;
+mod whole;
 
 use std::sync::Arc;
 

@@ -2,7 +2,7 @@
 
 use candle_core::Tensor;
 
-use crate::lanes::sum8;
+use crate::lanes::{compiled, sum8};
 use crate::tensor::{matrix, matrix_of, output, slice, vector_of};
 use crate::threads::Parts;
 use crate::{Kernels, Result};
@@ -76,9 +76,8 @@ impl Kernels {
         self.rows(rows, width, &|first, rows| {
             // SAFETY: row tiles do not overlap.
             let normed = unsafe { parts.part(first * width, rows * width) };
-            for (x, normed) in x[first * width..].chunks_exact(width).zip(normed.chunks_exact_mut(width)) {
-                centred(x, weight, bias, eps, normed);
-            }
+            let x = &x[first * width..];
+            compiled!(self, centred(x: &[f32], weight: &[f32], bias: &[f32], eps: f32, normed: &mut [f32]));
         });
         output(normed, rows, width)
     }
@@ -109,23 +108,26 @@ fn norm(x: &[f32], weight: &[f32], eps: f32, normed: &mut [f32]) {
     }
 }
 
-/// Sums run in eight lanes as those of [`norm`].
+/// The rows of `x` as long as `weight`, as many as there are places. Sums run in eight lanes as those of [`norm`].
+#[inline(always)]
 fn centred(x: &[f32], weight: &[f32], bias: &[f32], eps: f32, normed: &mut [f32]) {
-    let mut lanes = [0.0f32; 8];
-    for chunk in x.chunks(8) {
-        lanes.iter_mut().zip(chunk).for_each(|(lane, x)| *lane += x);
-    }
-    #[expect(clippy::cast_precision_loss, reason = "widths are far below 2^24")]
-    let mean = sum8(&lanes) / x.len() as f32;
-    let mut lanes = [0.0f32; 8];
-    for chunk in x.chunks(8) {
-        for (lane, x) in lanes.iter_mut().zip(chunk) {
-            *lane = (x - mean).mul_add(x - mean, *lane);
+    for (x, normed) in x.chunks_exact(weight.len()).zip(normed.chunks_exact_mut(weight.len())) {
+        let mut lanes = [0.0f32; 8];
+        for chunk in x.chunks(8) {
+            lanes.iter_mut().zip(chunk).for_each(|(lane, x)| *lane += x);
         }
-    }
-    let scale = inverse_root(&lanes, x.len(), eps);
-    for (((normed, x), weight), bias) in normed.iter_mut().zip(x).zip(weight).zip(bias) {
-        *normed = (x - mean) * scale * weight + bias;
+        #[expect(clippy::cast_precision_loss, reason = "widths are far below 2^24")]
+        let mean = sum8(&lanes) / x.len() as f32;
+        let mut lanes = [0.0f32; 8];
+        for chunk in x.chunks(8) {
+            for (lane, x) in lanes.iter_mut().zip(chunk) {
+                *lane = (x - mean).mul_add(x - mean, *lane);
+            }
+        }
+        let scale = inverse_root(&lanes, x.len(), eps);
+        for (((normed, x), weight), bias) in normed.iter_mut().zip(x).zip(weight).zip(bias) {
+            *normed = (x - mean) * scale * weight + bias;
+        }
     }
 }
 

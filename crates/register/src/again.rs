@@ -9,6 +9,8 @@ use crate::{Cue, Draws, Ended, Recorded};
 pub const PROBABILITY_TOLERANCE: f64 = 0.001;
 /// How far a log-probability may be from the recorded one.
 pub const LOGPROB_TOLERANCE: f64 = 0.01;
+/// Where texts are embedded.
+pub const EMBEDDINGS: &str = "/v1/embeddings";
 /// Characters of a text that are shown.
 const SHOWN: usize = 40;
 
@@ -41,6 +43,7 @@ impl Recorded {
             ));
         }
         let found = match (&self.draws, &other.drawn) {
+            _ if self.endpoint == EMBEDDINGS => self.vectors(&other.answer),
             (Some(kept), Some(drawn)) => self.tokens(kept, &drawn.tokens, &other.answer),
             (None, Some(_)) => self.text(&other.answer),
             (_, None) => self.judgments(&other.answer),
@@ -68,6 +71,14 @@ impl Recorded {
         let now: usize = lengths.iter().sum();
         let text = self.text(answer).err().map_or_else(String::new, |why| format!("; {why}"));
         Err(format!("the tokens are others ({recorded} were recorded, {now} came now){text}"))
+    }
+
+    /// Whether the vectors are the same; the row has their digest.
+    fn vectors(&self, answer: &str) -> Result<String, String> {
+        if Digest::of(answer.as_bytes()) == self.answer_digest {
+            return Ok("all vectors are the same, bit for bit".to_owned());
+        }
+        Err("the vectors are others".to_owned())
     }
 
     /// Whether the text is the same, as far as the recorded answer came.

@@ -25,7 +25,7 @@ mod rows;
 mod rulings;
 mod wire;
 
-pub use again::{Again, LOGPROB_TOLERANCE, PROBABILITY_TOLERANCE};
+pub use again::{Again, EMBEDDINGS, LOGPROB_TOLERANCE, PROBABILITY_TOLERANCE};
 pub use case::{Drafted, is_drafted};
 pub use change::{Change, Held, Published, record};
 pub use cue::{Cue, Drawn, Ended};

@@ -6,7 +6,7 @@ use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use baton_authority::{InstallationSecret, KEY_RANDOM_BYTES, KeyRing, Mandate, Principal};
 use baton_contract::ConductorId;
-use baton_register::{Cue, Recorded};
+use baton_register::{Cue, EMBEDDINGS, Recorded};
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
@@ -16,7 +16,7 @@ use crate::filing::Filing;
 use crate::http::{Caller, JsonBody};
 use crate::server::state;
 use crate::state::AppState;
-use crate::{Error, ServerConfig, Services, chat, completions, cues, decisions, responses};
+use crate::{Error, ServerConfig, Services, chat, completions, cues, decisions, embeddings, responses};
 
 /// Who asks again.
 const ASKER: &str = "baton-replay";
@@ -77,6 +77,7 @@ impl Replayer {
             "/v1/completions" => completions::create(state, caller, body).await,
             RESPONSES => responses::create(state, caller, body).await,
             "/v1/cues" => cues::create(state, caller, body).await,
+            EMBEDDINGS => embeddings::create(state, caller, body).await,
             "/v1/decisions" => decisions::create(state, caller, body).await.map(IntoResponse::into_response),
             other => return Err(ReplayError::Endpoint(other.to_owned())),
         };

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use baton_authority::{KeyRing, Principal};
 use baton_contract::{Adapter, Digest, TwinId};
+use baton_encoder::EncoderHandle;
 use baton_engine::EngineHandle;
 use baton_judge::Temperature;
 use baton_ledger::{Ledger, Retention};
@@ -44,6 +45,8 @@ pub struct ServerConfig {
 pub struct Services {
     /// Runs the model.
     pub engine: EngineHandle,
+    /// Embeds texts, if a model for it is loaded.
+    pub encoder: Option<EncoderHandle>,
     /// The model's tokenizer.
     pub tokenizer: Tokenizer,
     /// The model's chat template.

@@ -7,6 +7,7 @@ use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use baton_authority::Denied;
 use baton_contract::Refusal;
+use baton_encoder::{EmbedError, TooLong};
 use baton_engine::ScoreError;
 use serde::Serialize;
 
@@ -183,6 +184,36 @@ impl ApiError {
             .code("model_not_found")
     }
 
+    /// The model makes vectors of texts and answers nothing.
+    pub(crate) fn embeds_only(model: &str) -> Self {
+        Self::invalid(
+            "model",
+            format!("`{model}` is for POST /v1/embeddings only; GET /v1/models lists twins and models"),
+        )
+    }
+
+    /// What was asked for vectors makes none; `known` is whether it is there at all, `other` what does make them.
+    pub(crate) fn no_encoder(model: &str, known: bool, other: Option<&str>) -> Self {
+        let model: String = model.chars().take(200).collect();
+        let instead = match other {
+            Some(other) => format!("the embedding model is `{other}`"),
+            None => "no embedding model is loaded; an operator names one with --embedding-model".to_owned(),
+        };
+        if known {
+            return Self::invalid("model", format!("`{model}` makes no embeddings; {instead}"));
+        }
+        Self::new(Kind::NotFound, format!("the model `{model}` does not exist; {instead}"))
+            .param("model")
+            .code("model_not_found")
+    }
+
+    /// A text is longer than the embedding model reads; `at` is its place in the request.
+    pub(crate) fn text_too_long(at: usize, error: TooLong) -> Self {
+        Self::new(Kind::Invalid, format!("text {at} of `input`: {error}"))
+            .param("input")
+            .code("context_length_exceeded")
+    }
+
     pub(crate) fn method(method: &str, path: &str) -> Self {
         let path: String = path.chars().take(200).collect();
         Self::new(Kind::Method, format!("`{path}` does not take {method}")).code("method_not_supported")
@@ -298,6 +329,20 @@ impl From<Refusal> for ApiError {
             Refusal::TooLong { .. } => Self::new(Kind::Invalid, message).code("context_length_exceeded"),
             Refusal::Invalid(_) => Self::new(Kind::Invalid, message).code("invalid_value"),
             Refusal::Stopped => Self::new(Kind::Unavailable, message).code("engine_stopped"),
+        }
+    }
+}
+
+impl From<EmbedError> for ApiError {
+    fn from(error: EmbedError) -> Self {
+        let message = error.to_string();
+        match error {
+            EmbedError::Busy { .. } => {
+                let wait = Some(Duration::from_secs(1));
+                Self { retry_after: wait, ..Self::new(Kind::Busy, message).code("queue_full") }
+            }
+            EmbedError::Stopped => Self::new(Kind::Unavailable, message).code("engine_stopped"),
+            EmbedError::Failed(_) => Self::internal(message),
         }
     }
 }

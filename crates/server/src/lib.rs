@@ -25,6 +25,7 @@ mod config;
 mod cue;
 mod cues;
 mod decisions;
+mod embeddings;
 mod erasures;
 mod error;
 mod exchange;

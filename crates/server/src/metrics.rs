@@ -41,6 +41,8 @@ struct Inner {
     cues: Family<CueLabels, Counter>,
     rejections: Family<Rejection, Counter>,
     work: Family<WorkLabels, Counter>,
+    embedded_texts: Counter,
+    embedded_tokens: Counter,
 }
 
 /// What became of an answer that was checked.
@@ -88,6 +90,7 @@ impl Metrics {
         let cues = Family::<CueLabels, Counter>::default();
         let rejections = Family::<Rejection, Counter>::default();
         let work = Family::<WorkLabels, Counter>::default();
+        let (embedded_texts, embedded_tokens) = (Counter::default(), Counter::default());
         let label = ("model_name".into(), model.to_owned().into());
         let vllm = registry.sub_registry_with_label(label);
         for (name, help, histogram) in [
@@ -106,9 +109,23 @@ impl Metrics {
             "Answers held to a twin's spec, by what became of them",
             work.clone(),
         );
+        registry.register("baton_embedded_texts", "Texts that were embedded for a client", embedded_texts.clone());
+        registry.register("baton_embedded_tokens", "Tokens of those texts", embedded_tokens.clone());
         let mut people = Registry::default();
         people.register_collector(Box::new(tax));
-        Self(Arc::new(Inner { registry, people, first_token, next_token, whole, ended, cues, rejections, work }))
+        Self(Arc::new(Inner {
+            registry,
+            people,
+            first_token,
+            next_token,
+            whole,
+            ended,
+            cues,
+            rejections,
+            work,
+            embedded_texts,
+            embedded_tokens,
+        }))
     }
 
     /// Counts a cleared cue.
@@ -120,6 +137,12 @@ impl Metrics {
     /// Counts a request that was answered with an error.
     pub(crate) fn rejected(&self, kind: Kind) {
         self.0.rejections.get_or_create(&Rejection { reason: kind.label() }).inc();
+    }
+
+    /// Counts texts that were embedded, and their tokens.
+    pub(crate) fn embedded(&self, texts: usize, tokens: usize) {
+        self.0.embedded_texts.inc_by(texts as u64);
+        self.0.embedded_tokens.inc_by(tokens as u64);
     }
 
     /// Counts an answer that was checked.

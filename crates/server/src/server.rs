@@ -144,8 +144,20 @@ impl Server {
 /// # Errors
 /// As [`Server::new`].
 pub(crate) fn state(config: ServerConfig, services: Services, filing: Filing) -> Result<AppState, Error> {
-    let Services { engine, tokenizer, template, model, computed_by, twins, rules, ledger, keys, clock, case_shelf } =
-        services;
+    let Services {
+        engine,
+        encoder,
+        tokenizer,
+        template,
+        model,
+        computed_by,
+        twins,
+        rules,
+        ledger,
+        keys,
+        clock,
+        case_shelf,
+    } = services;
     let fingerprint = fingerprint(&model.digest);
     let house = rules.clone();
     let (rules, spaces) = standards(&twins.packs, rules)?;
@@ -160,6 +172,9 @@ pub(crate) fn state(config: ServerConfig, services: Services, filing: Filing) ->
     let text = ModelText { tokenizer: &tokenizer, template: &template, grammars: &grammars };
     let ready = Models::ready(&model, twins, &text, engine.limits().max_context)?;
     let models = Models::new(model, ready);
+    if let Some(taken) = encoder.as_ref().map(|encoder| &encoder.card().id).filter(|id| models.find(id).is_some()) {
+        return Err(Error::DuplicateModel(taken.clone()));
+    }
     let started = clock();
     let at = Timestamp::from_second(started).unwrap_or(Timestamp::MIN);
     desk.take_stock(&models, at);
@@ -169,6 +184,7 @@ pub(crate) fn state(config: ServerConfig, services: Services, filing: Filing) ->
         renderers: Arc::new(Semaphore::new(config.render_workers.max(1))),
         config: Arc::new(config),
         engine,
+        encoder,
         tokenizer,
         template,
         reader,

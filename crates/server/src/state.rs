@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use baton_encoder::EncoderHandle;
 use baton_engine::EngineHandle;
 use baton_judge::Reader;
 use baton_rules::RuleSet;
@@ -9,19 +10,22 @@ use baton_text::{ChatTemplate, Tokenizer};
 use tokio::sync::Semaphore;
 
 use crate::conductors::Conductors;
+use crate::error::ApiError;
 use crate::filing::Filing;
 use crate::form::Compiler;
 use crate::judging::Desk;
 use crate::metrics::Metrics;
 use crate::probe::Probe;
 use crate::responses::Running;
-use crate::twins::Models;
+use crate::twins::{Model, Models};
 use crate::{CaseShelf, Clock, Keys, ServerConfig};
 
 /// Shared by all requests.
 pub(crate) struct AppState {
     pub(crate) config: Arc<ServerConfig>,
     pub(crate) engine: EngineHandle,
+    /// Embeds texts, if a model for it is loaded.
+    pub(crate) encoder: Option<EncoderHandle>,
     pub(crate) tokenizer: Tokenizer,
     pub(crate) template: ChatTemplate,
     /// Writes questions as the model reads them.
@@ -52,4 +56,17 @@ pub(crate) struct AppState {
     pub(crate) compiler: Compiler,
     /// Model, weights and version of this build.
     pub(crate) fingerprint: String,
+}
+
+impl AppState {
+    /// The twin or the model of this name.
+    ///
+    /// # Errors
+    /// There is none, or it only embeds.
+    pub(crate) fn model(&self, name: &str) -> Result<Model, ApiError> {
+        let embeds = || self.encoder.as_ref().is_some_and(|encoder| encoder.card().id == name);
+        self.models
+            .find(name)
+            .ok_or_else(|| if embeds() { ApiError::embeds_only(name) } else { ApiError::no_model(name) })
+    }
 }

@@ -6,6 +6,7 @@
 mod clock;
 mod constraint;
 mod control;
+mod encoder;
 mod engine;
 mod model;
 mod request;
@@ -15,8 +16,9 @@ mod scripted;
 pub use clock::SimulatedClock;
 pub use constraint::{one_of, one_of_until};
 pub use control::{Control, Fault};
+pub use encoder::{BagOfLetters, bag_of_letters};
 pub use engine::{Outcome, block_on, collect, engine, engine_with, limits};
-pub use model::model_path;
+pub use model::{embedding_model_path, model_path};
 pub use request::{conductor, prefix, request};
 pub use script::{Script, Turn};
 pub use scripted::ScriptedExecutor;

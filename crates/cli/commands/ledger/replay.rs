@@ -9,16 +9,18 @@ use std::sync::Arc;
 use anyhow::{Context, Result, bail};
 use baton_authority::{InstallationSecret, KeyRing};
 use baton_contract::TwinId;
+use baton_encoder::EncoderHandle;
 use baton_judge::Temperature;
 use baton_ledger::{Filter, Ledger, Options, Random, Reader, Record, Secret, Signer};
 use baton_pack::{Catalog, Pack, Versions};
-use baton_register::{CUE, Recorded};
+use baton_register::{CUE, EMBEDDINGS, Recorded};
 use baton_server::{Keys, Offer, Replayer, Services};
 use jiff::Timestamp;
 
 use super::{find, words};
 use crate::Outcome;
 use crate::config::Config;
+use crate::embedding;
 use crate::house;
 use crate::keys::fill_random;
 use crate::ledger::open_to_read;
@@ -50,24 +52,37 @@ fn replay(entry: &str, config: &Config) -> Result<Outcome> {
         asked.push((record, recorded, pack));
     }
     drop(reader);
+    let encoder = embedding::open(config)?;
     let runtime = Runtime::load(config)?;
-    let model = runtime.card.digest;
     let mut outcome = Outcome::Good;
     for (record, recorded, pack) in asked {
         let what = words::of(&record).unwrap_or_default();
         output::line(format!("entry {} of {}: {what}", recorded.index, record.at.strftime("%Y-%m-%d %H:%M:%S")))?;
+        let (name, model, flag) = if recorded.endpoint == EMBEDDINGS {
+            let Some(card) = encoder.as_ref().map(EncoderHandle::card) else {
+                bail!(
+                    "entry {} is about vectors\nhint: name the model that made them with --embedding-model",
+                    recorded.index
+                );
+            };
+            (&card.id, card.digest, "--embedding-model")
+        } else {
+            (&runtime.card.id, runtime.card.digest, "--model")
+        };
         if recorded.model != model {
             bail!(
-                "the model is another one: entry {} was answered by the model of blake3 {}, and {} is {}\nhint: name it \
-                 with --model",
+                "the model is another one: entry {} was answered by the model of blake3 {}, and {name} is {}\nhint: name it \
+                 with {flag}",
                 recorded.index,
                 recorded.model.short(),
-                runtime.card.id,
                 model.short()
             );
         }
         let scratch = Scratch::new()?;
-        let mut replayer = Replayer::new(services(&runtime, &recorded, pack, &scratch, config)?)?;
+        let mut replayer = Replayer::new(Services {
+            encoder: encoder.clone(),
+            ..services(&runtime, &recorded, pack, &scratch, config)?
+        })?;
         let again = wiring::block_on(async { Ok(replayer.again(&recorded).await?) })?;
         let again = recorded.against(&again);
         output::line(format!("  {}: {}", if again.same { "same" } else { "differs" }, again.why))?;
@@ -134,6 +149,7 @@ fn services(
     let adapters = adapters.transpose()?.and_then(|(twin, adapter)| Some((twin, adapter?))).into_iter().collect();
     Ok(Services {
         engine: runtime.engine.clone(),
+        encoder: None,
         tokenizer: runtime.tokenizer.clone(),
         template: runtime.template.clone(),
         model: runtime.card.clone(),

@@ -95,7 +95,7 @@ impl Cue {
         params: Params,
         (prompts, ground): (usize, Option<&Ground>),
     ) -> Result<Self, ApiError> {
-        let model = state.models.find(model).ok_or_else(|| ApiError::no_model(model))?;
+        let model = state.model(model)?;
         let asked = u32::try_from(prompts).unwrap_or(u32::MAX).saturating_mul(params.n);
         let (cleared, slot) = state.conductors.take(principal.conductor(), asked, |in_flight| {
             clear(principal, Ask { target: model.target(), ground, answers: asked }, in_flight)

@@ -13,8 +13,8 @@ use super::observe::{observe, panicked};
 use crate::error::ApiError;
 use crate::state::AppState;
 use crate::{
-    chat, completions, cues, decisions, erasures, judging, models, operations, own_twins, proposals, reports,
-    responses, tokens,
+    chat, completions, cues, decisions, embeddings, erasures, judging, models, operations, own_twins, proposals,
+    reports, responses, tokens,
 };
 
 pub(crate) fn router(state: Arc<AppState>) -> Router {
@@ -30,6 +30,7 @@ pub(crate) fn router(state: Arc<AppState>) -> Router {
         .route("/v1/responses/{id}/cancel", post(responses::cancel))
         .route("/v1/responses/{id}/input_items", get(responses::input_items))
         .route("/v1/cues", post(cues::create))
+        .route("/v1/embeddings", post(embeddings::create))
         .route("/v1/decisions", post(decisions::create).get(judging::list))
         .route("/v1/decisions/{id}", get(judging::retrieve))
         .route("/v1/decisions/{id}/case", post(judging::make_case))

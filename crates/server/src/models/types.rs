@@ -1,5 +1,6 @@
 //! OpenAI's model object, with vLLM's `max_model_len` and what there is to know about a twin.
 
+use baton_encoder::EncoderCard;
 use serde::Serialize;
 
 use crate::state::AppState;
@@ -17,7 +18,7 @@ pub(crate) struct ModelBody {
     object: &'static str,
     created: i64,
     owned_by: &'static str,
-    /// Tokens of input and output together.
+    /// Tokens of input and output together; of an embedding model, those of one text.
     max_model_len: usize,
     baton: BatonModel,
 }
@@ -25,8 +26,15 @@ pub(crate) struct ModelBody {
 #[derive(Serialize)]
 #[serde(tag = "kind", rename_all = "lowercase")]
 enum BatonModel {
-    Model { digest: String },
+    Model {
+        digest: String,
+    },
     Twin(Box<TwinBody>),
+    /// Makes vectors of texts.
+    Embedding {
+        digest: String,
+        dimensions: usize,
+    },
 }
 
 #[derive(Serialize)]
@@ -74,6 +82,17 @@ impl ModelBody {
             owned_by: "baton",
             max_model_len: state.engine.limits().max_context,
             baton,
+        }
+    }
+
+    pub(crate) fn of_encoder(state: &AppState, card: &EncoderCard) -> Self {
+        Self {
+            id: card.id.clone(),
+            object: "model",
+            created: state.started,
+            owned_by: "baton",
+            max_model_len: card.words.max_tokens(),
+            baton: BatonModel::Embedding { digest: card.digest.to_string(), dimensions: card.dimensions },
         }
     }
 }

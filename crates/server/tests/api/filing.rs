@@ -29,7 +29,7 @@ async fn filed(server: &Fixture, count: usize) -> Vec<Record> {
 }
 
 /// Ends the server and reads what it has left behind.
-async fn left(mut server: Fixture) -> Vec<Record> {
+pub(super) async fn left(mut server: Fixture) -> Vec<Record> {
     server.stop();
     let folder = server.over().await;
     let reader = Reader::open(&folder.path().join("ledger.db"), Some(Secret::new(&[7; 32]))).unwrap();

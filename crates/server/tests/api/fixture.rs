@@ -43,6 +43,8 @@ pub(crate) struct World {
     pub(crate) weights: &'static [u8],
     /// Seconds since 1970.
     pub(crate) now: i64,
+    /// Whether a model that embeds is loaded.
+    pub(crate) embeds: bool,
 }
 
 impl World {
@@ -52,7 +54,7 @@ impl World {
 
     pub(crate) fn of(twins: &[&str]) -> Self {
         let twins = twins.iter().map(|twin| (*twin).to_owned()).collect();
-        Self { twins, on_trial: Vec::new(), edited: false, weights: b"weights", now: NOW }
+        Self { twins, on_trial: Vec::new(), edited: false, weights: b"weights", now: NOW, embeds: true }
     }
 }
 
@@ -177,6 +179,7 @@ fn wired(folder: &Path, engine: EngineHandle, world: &World) -> Services {
     let template = ChatTemplate::compile(TEMPLATE, &tokenizer).unwrap();
     Services {
         engine,
+        encoder: world.embeds.then(baton_testkit::bag_of_letters),
         template,
         tokenizer,
         model: ModelCard { id: BASE.to_owned(), digest: Digest::of(world.weights) },

@@ -8,6 +8,7 @@ mod connections;
 mod cues;
 mod decided;
 mod decisions;
+mod embeddings;
 mod erasures;
 mod errors;
 mod exchange;

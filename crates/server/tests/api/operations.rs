@@ -8,6 +8,7 @@ use super::decisions::{judge, predicate};
 use super::fixture::{EVE, FAY, Fixture, MIA, NAT, OLI, REX, key_of, parrot, request, serve, serve_at};
 
 #[tokio::test]
+#[expect(clippy::too_many_lines, reason = "most of them are what is expected")]
 async fn models_are_listed_by_mandate() {
     let server = serve(parrot()).await;
     expect![[r#"
@@ -74,6 +75,18 @@ async fn models_are_listed_by_mandate() {
                 "pack_tokens": 596,
                 "max_output_tokens": 40
               }
+            },
+            {
+              "id": "letters",
+              "object": "model",
+              "created": 1767312000,
+              "owned_by": "baton",
+              "max_model_len": 66,
+              "baton": {
+                "kind": "embedding",
+                "digest": "blake3:a28441087b9cc9a79a7a14bee32ea18736283b349ef70df0077dbe80c1292dd7",
+                "dimensions": 26
+              }
             }
           ]
         }"#]]
@@ -128,6 +141,8 @@ async fn metrics_count_what_happened() {
         baton_broken_invariants_total{model_name="byte-model"} 0
         baton_cues_total{twin="ux",why="given"} 1
         baton_cues_total{twin="ux",why="missing"} 1
+        baton_embedded_texts_total 0
+        baton_embedded_tokens_total 0
         baton_http_rejections_total{reason="not_found"} 1
         baton_ledger_available 1.0
         baton_prefix_computed_total{model_name="byte-model",twin="ux"} 1

@@ -76,6 +76,7 @@ fn routes() -> Vec<(&'static str, &'static str, Value)> {
         ("DELETE", "/v1/responses/resp_1", Value::Null),
         ("POST", "/tokenize", json!({"model": "ops", "messages": said})),
         ("POST", "/detokenize", json!({"model": "ops", "tokens": [72]})),
+        ("POST", "/v1/embeddings", json!({"model": "letters", "input": "Hi"})),
         ("POST", "/v1/cues", json!({"twins": ["ops"], "what": "Hi", "max_tokens": 1})),
         ("POST", DECISIONS, json!({"model": "ops", "input": "Hi", "questions": [predicate("It is.")], "baton": small})),
         ("GET", DECISIONS, Value::Null),
@@ -160,6 +161,7 @@ async fn every_route_by_every_role() {
         DELETE /v1/responses/resp_1          404       404       404       404       404       404       404       401
         POST /tokenize                       200       403       200       403       403       403       403       401
         POST /detokenize                     200       403       200       403       403       403       403       401
+        POST /v1/embeddings                  200       403       403       403       403       403       403       401
         POST /v1/cues                        200       403       200       403       403       403       403       401
         POST /v1/decisions                   200       403       200       403       403       403       403       401
         GET /v1/decisions                    200       200       200       200       200       200       200       401
