@@ -130,7 +130,9 @@ All answers are drawn together, at temperature 0 from one seed, so that the same
 model gives the same result. A case passes if all its checks are met; a check that cannot be
 looked at is reported as not run, and its case has not passed. A pack passes if the share of its
 cases that `bar` of `[cases]` in twin.toml names has passed (default: all of them). The result is
-kept in `twins` of the data folder, for each pack and model.";
+kept in `twins` of the data folder, for each pack and model. A test changes nothing that is
+served: a twin goes off trial when it is published (baton twin publish), which runs its cases where
+none are kept.";
 
 #[derive(Args, Debug)]
 pub(crate) struct TestArgs {

@@ -53,8 +53,8 @@ fn proposals(docket: &Docket, rulings: &Rulings, now: Timestamp) -> String {
     let settings = LineSettings::default();
     let all: [Vec<Proposal>; 3] = [
         demotions(docket.decisions(), now, &settings),
-        // Only typed keys say that two questions are the same.
-        promotions(docket.decisions(), now, &settings, |_, _| false),
+        // No model for likeness is loaded here: only equal keys are the same question.
+        promotions(docket.decisions(), now, &settings, |_, _| 0.0),
         shrinkings(docket.decisions(), now, &settings),
     ];
     let all = rulings.open(all.concat(), &settings);

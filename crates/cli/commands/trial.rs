@@ -40,6 +40,14 @@ pub(crate) fn run(args: &TestArgs, config: &Config) -> Result<Outcome> {
     } else {
         output::line(trial::report(&trials, &runtime.card))?;
     }
+    let passed: Vec<&str> =
+        trials.iter().filter(|trial| trial.record.meets_bar()).map(|trial| trial.record.twin.as_str()).collect();
+    if !passed.is_empty() {
+        let twins = passed.join(" ");
+        output::note(format!(
+            "A test takes no twin off trial; what passed here goes live with: baton twin publish {twins}"
+        ));
+    }
     for name in &broken {
         output::note(format!("{name} was not run: the pack has errors; see: baton twin check"));
     }

@@ -21,7 +21,16 @@ const DECISIONS: &str = "decisions";
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "kebab-case", deny_unknown_fields)]
 enum Body {
-    Ruled { v: Version, accepted: bool, change: ChangeBody },
+    Ruled {
+        v: Version,
+        accepted: bool,
+        change: ChangeBody,
+    },
+    /// What was accepted is taken back.
+    Restored {
+        v: Version,
+        change: ChangeBody,
+    },
 }
 
 /// What was proposed; the key and the answer of a promotion are texts.
@@ -66,7 +75,11 @@ pub(crate) fn entry_of_ruling(ruling: &Ruling) -> Result<NewEntry, baton_ledger:
         Change::Shrink(rule) => ChangeBody::Shrink { rule: rule.to_string() },
         Change::Promote { twin, .. } => ChangeBody::Promote { twin: twin.to_string() },
     };
-    let body = Body::Ruled { v: Version, accepted: ruling.accepted, change };
+    let body = if ruling.restores {
+        Body::Restored { v: Version, change }
+    } else {
+        Body::Ruled { v: Version, accepted: ruling.accepted, change }
+    };
     let json = serde_json::to_string(&body).map_err(|error| baton_ledger::Error::Body(error.to_string()))?;
     let entry = NewEntry::new(PROPOSAL, ruling.at, ruling.by.as_str())?.about(&ruling.change.id())?.body(&json)?;
     let decisions: Vec<&str> = ruling.decisions.iter().map(DecisionId::as_str).collect();
@@ -81,8 +94,11 @@ pub(crate) fn entry_of_ruling(ruling: &Ruling) -> Result<NewEntry, baton_ledger:
 /// The ruling that a row is about; nothing where what was proposed is erased.
 fn ruling_of(record: &Record) -> Result<Option<Ruling>, String> {
     let said = |what: &str, error: &dyn std::fmt::Display| format!("{what}: {error}");
-    let Body::Ruled { accepted, change, .. } =
-        serde_json::from_str(&record.body).map_err(|error| said("its body", &error))?;
+    let body = serde_json::from_str(&record.body).map_err(|error| said("its body", &error))?;
+    let (accepted, restores, change) = match body {
+        Body::Ruled { accepted, change, .. } => (accepted, false, change),
+        Body::Restored { change, .. } => (false, true, change),
+    };
     let rule = |rule: String| rule.parse().map_err(|error| said("rule id", &error));
     let change = match change {
         ChangeBody::Demote { rule: id } => Change::Demote(rule(id)?),
@@ -98,6 +114,7 @@ fn ruling_of(record: &Record) -> Result<Option<Ruling>, String> {
     Ok(Some(Ruling {
         change,
         accepted,
+        restores,
         by: record.actor.parse().map_err(|error| said("actor", &error))?,
         reason: record.text(REASON).and_then(|text| Words::new(text).ok()).unwrap_or(Words::erased()),
         decisions: decisions.collect::<Result<_, _>>().map_err(|error| said("decision id", &error))?,

@@ -294,6 +294,7 @@ fn what_architects_say_is_found_again() {
     let ruling = |change, accepted, minute| Ruling {
         change,
         accepted,
+        restores: false,
         by: "rex".parse().unwrap(),
         reason: words("people keep overriding it"),
         decisions: (0..3000).map(|number| id(&format!("dec-{number}"))).collect(),
@@ -308,11 +309,27 @@ fn what_architects_say_is_found_again() {
     {
         register.rule(|_, _| Ok::<_, Error>(ruling)).unwrap();
     }
+    // What is in force can be taken back, and nothing else.
+    let take_back = |change: &Line| {
+        register.rule(|_, rulings| {
+            let by = ("rex".parse().unwrap(), words("it is missed"));
+            rulings.restore(&change.id(), (&by.0, by.1), at(5)).map_err(Error::from)
+        })
+    };
+    let shrunk = Line::Shrink("public-api".parse().unwrap());
+    take_back(&shrunk).unwrap();
+    for change in [&shrunk, &shared, &Line::Demote("stale".parse().unwrap())] {
+        let refused = take_back(change);
+        assert!(matches!(refused, Err(Error::NotRuled(NotRuled::NotInForce(_)))), "{refused:?}");
+    }
+    let rows = register.ledger().reader().unwrap();
+    let taken = rows.find(&Filter { subject: Some(shrunk.id()), ..Filter::default() }).unwrap().records;
+    assert!(taken[1].body.contains(r#""event":"restored""#), "{}", taken[1].body);
     let refused = register.rule(|_, _| Err::<Ruling, _>(Error::from(NotRuled::Reason(WordsError::Blank))));
     assert!(matches!(refused, Err(Error::NotRuled(_))), "{refused:?}");
     let before = register.rulings(Clone::clone);
     let accepted: Vec<_> = before.accepted().iter().map(|ruling| ruling.change.word()).collect();
-    assert_eq!(accepted, ["shrink", "promote", "demote"], "the last word on each, in the order of time");
+    assert_eq!(accepted, ["promote", "demote"], "the last word on each, in the order of time");
     drop(register);
     let register = open(folder.path());
     assert_eq!(register.rulings(Clone::clone), before);

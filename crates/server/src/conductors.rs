@@ -1,4 +1,5 @@
-//! How many answers each conductor has in progress, and how many tokens they may come to.
+//! How many answers each conductor has in progress, and how many tokens they may come to; by the same way, how many decisions
+//! each waits for.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

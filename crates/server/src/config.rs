@@ -35,6 +35,10 @@ pub struct ServerConfig {
     pub max_body: usize,
     /// Prompts that are rendered and tokenised at once, each on a blocking thread.
     pub render_workers: usize,
+    /// How many decisions one conductor may wait for at once, by long poll or as a stream.
+    pub max_waits: u32,
+    /// How soon it is noticed that a decision's time is over. Nothing counts that came too late, noticed or not.
+    pub expiry_check: Duration,
     /// Whether every cue is written to the ledger; otherwise decisions alone are.
     pub every_cue: bool,
     /// How long free texts are kept in the ledger before they are erased; for ever if nothing is said.
@@ -114,6 +118,8 @@ impl Default for ServerConfig {
             keep_alive: Duration::from_secs(15),
             max_body: 4 << 20,
             render_workers: 2,
+            max_waits: 32,
+            expiry_check: Duration::from_secs(10),
             every_cue: true,
             retention: None,
         }

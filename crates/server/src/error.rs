@@ -263,6 +263,14 @@ impl ApiError {
         Self::new(Kind::NotFound, message).code("proposal_not_found")
     }
 
+    /// The conductor waits for as many decisions as one may.
+    pub(crate) fn too_many_waits(limit: u32) -> Self {
+        let message =
+            format!("you wait for {limit} decisions at once already; GET /v1/decisions tells of all in one list");
+        let wait = Some(Duration::from_secs(1));
+        Self { retry_after: wait, ..Self::new(Kind::Busy, message).code("rate_limit_exceeded") }
+    }
+
     /// The ledger has no such entry.
     pub(crate) fn no_entry(message: impl Into<String>) -> Self {
         Self::new(Kind::NotFound, message).code("entry_not_found")

@@ -25,6 +25,7 @@ pub(crate) use ask::{Stated, not_of_a_twin};
 pub(crate) use case::make_case;
 pub(crate) use desk::Desk;
 pub(crate) use moves::can_be_made;
+pub(crate) use question::stated_radius;
 pub(crate) use release::{release_approved, void_changed};
 pub(crate) use routes::{act, list, retrieve};
 pub(crate) use settle::{Filed, Matter, settle};

@@ -9,16 +9,18 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::{Path, State};
 use baton_authority::docket::line::{LineSettings, Proposal, Ruling, Rulings, space_draft};
-use baton_authority::docket::{Docket, Words};
+use baton_authority::docket::{Docket, Opening, Words};
 use baton_authority::{Act, On, may};
 use baton_contract::ConductorId;
+use baton_register::Register;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
 use crate::error::ApiError;
 use crate::http::{Caller, JsonBody};
 use crate::json::Fields;
-use crate::judging::{can_be_made, void_changed};
+use crate::judging::{can_be_made, stated_radius, void_changed};
+use crate::likeness::{Nearness, typed_keys};
 use crate::reports::{ProposalBody, Whose, proposals, whose};
 use crate::state::AppState;
 use crate::twins::date;
@@ -28,6 +30,15 @@ use types::{List, RulingBody};
 const DRAFT_DAYS: i64 = 180;
 const HOURS_A_DAY: i64 = 24;
 
+/// What an architect says.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Verdict {
+    Accept,
+    Refuse,
+    /// What was accepted is taken back.
+    Restore,
+}
+
 /// `GET /v1/proposals`: what waits for an architect, and what architects have said.
 pub(crate) async fn list(
     State(state): State<Arc<AppState>>,
@@ -35,52 +46,61 @@ pub(crate) async fn list(
 ) -> Result<Json<List>, ApiError> {
     let whose = whose(&state, &principal)?;
     let now = now(&state);
-    let list = move |rulings: &Rulings, docket: &Docket| {
-        let data = proposals(docket, rulings, &whose, now).into_iter().map(ProposalBody::new).collect();
+    let likeness = Arc::clone(&state.likeness);
+    let list = move |register: &Register, rulings: &Rulings, docket: &Docket, nearness: &Nearness| {
+        let data = proposals(docket, (rulings, nearness), &whose, now).into_iter().map(ProposalBody::new).collect();
         let rulings = rulings.all().filter(|ruling| whose.has_change(&ruling.change));
-        List::new(data, rulings.map(|ruling| told(ruling, docket)).collect())
+        List::new(data, rulings.map(|ruling| told(ruling, docket, register)).collect())
     };
-    let read = move |register: &baton_register::Register| {
-        Ok(register.rulings(|rulings| register.look(|docket| list(rulings, docket))))
+    let read = move |register: &Register| {
+        let nearness = likeness.of(register.look(typed_keys));
+        Ok(register.rulings(|rulings| register.look(|docket| list(register, rulings, docket, &nearness))))
     };
     Ok(Json(state.desk.run(read).await?))
 }
 
-/// `POST /v1/proposals/{id}/{accept|refuse}`.
+/// `POST /v1/proposals/{id}/{accept|refuse|restore}`.
 pub(crate) async fn rule(
     State(state): State<Arc<AppState>>,
     Caller(principal): Caller,
     Path((id, verdict)): Path<(String, String)>,
     JsonBody(body): JsonBody,
 ) -> Result<Json<RulingBody>, ApiError> {
-    let accepted = match verdict.as_str() {
-        "accept" => true,
-        "refuse" => false,
+    let verdict = match verdict.as_str() {
+        "accept" => Verdict::Accept,
+        "refuse" => Verdict::Refuse,
+        "restore" => Verdict::Restore,
         other => return Err(ApiError::no_route(&format!("/v1/proposals/…/{other}"))),
     };
     may(&principal, Act::AcceptProposal, On::default())?;
     let reason = read_reason(body)?;
     let (by, at, shared) = (principal.conductor().clone(), now(&state), Arc::clone(&state));
-    let work = move |register: &baton_register::Register| {
+    let work = move |register: &Register| {
+        let nearness = shared.likeness.of(register.look(typed_keys));
         let ruling = register.rule(|docket, rulings| {
-            let proposal = find(docket, rulings, &id, at)?;
+            if verdict == Verdict::Restore {
+                let restored = rulings.restore(&id, (&by, reason), at);
+                return restored.map_err(|error| baton_register::Error::from(error).into());
+            }
+            let accepted = verdict == Verdict::Accept;
+            let proposal = find(docket, (rulings, &nearness), &id, at)?;
             if accepted {
                 can_be_made(&proposal.change, &shared.desk.law().rules)?;
             }
             answer(rulings, &proposal, accepted, (&by, reason), at)
         });
-        if ruling.as_ref().is_ok_and(|ruling| ruling.accepted) {
+        if ruling.as_ref().is_ok_and(|ruling| ruling.accepted || ruling.restores) {
             enact(&shared, at);
         }
-        Ok(ruling.map(|ruling| register.look(|docket| told(&ruling, docket))))
+        Ok(ruling.map(|ruling| register.look(|docket| told(&ruling, docket, register))))
     };
     state.desk.run(work).await?.map(Json)
 }
 
 /// The proposal of that name as it is now, with everybody's decisions.
-fn find(docket: &Docket, rulings: &Rulings, id: &str, at: Timestamp) -> Result<Proposal, ApiError> {
-    let open = proposals(docket, rulings, &Whose::Everybodys, at);
-    let ruled = || rulings.all().any(|ruling| ruling.change.id() == id);
+fn find(docket: &Docket, known: (&Rulings, &Nearness), id: &str, at: Timestamp) -> Result<Proposal, ApiError> {
+    let open = proposals(docket, known, &Whose::Everybodys, at);
+    let ruled = || known.0.all().any(|ruling| ruling.change.id() == id);
     open.into_iter().find(|proposal| proposal.change.id() == id).ok_or_else(|| {
         let shown: String = id.chars().take(40).collect();
         if ruled() {
@@ -114,10 +134,13 @@ fn enact(state: &AppState, at: Timestamp) {
 }
 
 /// A ruling as it is told; an accepted promotion with the decision space that it suggests.
-fn told(ruling: &Ruling, docket: &Docket) -> RulingBody {
+fn told(ruling: &Ruling, docket: &Docket, register: &Register) -> RulingBody {
     let until = ruling.at.saturating_add(SignedDuration::from_hours(DRAFT_DAYS * HOURS_A_DAY));
     let until = date(until.unwrap_or(Timestamp::MAX).as_second());
-    let draft = space_draft(&ruling.change, &ruling.decisions, docket, until).filter(|_| ruling.accepted);
+    let reader = register.ledger().reader();
+    let radius = |opening: &Opening| stated_radius(&reader.as_ref().ok()?.entry(opening.text.0).ok()?);
+    let draft =
+        if ruling.accepted { space_draft(&ruling.change, &ruling.decisions, docket, until, radius) } else { None };
     RulingBody::new(ruling).with_draft(draft)
 }
 

@@ -17,6 +17,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::error::ApiError;
 use crate::http::{Caller, only};
+use crate::likeness::{Nearness, typed_keys};
 use crate::state::AppState;
 pub(crate) use types::ProposalBody;
 use types::{Proposals, Reports};
@@ -45,10 +46,13 @@ pub(crate) async fn read(
     let whose = whose(&state, &principal)?;
     let now = Timestamp::from_second((state.clock)()).unwrap_or(Timestamp::MIN);
     // On a thread of its own: there may be many decisions.
+    let likeness = Arc::clone(&state.likeness);
     let reports = state
         .desk
         .run(move |register| {
-            let both = |rulings: &Rulings| register.look(|docket| reports(docket, rulings, &whose, (now, days)));
+            let nearness = likeness.of(register.look(typed_keys));
+            let both =
+                |rulings: &Rulings| register.look(|docket| reports(docket, (rulings, &nearness), &whose, (now, days)));
             Ok(register.rulings(both))
         })
         .await?;
@@ -61,19 +65,23 @@ pub(crate) fn tax<'a>(decisions: impl IntoIterator<Item = &'a Decision>, now: Ti
     Tax::measure(decisions, now, &TaxSettings::since(since))
 }
 
-fn reports(docket: &Docket, rulings: &Rulings, whose: &Whose, (now, days): (Timestamp, u32)) -> Reports {
+fn reports(docket: &Docket, known: (&Rulings, &Nearness), whose: &Whose, (now, days): (Timestamp, u32)) -> Reports {
     let decisions = docket.decisions().filter(|decision| whose.has(&decision.opening().twin));
-    Reports::new(Proposals::new(proposals(docket, rulings, whose, now)), &tax(decisions, now, days))
+    Reports::new(Proposals::new(proposals(docket, known, whose, now)), &tax(decisions, now, days))
 }
 
-/// What could change and waits for an architect.
-pub(crate) fn proposals(docket: &Docket, rulings: &Rulings, whose: &Whose, now: Timestamp) -> Vec<Proposal> {
+/// What could change and waits for an architect, by what was ruled and by how near typed keys are.
+pub(crate) fn proposals(
+    docket: &Docket,
+    (rulings, nearness): (&Rulings, &Nearness),
+    whose: &Whose,
+    now: Timestamp,
+) -> Vec<Proposal> {
     let decisions = || docket.decisions().filter(|decision| whose.has(&decision.opening().twin));
     let settings = LineSettings::default();
     let all = [
         demotions(decisions(), now, &settings),
-        // Only typed keys say that two questions are the same; no model for likeness is loaded.
-        promotions(decisions(), now, &settings, |_, _| false),
+        promotions(decisions(), now, &settings, |one, other| nearness.between(one, other)),
         shrinkings(decisions(), now, &settings),
     ];
     rulings.open(all.concat(), &settings)

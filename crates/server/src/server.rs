@@ -1,7 +1,6 @@
 //! The server as its owner sees it.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use baton_authority::DecisionSpace;
 use baton_constraint::{Grammars, SchemaError};
@@ -20,6 +19,7 @@ use crate::filing::Filing;
 use crate::form::Compiler;
 use crate::http;
 use crate::judging::{Desk, hand_over, release_approved};
+use crate::likeness::Likeness;
 use crate::metrics::{Metrics, TaxCollector};
 use crate::probe::Probe;
 use crate::responses::Running;
@@ -87,9 +87,6 @@ pub struct Server {
     state: Arc<AppState>,
     probe_as: ConductorId,
 }
-
-/// How soon it is noticed that a decision's time is over. Nothing counts that came too late, noticed or not.
-const EXPIRY_CHECK: Duration = Duration::from_secs(10);
 
 /// The conductor that the server's own probe runs as; no key has this name unless an operator gives it one.
 const PROBE: &str = "baton-probe";
@@ -184,6 +181,7 @@ pub(crate) fn state(config: ServerConfig, services: Services, filing: Filing) ->
         renderers: Arc::new(Semaphore::new(config.render_workers.max(1))),
         config: Arc::new(config),
         engine,
+        likeness: Arc::new(Likeness::new(encoder.clone())),
         encoder,
         tokenizer,
         template,
@@ -198,6 +196,7 @@ pub(crate) fn state(config: ServerConfig, services: Services, filing: Filing) ->
         filing,
         running: Running::default(),
         conductors: Conductors::default(),
+        waits: Conductors::default(),
         metrics,
         probe: Probe::default(),
         compiler: Compiler::new(grammars),
@@ -221,7 +220,7 @@ pub(crate) fn standards(packs: &[Pack], mut rules: RuleSet) -> Result<(RuleSet, 
 /// Ends whatever time limit of a decision is over, and has the ledger say what it does not have, again and again.
 async fn expire(state: Arc<AppState>) {
     loop {
-        tokio::time::sleep(EXPIRY_CHECK).await;
+        tokio::time::sleep(state.config.expiry_check).await;
         let now = Timestamp::from_second((state.clock)()).unwrap_or(Timestamp::MIN);
         // What cannot be recorded is tried again the next time; the ledger's own fault was logged.
         if let Ok(over) = state.desk.run(move |register| register.expire(now)).await

@@ -14,6 +14,7 @@ use crate::error::ApiError;
 use crate::filing::Filing;
 use crate::form::Compiler;
 use crate::judging::Desk;
+use crate::likeness::Likeness;
 use crate::metrics::Metrics;
 use crate::probe::Probe;
 use crate::responses::Running;
@@ -26,6 +27,8 @@ pub(crate) struct AppState {
     pub(crate) engine: EngineHandle,
     /// Embeds texts, if a model for it is loaded.
     pub(crate) encoder: Option<EncoderHandle>,
+    /// Which typed keys mean the same.
+    pub(crate) likeness: Arc<Likeness>,
     pub(crate) tokenizer: Tokenizer,
     pub(crate) template: ChatTemplate,
     /// Writes questions as the model reads them.
@@ -48,6 +51,8 @@ pub(crate) struct AppState {
     /// Responses in the background.
     pub(crate) running: Running,
     pub(crate) conductors: Conductors,
+    /// How many decisions each conductor waits for.
+    pub(crate) waits: Conductors,
     pub(crate) metrics: Metrics,
     pub(crate) probe: Probe,
     /// Bounds the prompts that are rendered at once.

@@ -68,6 +68,9 @@ pub struct PromoteSettings {
     pub products: usize,
     /// Least share of the decisions that have the same answer.
     pub agreement: f64,
+    /// How near two keys are, from 0 to 1, from which on they are the same question; where nothing tells how near keys are,
+    /// only equal keys are.
+    pub alike: f64,
 }
 
 /// When an invariant asks for approvals that are always given.
@@ -134,6 +137,8 @@ pub struct Evidence {
     pub conductors: usize,
     /// Products in those that speak for it.
     pub products: usize,
+    /// The other keys that were found to be the same question, in the order in which they came up.
+    pub alike: Vec<TypedKey>,
     /// How many of those that speak for it a person has approved or checked.
     pub seen_by_people: usize,
     /// When the first was opened.
@@ -149,7 +154,7 @@ impl Default for LineSettings {
         Self {
             z: 1.96,
             demote: DemoteSettings { window: DAY * 90, firings: 20, conductors: 3, above: 0.5 },
-            promote: PromoteSettings { window: DAY * 365, conductors: 3, products: 3, agreement: 0.8 },
+            promote: PromoteSettings { window: DAY * 365, conductors: 3, products: 3, agreement: 0.8, alike: 0.8 },
             shrink: ShrinkSettings {
                 window: DAY * 365,
                 span: DAY * 180,
@@ -237,6 +242,7 @@ impl Evidence {
             products: distinct(supporting.iter().filter_map(|decision| decision.opening().product.as_ref())),
             seen_by_people: supporting.iter().filter(seen).count(),
             supporting: supporting.len(),
+            alike: Vec::new(),
             decisions: all.into_iter().map(|decision| decision.id().clone()).collect(),
         })
     }

@@ -82,7 +82,11 @@ fn cue(body: &Value) -> Option<String> {
 }
 
 fn proposal(body: &Value) -> Option<String> {
-    let verdict = if body["accepted"].as_bool()? { "accepted" } else { "refused" };
+    let verdict = match text(body, "event")? {
+        "restored" => "taken back",
+        _ if body["accepted"].as_bool()? => "accepted",
+        _ => "refused",
+    };
     let change = &body["change"];
     Some(match text(change, "change")? {
         "demote" => format!("{verdict}: to let go of the default `{}`", text(change, "rule")?),

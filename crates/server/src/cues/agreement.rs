@@ -1,21 +1,27 @@
 //! Where several twins agree and where they do not.
 //!
-//! The comparison is one of words, not of meaning: answers are cut into statements, and two statements are about the
+//! The first comparison is one of words, not of meaning: answers are cut into statements, and two statements are about the
 //! same thing if their content words (stemmed by Porter's algorithm for English) overlap enough. Such statements agree
 //! unless one of them denies what the other asserts, or they name different numbers. It is deterministic and explains
-//! itself by the statements it shows; it misses agreement in other words and cannot see irony. Who needs certainty asks
-//! the twins the same closed question.
+//! itself by the statements it shows; it misses agreement in other words and cannot see irony. Where a model that embeds
+//! texts is loaded, a second one finds statements that have few words in common and vectors that are near. Who needs
+//! certainty asks the twins the same closed question.
 
 use std::collections::BTreeSet;
 
+use baton_encoder::{EncoderHandle, nearness};
 use rust_stemmers::{Algorithm, Stemmer};
 use serde::Serialize;
 
 /// Share of common content words, of all that either has (Jaccard's index), from which on two statements are about the
 /// same thing. Half of the words in common is what a person notices as a repetition.
 const SAME_SUBJECT: f64 = 0.5;
+/// How near the vectors of two statements are from which on they mean the same.
+const SAME_MEANING: f32 = 0.75;
 /// Content words that a statement has at least; what is shorter ("Yes.", "In short:") states nothing by itself.
 const LEAST_WORDS: usize = 2;
+/// Pairs of statements that are shown at most where they were found by meaning.
+const MOST_ALIKE: usize = 64;
 /// Statements of one answer that are compared at most, which bounds the work.
 const MOST_STATEMENTS: usize = 64;
 
@@ -66,6 +72,26 @@ pub(super) struct Agreement {
     disputed: Vec<Dispute>,
     /// What one twin says and no other speaks of: how many statements, by twin.
     alone: Vec<Alone>,
+    /// What is found by meaning beside; absent where no model for it is loaded.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    by_meaning: Option<ByMeaning>,
+}
+
+/// Statements that have few words in common and mean the same.
+#[derive(Debug, PartialEq, Serialize)]
+pub(super) struct ByMeaning {
+    /// The model whose vectors were compared.
+    model: String,
+    /// How near two statements are at least.
+    threshold: f32,
+    alike: Vec<Alike>,
+}
+
+#[derive(Debug, PartialEq, Serialize)]
+struct Alike {
+    /// The cosine of the vectors.
+    nearness: f32,
+    statements: [Said; 2],
 }
 
 #[derive(Debug, PartialEq, Serialize)]
@@ -103,17 +129,9 @@ struct Statement<'a> {
     denies: bool,
 }
 
-/// Compares answers, each with the name of its twin.
+/// Compares answers, each with the name of its twin, by their words.
 pub(super) fn compare(answers: &[(&str, &str)]) -> Agreement {
-    let stemmer = Stemmer::create(Algorithm::English);
-    let statements: Vec<Statement<'_>> = answers
-        .iter()
-        .enumerate()
-        .flat_map(|(twin, (_, text))| {
-            let stated = sentences(text).filter_map(|text| Statement::read(twin, text, &stemmer)).take(MOST_STATEMENTS);
-            stated.collect::<Vec<_>>()
-        })
-        .collect();
+    let statements = statements(answers);
     let said = |index: usize| Said {
         twin: answers[statements[index].twin].0.to_owned(),
         text: statements[index].text.to_owned(),
@@ -143,7 +161,49 @@ pub(super) fn compare(answers: &[(&str, &str)]) -> Agreement {
         twin: (*name).to_owned(),
         statements: statements.iter().zip(&spoken_of).filter(|(one, spoken)| one.twin == twin && !**spoken).count(),
     });
-    Agreement { method: "lexical", agreed: agreed.collect(), disputed, alone: alone.collect() }
+    Agreement { method: "lexical", agreed: agreed.collect(), disputed, alone: alone.collect(), by_meaning: None }
+}
+
+/// The same, by their meaning too.
+pub(super) async fn compare_all(answers: &[(&str, &str)], encoder: Option<&EncoderHandle>) -> Agreement {
+    let mut agreement = compare(answers);
+    if let Some(encoder) = encoder {
+        let statements = statements(answers);
+        let card = encoder.card();
+        let tokens = statements.iter().map(|one| card.words.beginning(one.text)).collect();
+        match encoder.embed(tokens).await {
+            Ok(vectors) => {
+                let (model, alike) = (card.id.clone(), alike(answers, &statements, &vectors));
+                agreement.by_meaning = Some(ByMeaning { model, threshold: SAME_MEANING, alike });
+            }
+            Err(error) => tracing::warn!(%error, "answers are compared by their words alone"),
+        }
+    }
+    agreement
+}
+
+/// Pairs of statements that no word brought together and that mean the same, the nearest first.
+fn alike(answers: &[(&str, &str)], statements: &[Statement<'_>], vectors: &[Vec<f32>]) -> Vec<Alike> {
+    let said = |one: &Statement<'_>| Said { twin: answers[one.twin].0.to_owned(), text: one.text.to_owned() };
+    let near = |(one, other): (usize, usize)| {
+        let nearness = nearness(&vectors[one], &vectors[other]);
+        let (one, other) = (&statements[one], &statements[other]);
+        let apart = one.overlap(other) < SAME_SUBJECT && one.conflict(other).is_none();
+        (apart && nearness >= SAME_MEANING).then(|| Alike { nearness, statements: [said(one), said(other)] })
+    };
+    let mut alike: Vec<Alike> = pairs(statements).filter_map(near).collect();
+    alike.sort_by(|one, other| other.nearness.total_cmp(&one.nearness));
+    alike.truncate(MOST_ALIKE);
+    alike
+}
+
+fn statements<'a>(answers: &[(&str, &'a str)]) -> Vec<Statement<'a>> {
+    let stemmer = Stemmer::create(Algorithm::English);
+    let of = |(twin, (_, text)): (usize, &(&str, &'a str))| {
+        let stated = sentences(text).filter_map(|text| Statement::read(twin, text, &stemmer)).take(MOST_STATEMENTS);
+        stated.collect::<Vec<_>>()
+    };
+    answers.iter().enumerate().flat_map(of).collect()
 }
 
 impl<'a> Statement<'a> {
@@ -266,6 +326,23 @@ mod tests {
             ux alone: 1
             security alone: 1"]]
         .assert_eq(&summary(&[("ux", ux), ("security", security)]));
+    }
+
+    #[tokio::test]
+    async fn the_same_in_other_words_is_found_by_meaning() {
+        let encoder = baton_testkit::bag_of_letters();
+        let answers =
+            [("a", "Listen now silent friend. Not dumb club."), ("b", "Enlist won silent fiend r. Mudd bulb c.")];
+        assert_eq!(compare_all(&answers, None).await, compare(&answers));
+        let found = compare_all(&answers, Some(&encoder)).await.by_meaning.unwrap();
+        assert_eq!((found.model.as_str(), found.alike.len()), ("letters", 1), "{:?}", found.alike);
+        assert!(found.alike[0].nearness > 0.99);
+        let said: Vec<_> = found.alike[0].statements.iter().map(|said| said.text.as_str()).collect();
+        assert_eq!(said, ["Listen now silent friend.", "Enlist won silent fiend r."]);
+        // A fault of the model is none of the comparison by words.
+        let answers = [("a", "A quick quiz."), ("b", "A quick quiz.")];
+        let agreement = compare_all(&answers, Some(&encoder)).await;
+        assert_eq!((agreement.agreed.len(), agreement.by_meaning), (1, None));
     }
 
     #[test]

@@ -66,7 +66,7 @@ impl Sse for CueStream {
         }
         self.generation.take()?.cut();
         let mut piece = Vec::new();
-        event(&mut piece, &self.panel.joined());
+        event(&mut piece, &self.panel.joined().await);
         done(&mut piece);
         Some(piece.into())
     }

@@ -53,6 +53,7 @@ pub(crate) async fn create(
         created: (state.clock)(),
         fingerprint: state.fingerprint.clone(),
         seats: Vec::with_capacity(cues.len()),
+        encoder: state.encoder.clone(),
     };
     // A row for each twin, or for none of them.
     let filed = cues.into_iter().map(|cue| cue.filed(&state, sent.as_ref(), &panel.id));
@@ -73,5 +74,5 @@ pub(crate) async fn create(
     if params.stream.is_some() {
         return Ok(stream(answers, state.config.keep_alive));
     }
-    Ok(Json(answers.collect().await.joined()).into_response())
+    Ok(Json(answers.collect().await.joined().await).into_response())
 }

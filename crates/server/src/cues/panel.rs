@@ -1,8 +1,9 @@
 //! The answers of all twins while they come in.
 
 use baton_contract::{FinishReason, Usage};
+use baton_encoder::EncoderHandle;
 
-use super::agreement::{Agreement, compare};
+use super::agreement::{Agreement, compare_all};
 use super::types::{AnswerBody, AnswerEvent, DeltaEvent, Head, Joined, Status};
 use crate::cue::{BatonExtra, Event, UsageBody, finish_reason, total};
 use crate::error::ApiError;
@@ -13,6 +14,8 @@ pub(super) struct Panel {
     pub(super) created: i64,
     pub(super) fingerprint: String,
     pub(super) seats: Vec<Seat>,
+    /// Tells what means the same, if a model for it is loaded.
+    pub(super) encoder: Option<EncoderHandle>,
 }
 
 /// One twin's answer so far.
@@ -93,7 +96,7 @@ impl Panel {
     }
 
     /// All answers as they are now, and how they compare.
-    pub(super) fn joined(&self) -> Joined<'_> {
+    pub(super) async fn joined(&self) -> Joined<'_> {
         let usages: Vec<Usage> = self.seats.iter().filter_map(Seat::usage).collect();
         let is_open = |seat: &Seat| matches!(seat.status(), Status::Partial | Status::Missing);
         Joined {
@@ -101,15 +104,16 @@ impl Panel {
             system_fingerprint: &self.fingerprint,
             answers: self.seats.iter().map(Seat::body).collect(),
             deadline_reached: self.seats.iter().any(is_open),
-            agreement: self.agreement(),
+            agreement: self.agreement().await,
             usage: UsageBody::new(total(&usages, 1)),
         }
     }
 
     /// An answer that failed has said nothing that counts.
-    fn agreement(&self) -> Agreement {
+    async fn agreement(&self) -> Agreement {
         let heard = self.seats.iter().filter(|seat| seat.status() != Status::Failed);
-        compare(&heard.map(|seat| (seat.twin.as_str(), seat.text.as_str())).collect::<Vec<_>>())
+        let heard: Vec<_> = heard.map(|seat| (seat.twin.as_str(), seat.text.as_str())).collect();
+        compare_all(&heard, self.encoder.as_ref()).await
     }
 
     fn head(&self, object: &'static str) -> Head {

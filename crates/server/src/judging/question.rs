@@ -1,5 +1,6 @@
 //! One question of a recorded decision, as a case asks it.
 
+use baton_contract::BlastRadius;
 use baton_ledger::Record;
 use serde_json::Value;
 
@@ -17,6 +18,13 @@ pub(super) fn answer_of(row: &Record) -> Option<Value> {
         Some("/v1/decisions") => serde_json::from_str(text).ok(),
         _ => Some(Value::String(text.to_owned())),
     }
+}
+
+/// How far a mistake travels, as the request of a decision's row stated it; nothing if it did not, or was erased.
+pub(crate) fn stated_radius(row: &Record) -> Option<BlastRadius> {
+    let request = request_of(row)?;
+    let word = |name: &str| request["baton"]["radius"][name].as_str();
+    Some(BlastRadius { reach: word("reach")?.parse().ok()?, reversibility: word("reversibility")?.parse().ok()? })
 }
 
 /// What was asked, and what the twin answered.

@@ -17,6 +17,7 @@ use super::deeds::Deed;
 use super::question::{answer_of, request_of};
 use super::status::Status;
 use super::waiting::{Waiting, settled};
+use crate::conductors::Slot;
 use crate::error::ApiError;
 use crate::http::{Caller, JsonBody, flag, only, stream};
 use crate::state::AppState;
@@ -80,6 +81,7 @@ pub(crate) async fn retrieve(
         return Err(ApiError::invalid("wait", "a stream goes on until the decision waits no more; leave `wait` out"));
     }
     let role = role(&state, &principal, &id)?;
+    let place = if is_stream || wait.is_some() { Some(place_to_wait(&state, &principal)?) } else { None };
     if let Some(wait) = wait {
         settled(&state, &id, wait).await;
     }
@@ -95,9 +97,19 @@ pub(crate) async fn retrieve(
     }
     if is_stream {
         let silence = state.config.keep_alive;
-        return Ok(stream(Waiting::new(state, id, role), silence));
+        return Ok(stream(Waiting::new(state, id, role, place), silence));
     }
     Ok(Json(status(&state, id, role).await?).into_response())
+}
+
+/// A place among the decisions that the caller waits for.
+///
+/// # Errors
+/// There are as many as one may wait for.
+fn place_to_wait(state: &AppState, principal: &Principal) -> Result<Slot, ApiError> {
+    let limit = state.config.max_waits;
+    let free = |waits| if waits < limit { Ok(()) } else { Err(ApiError::too_many_waits(limit)) };
+    state.waits.take(principal.conductor(), 1, free).map(|((), slot)| slot)
 }
 
 /// `POST /v1/decisions/{id}/{deed}`.

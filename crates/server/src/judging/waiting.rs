@@ -9,6 +9,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::routes::{Role, status};
+use crate::conductors::Slot;
 use crate::http::{Sse, done, event};
 use crate::state::AppState;
 
@@ -35,13 +36,15 @@ pub(super) struct Waiting {
     /// Where it stood when it was last told.
     told: Option<Standing>,
     over: bool,
+    /// Held as long as somebody listens.
+    _place: Option<Slot>,
 }
 
 impl Waiting {
-    pub(super) fn new(state: Arc<AppState>, id: DecisionId, role: Role) -> Self {
+    pub(super) fn new(state: Arc<AppState>, id: DecisionId, role: Role, place: Option<Slot>) -> Self {
         // From before the first look on, so that nothing is missed after it.
         let changes = state.desk.changes();
-        Self { state, id, role, changes, told: None, over: false }
+        Self { state, id, role, changes, told: None, over: false, _place: place }
     }
 }
 

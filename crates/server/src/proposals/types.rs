@@ -25,6 +25,8 @@ pub(crate) struct RulingBody {
     /// For a person.
     words: String,
     accepted: bool,
+    /// Whether it took back that the change was accepted.
+    restored: bool,
     by: String,
     at: String,
     /// Null if it was erased.
@@ -50,10 +52,11 @@ impl RulingBody {
             change: ruling.change.word(),
             words: ruling.change.to_string(),
             accepted: ruling.accepted,
+            restored: ruling.restores,
             by: ruling.by.to_string(),
             at: ruling.at.to_string(),
             reason: ruling.reason.text().map(str::to_owned),
-            effect: effect(&ruling.change, ruling.accepted),
+            effect: effect(ruling),
             draft: None,
         }
     }
@@ -63,9 +66,11 @@ impl RulingBody {
     }
 }
 
-fn effect(change: &Change, accepted: bool) -> String {
-    match change {
-        _ if !accepted => "everything stays as it is".to_owned(),
+fn effect(ruling: &Ruling) -> String {
+    match &ruling.change {
+        Change::Demote(rule) if ruling.restores => format!("`{rule}` stands again, as a default"),
+        Change::Shrink(rule) if ruling.restores => format!("`{rule}` is an invariant again"),
+        _ if !ruling.accepted => "everything stays as it is".to_owned(),
         Change::Demote(rule) => format!("`{rule}` stands on no decision any more"),
         Change::Shrink(rule) => {
             format!("`{rule}` is a default: a conductor overrides it for one decision with one reason")

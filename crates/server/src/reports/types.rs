@@ -47,6 +47,9 @@ struct EvidenceBody {
     conductors: usize,
     products: usize,
     seen_by_people: usize,
+    /// The other keys that were found to be the same question, by the model that embeds texts.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    alike: Vec<String>,
     first: String,
     last: String,
 }
@@ -142,6 +145,7 @@ impl EvidenceBody {
             conductors: evidence.conductors,
             products: evidence.products,
             seen_by_people: evidence.seen_by_people,
+            alike: evidence.alike.iter().map(ToString::to_string).collect(),
             first: evidence.first.to_string(),
             last: evidence.last.to_string(),
         }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 use baton_authority::{Cleared, InstallationSecret, KEY_RANDOM_BYTES, KeyRing, Mandate, Roles};
 use baton_contract::{Digest, Role, TokenId};
@@ -74,6 +74,8 @@ pub(crate) struct Fixture {
     pub(crate) folder: TempDir,
     pub(crate) ledger: Ledger,
     pub(crate) exchange: Exchange,
+    /// Seconds since 1970; stands still unless a test sets it.
+    pub(crate) time: Arc<AtomicI64>,
 }
 
 /// Answers every prompt with `text` and then ends.
@@ -153,7 +155,10 @@ async fn start(
     world: World,
 ) -> Fixture {
     let (engine, control) = engine_with(scheduler, script);
-    let services = wired(folder.path(), engine.clone(), &world);
+    let mut services = wired(folder.path(), engine.clone(), &world);
+    let time = Arc::new(AtomicI64::new(world.now));
+    let shown = Arc::clone(&time);
+    services.clock = Arc::new(move || shown.load(Ordering::Relaxed));
     let (_, ada, bob) = ring();
     let (keys, ledger) = (services.keys.clone(), services.ledger.clone());
     let server = Server::new(config, services).unwrap();
@@ -165,7 +170,7 @@ async fn start(
         // Dropping the sender is a shutdown too.
         let _ = stopped.await;
     }));
-    Fixture { address, engine, control, ada, bob, keys, shutdown: Some(shutdown), task, folder, ledger, exchange }
+    Fixture { address, engine, control, ada, bob, keys, shutdown: Some(shutdown), task, folder, ledger, exchange, time }
 }
 
 /// What a server is made from, with an engine of its own that answers by a script.

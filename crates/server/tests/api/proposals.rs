@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use baton_authority::docket::{Approve, Course, Expert, Fired, Opening, RuleKind};
+use baton_authority::docket::{Approve, Course, Expert, Fired, Opening, RuleKind, Subject};
 use baton_ledger::Filter;
 use baton_register::Register;
 use baton_server::ServerConfig;
@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use super::client::Reply;
 use super::decisions::{judge, predicate};
-use super::fixture::{EVE, Fixture, MIA, REX, key_of, ledger, request, serve_on};
+use super::fixture::{EVE, Fixture, MIA, REX, World, key_of, ledger, request, serve_in, serve_on};
 use super::reports::{before, opening, served};
 
 const PATH: &str = "/v1/proposals";
@@ -101,6 +101,31 @@ async fn a_default_that_is_demoted_stands_no_more_also_after_a_restart() {
 }
 
 #[tokio::test]
+async fn what_was_demoted_is_brought_back_with_a_reason() {
+    let server = served().await;
+    let before = rules(&server).await;
+    let id = proposed(&server, "demote").await.unwrap();
+    assert_eq!(rule(&server, &key_of(REX), &id, "restore", "too soon").await.status, 409, "nothing to take back");
+    assert_eq!(rule(&server, &key_of(REX), &id, "accept", "everybody overrides it").await.status, 200);
+    assert_eq!(ask(&server, json!({})).await["tier"], 1);
+    for (key, reason, status) in [(&key_of(EVE), "missed", 403), (&key_of(REX), " ", 400)] {
+        assert_eq!(rule(&server, key, &id, "restore", reason).await.status, status);
+    }
+    let restored = rule(&server, &key_of(REX), &id, "restore", "nobody says why any more").await;
+    assert_eq!(restored.status, 200, "{}", restored.body);
+    let restored = restored.json();
+    assert_eq!((&restored["accepted"], &restored["restored"]), (&json!(false), &json!(true)));
+    assert_eq!(restored["effect"], "`no-why` stands again, as a default");
+    let server = again(server).await;
+    assert_eq!(rules(&server).await, before, "also after a restart");
+    assert_eq!(ask(&server, json!({})).await["tier"], 2);
+    assert_eq!(proposed(&server, "demote").await, None, "nothing new speaks for it");
+    let rows = Filter { subject: Some(id), ..Filter::default() };
+    let rows = server.ledger.reader().unwrap().find(&rows).unwrap().records;
+    assert_eq!((rows.len(), rows[1].text("reason")), (2, Some("nobody says why any more")));
+}
+
+#[tokio::test]
 async fn a_refused_proposal_changes_nothing_and_is_not_made_again() {
     let server = served().await;
     let before = rules(&server).await;
@@ -146,6 +171,34 @@ async fn a_promotion_is_a_draft_for_the_expert() {
     // The expert finds it there, also later.
     let server = again(server).await;
     assert_eq!(get(&server, &key_of(EVE), PATH).await["rulings"][0]["draft"], ruled["draft"]);
+}
+
+#[tokio::test]
+async fn keys_that_mean_the_same_are_one_question_where_a_model_tells_so() {
+    for embeds in [true, false] {
+        let folder = tempfile::tempdir().unwrap();
+        let register = Register::open(ledger(folder.path()), |_| ()).unwrap();
+        for (number, (conductor, key)) in
+            (0_i64..).zip([("ada", "long-form"), ("bob", "form_long"), ("nat", "longform"), ("nat", "table-view")])
+        {
+            let subject = Subject { key: key.parse().unwrap(), answer: "no".to_owned() };
+            let opening = Opening { subject: Some(subject), ..opening(&format!("dec-{number}"), conductor) };
+            register.act(|docket| docket.open_decision(opening, Course::Release, before(100 - number))).unwrap();
+        }
+        drop(register);
+        let server = serve_in(folder, judge(&[]), World { embeds, ..World::usual() }).await;
+        let reports = get(&server, &key_of(REX), "/v1/reports").await;
+        let promote = &reports["proposals"]["promote"];
+        assert_eq!(promote.as_array().unwrap().len(), usize::from(embeds), "only equal keys are one without a model");
+        if embeds {
+            assert_eq!(promote[0]["key"], "long-form");
+            assert_eq!(promote[0]["evidence"]["alike"], json!(["form_long", "longform"]));
+            let id = promote[0]["id"].as_str().unwrap();
+            let ruled = rule(&server, &key_of(REX), id, "accept", "it recurs").await;
+            assert_eq!(ruled.status, 200, "{}", ruled.body);
+            assert_eq!(proposed(&server, "promote").await, None);
+        }
+    }
 }
 
 /// Decisions of most of a year that `public-api` held, all approved after a look.

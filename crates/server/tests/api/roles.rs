@@ -67,6 +67,7 @@ fn routes() -> Vec<(&'static str, &'static str, Value)> {
         ("POST", "/v1/ledger/erasures", json!({"entries": [0], "reason": "there is nothing to erase"})),
         ("POST", "/v1/proposals/prop-0/accept", json!({"reason": "it recurs"})),
         ("POST", "/v1/proposals/prop-0/refuse", json!({"reason": "it does not"})),
+        ("POST", "/v1/proposals/prop-0/restore", json!({"reason": "it is missed"})),
         ("POST", "/v1/completions", json!({"model": BASE, "prompt": "Hi", "max_tokens": 1})),
         ("POST", "/v1/chat/completions", json!({"model": "ops", "messages": said, "max_tokens": 1})),
         ("POST", "/v1/responses", json!({"model": "ops", "input": "Hi", "max_output_tokens": 1})),
@@ -152,6 +153,7 @@ async fn every_route_by_every_role() {
         POST /v1/ledger/erasures             403       403       403       403       403       403       409       401
         POST /v1/proposals/prop-0/accept     403       403       403       403       404       403       403       401
         POST /v1/proposals/prop-0/refuse     403       403       403       403       404       403       403       401
+        POST /v1/proposals/prop-0/restore    403       403       403       403       409       403       403       401
         POST /v1/completions                 200       403       403       403       403       403       403       401
         POST /v1/chat/completions            200       403       200       403       403       403       403       401
         POST /v1/responses                   200       403       200       403       403       403       403       401

@@ -112,3 +112,41 @@ async fn silence_is_kept_alive_and_the_end_of_the_server_lets_go() {
     assert_eq!(waiting.await.unwrap()["standing"], "held");
     server.over().await;
 }
+
+#[tokio::test]
+async fn what_expires_ends_the_stream() {
+    let config = ServerConfig { expiry_check: std::time::Duration::from_millis(5), ..ServerConfig::default() };
+    let server = serve_with(judge(&[]), config, |_| {}).await;
+    let id = held(&server).await;
+    let mut client = listen(&server, &server.ada, &id).await;
+    assert_eq!(next(&mut client).await["standing"], "held");
+    server.time.fetch_add(365 * 24 * 3600, std::sync::atomic::Ordering::Relaxed);
+    let last = next(&mut client).await;
+    assert_eq!((&last["standing"], last.get("answer")), (&json!("expired"), None));
+    assert_eq!(client.read_until("\n\n").await.lines().find(|line| line.starts_with("data")), Some("data: [DONE]"));
+}
+
+#[tokio::test]
+async fn a_conductor_waits_for_so_many_decisions_at_once() {
+    let config = ServerConfig { max_waits: 2, ..ServerConfig::default() };
+    let server = serve_with(judge(&[]), config, |_| {}).await;
+    let id = held(&server).await;
+    let (mut one, mut other) = (listen(&server, &server.ada, &id).await, listen(&server, &server.ada, &id).await);
+    next(&mut one).await;
+    next(&mut other).await;
+    for query in ["stream=true", "wait=1"] {
+        let refused = server.get(&format!("{PATH}/{id}?{query}")).await;
+        let error = refused.json()["error"].clone();
+        assert_eq!((refused.status, &error["code"]), (429, &json!("rate_limit_exceeded")), "{query}");
+        assert_eq!((&error["type"], refused.header("retry-after")), (&json!("rate_limit_error"), Some("1")));
+    }
+    // Looking is no waiting, and others have places of their own.
+    assert_eq!(server.get(&format!("{PATH}/{id}")).await.status, 200);
+    let mut eve = listen(&server, &key_of(EVE), &id).await;
+    next(&mut eve).await;
+    // Who leaves gives the place back.
+    drop(one);
+    while server.get(&format!("{PATH}/{id}?wait=0")).await.status == 429 {
+        tokio::task::yield_now().await;
+    }
+}

@@ -2,11 +2,14 @@
 
 use std::collections::BTreeSet;
 
+use baton_contract::{BlastRadius, Reach, Reversibility};
 use jiff::civil::Date;
 
 use super::Change;
 use crate::docket::{Decision, DecisionId, Docket, Opening};
 
+/// The largest radius that can be handed over for one product.
+const LARGEST: BlastRadius = BlastRadius { reach: Reach::Product, reversibility: Reversibility::Costly };
 /// Most characters of a space's key and note; packs take more.
 const KEY_CHARS: usize = 40;
 const NOTE_CHARS: usize = 200;
@@ -15,13 +18,25 @@ const NOTE_CHARS: usize = 200;
 /// Nothing is handed over before the expert publishes it.
 ///
 /// It covers the products for which the answer was given, for everybody and up to the day `until`. Its radius is the
-/// largest that can be handed over for one product: what a mistake may cost is for the expert to say. Where the record does
-/// not say any more for which products, there is no draft.
-pub fn space_draft(change: &Change, decisions: &[DecisionId], docket: &Docket, until: Date) -> Option<String> {
+/// gravest that `radius` knows of these decisions, fact by fact, but no graver than what can be handed over for one product,
+/// which it also is where nothing is known: what a mistake may cost is for the expert to say. Where the record does not say
+/// any more for which products, there is no draft.
+pub fn space_draft(
+    change: &Change,
+    decisions: &[DecisionId],
+    docket: &Docket,
+    until: Date,
+    radius: impl Fn(&Opening) -> Option<BlastRadius>,
+) -> Option<String> {
     let Change::Promote { key, answer, .. } = change else { return None };
     let gave = |opening: &&Opening| opening.subject.as_ref().is_some_and(|one| one.answer == *answer);
-    let openings = decisions.iter().filter_map(|id| docket.status(id)).map(Decision::opening);
-    let products: BTreeSet<&str> = openings.filter(gave).filter_map(|opening| opening.product.as_deref()).collect();
+    let openings: Vec<_> =
+        decisions.iter().filter_map(|id| docket.status(id)).map(Decision::opening).filter(gave).collect();
+    let products: BTreeSet<&str> = openings.iter().filter_map(|opening| opening.product.as_deref()).collect();
+    let stated: Vec<BlastRadius> = openings.iter().filter_map(|opening| radius(opening)).collect();
+    let reach = stated.iter().map(|radius| radius.reach).max().unwrap_or(LARGEST.reach).min(LARGEST.reach);
+    let undo = stated.iter().map(|radius| radius.reversibility).max().unwrap_or(LARGEST.reversibility);
+    let undo = undo.min(LARGEST.reversibility);
     if products.is_empty() {
         return None;
     }
@@ -29,8 +44,8 @@ pub fn space_draft(change: &Change, decisions: &[DecisionId], docket: &Docket, u
     let note = format!("`{key}`: the answer is `{answer}`; decide so without asking.");
     let note = string(&note.chars().take(NOTE_CHARS).collect::<String>());
     Some(format!(
-        "# {}\n[[space]]\nkey = {}\nproducts = [{}]\n# Choose less if a mistake could cost more.\nreach = \"product\"\n\
-         reversibility = \"costly\"\nuntil = {until}\nnote = {note}\n",
+        "# {}\n[[space]]\nkey = {}\nproducts = [{}]\n# The gravest of the decisions that it comes from; choose less if a mistake could cost more.\n\
+         reach = \"{reach}\"\nreversibility = \"{undo}\"\nuntil = {until}\nnote = {note}\n",
         one_line(&change.to_string()),
         string(&space_key(key.as_str())),
         products.join(", "),

@@ -9,20 +9,22 @@ use crate::docket::{Decision, Standing, Subject};
 
 /// Proposes to share each answer that recurred for enough conductors and products, the question that came up first first.
 ///
-/// Typed decisions of one twin with the same key are the same question; so are two keys if `similar` says so of the first
-/// decision of each (embeddings can answer that; without them, pass a function that says no). Looked at are decisions that
+/// Typed decisions of one twin with the same key are the same question; so are two keys if the first decisions of both are as
+/// near, by `nearness` from 0 to 1, as the settings ask for (embeddings can tell that; without them, pass a function that
+/// gives 0). Looked at are decisions that
 /// were released, or refused; those that have the most frequent answer, were released and were not found wrong speak for
 /// the proposal, and only their conductors and products count.
 pub fn promotions<'a>(
     decisions: impl IntoIterator<Item = &'a Decision>,
     now: Timestamp,
     settings: &LineSettings,
-    similar: impl Fn(&Decision, &Decision) -> bool,
+    nearness: impl Fn(&Decision, &Decision) -> f64,
 ) -> Vec<Proposal> {
     let window = settings.promote.window;
     let answered = |decision: &&Decision| decision.released().is_some() || decision.standing() == Standing::Refused;
     let mut seen: Vec<_> = decisions.into_iter().filter(|one| is_within(one, window, now)).filter(answered).collect();
     seen.sort_by_key(|decision| (decision.opened_at(), decision.id()));
+    let similar = |one: &Decision, other: &Decision| nearness(one, other) >= settings.promote.alike;
     questions(&seen, similar).iter().filter_map(|question| proposal(question, settings)).collect()
 }
 
@@ -60,7 +62,12 @@ fn proposal(question: &[Answer<'_>], settings: &LineSettings) -> Option<Proposal
     let (answer, agreeing) =
         answers.into_iter().max_by_key(|(answer, same)| (same.len(), std::cmp::Reverse(*answer)))?;
     let all = question.iter().map(|(decision, _)| *decision).collect();
-    let evidence = Evidence::of(all, &agreeing, settings.z)?;
+    let mut evidence = Evidence::of(all, &agreeing, settings.z)?;
+    for (_, subject) in question {
+        if subject.key != *key && !evidence.alike.contains(&subject.key) {
+            evidence.alike.push(subject.key.clone());
+        }
+    }
     let wanted = &settings.promote;
     let enough = evidence.conductors >= wanted.conductors
         && evidence.products >= wanted.products

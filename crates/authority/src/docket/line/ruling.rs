@@ -15,6 +15,8 @@ pub struct Ruling {
     pub change: Change,
     /// Whether it shall be made.
     pub accepted: bool,
+    /// Whether it takes back that the change was accepted; then it is not.
+    pub restores: bool,
     /// The architect.
     pub by: ConductorId,
     /// Why.
@@ -36,6 +38,9 @@ pub enum NotRuled {
         /// When.
         at: Timestamp,
     },
+    /// There is nothing to take back.
+    #[error("`{0}` is not in force: only a demotion or a shrinking that was accepted can be taken back")]
+    NotInForce(String),
     /// A reason is needed.
     #[error("the reason is refused: {0}")]
     Reason(#[from] WordsError),
@@ -67,7 +72,22 @@ impl Rulings {
             return Err(NotRuled::Ruled { by: ruling.by.clone(), at: ruling.at });
         }
         let (change, decisions) = (proposal.change.clone(), proposal.evidence.decisions.clone());
-        Ok(Ruling { change, accepted, by: by.clone(), reason, decisions, at })
+        Ok(Ruling { change, accepted, restores: false, by: by.clone(), reason, decisions, at })
+    }
+
+    /// Takes back that the change `id` was accepted, and gives the event to record: the rule stands again as it was loaded.
+    /// The change is proposed again as after a refusal, when enough new speaks for it.
+    ///
+    /// # Errors
+    /// No reason is given, or no change of a rule of that name is in force.
+    pub fn restore(&self, id: &str, (by, reason): (&ConductorId, Words), at: Timestamp) -> Result<Ruling, NotRuled> {
+        reason.text().ok_or(WordsError::Blank)?;
+        let moves = |ruling: &&Ruling| {
+            ruling.accepted && !matches!(ruling.change, Change::Promote { .. }) && ruling.change.id() == id
+        };
+        let ruling = self.all().find(moves).ok_or_else(|| NotRuled::NotInForce(id.chars().take(40).collect()))?;
+        let (change, decisions) = (ruling.change.clone(), ruling.decisions.clone());
+        Ok(Ruling { change, accepted: false, restores: true, by: by.clone(), reason, decisions, at })
     }
 
     /// Lets a recorded ruling count. Thresholds may have changed since, so every recorded one fits.

@@ -1,5 +1,6 @@
 //! Each proposal at its thresholds.
 
+use baton_contract::{BlastRadius, Reach, Reversibility};
 use jiff::SignedDuration;
 
 use super::*;
@@ -118,7 +119,7 @@ fn an_answer_is_shared_when_it_recurs() {
         for row in &rows {
             typed(&mut docket, *row);
         }
-        let proposals = promotions(docket.decisions(), day(NOW), &LineSettings::default(), |_, _| false);
+        let proposals = promotions(docket.decisions(), day(NOW), &LineSettings::default(), |_, _| 0.0);
         assert_eq!(proposals.first().map(|one| one.evidence.supporting), supporting, "{rows:?}");
         assert!(proposals.len() <= 1);
     }
@@ -127,9 +128,9 @@ fn an_answer_is_shared_when_it_recurs() {
         typed(&mut docket, row);
     }
     let settings = LineSettings::default();
-    assert_eq!(promotions(docket.decisions(), day(NOW + 366), &settings, |_, _| false), [], "a year later");
+    assert_eq!(promotions(docket.decisions(), day(NOW + 366), &settings, |_, _| 0.0), [], "a year later");
     act(&mut docket, |docket| docket.correct(&"d2".parse().unwrap(), &expert("eve"), words("never"), day(NOW)));
-    assert_eq!(promotions(docket.decisions(), day(NOW), &settings, |_, _| false), [], "one was found wrong");
+    assert_eq!(promotions(docket.decisions(), day(NOW), &settings, |_, _| 0.0), [], "one was found wrong");
 }
 
 #[test]
@@ -142,13 +143,15 @@ fn similar_questions_are_one_and_other_twins_are_not() {
     let find = |docket: &Docket, similar: bool| {
         propose(&promotions(docket.decisions(), day(NOW), &settings, |one, other| {
             assert_eq!(one.opening().twin, other.opening().twin);
-            similar
+            if similar { 0.8 } else { 0.79 }
         }))
     };
     assert!(find(&docket, false).is_empty());
     let expected = "make `yes` the shared answer of `security` to `retry`: answered so 3 of 3 times, by 3 conductors for 3 \
                     products; the true share is above 44 %";
     assert_eq!(find(&docket, true), [expected]);
+    let all = promotions(docket.decisions(), day(NOW), &settings, |_, _| 1.0);
+    assert_eq!(all[0].evidence.alike, ["try-again".parse().unwrap()]);
     // Another twin's decision is another question, whatever its key.
     let subject = Subject { key: "retry".parse().unwrap(), answer: "no".to_owned() };
     let other = Opening { twin: "ux".parse().unwrap(), subject: Some(subject), ..opening("d4", "dan") };
@@ -299,16 +302,16 @@ fn each_change_has_a_name_and_a_promotion_a_draft() {
         promote: PromoteSettings { agreement: 0.7, ..LineSettings::default().promote },
         ..LineSettings::default()
     };
-    let found = promotions(docket.decisions(), day(NOW), &settings, |_, _| false);
+    let found = promotions(docket.decisions(), day(NOW), &settings, |_, _| 0.0);
     let until = jiff::civil::date(2027, 1, 1);
     let decisions = &found[0].evidence.decisions;
-    let draft = space_draft(&found[0].change, decisions, &docket, until).unwrap();
+    let draft = space_draft(&found[0].change, decisions, &docket, until, |_| None).unwrap();
     expect_test::expect![[r#"
         # make `yes "now"` the shared answer of `security` to `Retry: 3×?`
         [[space]]
         key = "retry-3"
         products = ["atlas", "borea", 'cere"s']
-        # Choose less if a mistake could cost more.
+        # The gravest of the decisions that it comes from; choose less if a mistake could cost more.
         reach = "product"
         reversibility = "costly"
         until = 2027-01-01
@@ -316,8 +319,22 @@ fn each_change_has_a_name_and_a_promotion_a_draft() {
     "#]]
     .assert_eq(&draft);
     assert!(draft.parse::<toml::Table>().is_ok());
-    assert_eq!(space_draft(&Change::Demote(rule("a")), decisions, &docket, until), None);
-    assert_eq!(space_draft(&found[0].change, decisions, &Docket::default(), until), None, "nothing is known of them");
+    // The gravest of what is known, fact by fact, and never more than can be handed over.
+    let radius = |reach, reversibility| Some(BlastRadius { reach, reversibility });
+    let (small, wide) = (radius(Reach::Task, Reversibility::Costly), radius(Reach::Outside, Reversibility::Minutes));
+    let drafted = |of: &dyn Fn(&Opening) -> Option<BlastRadius>| {
+        let draft = space_draft(&found[0].change, decisions, &docket, until, of).unwrap();
+        let table: toml::Table = draft.parse().unwrap();
+        let space = &table["space"][0];
+        (space["reach"].as_str().unwrap().to_owned(), space["reversibility"].as_str().unwrap().to_owned())
+    };
+    let words = |reach: &str, undo: &str| (reach.to_owned(), undo.to_owned());
+    assert_eq!(drafted(&|_| radius(Reach::Task, Reversibility::Minutes)), words("task", "minutes"));
+    assert_eq!(drafted(&|one| if one.id.as_str() == "d1" { wide } else { small }), words("product", "costly"));
+    assert_eq!(drafted(&|_| radius(Reach::Task, Reversibility::Never)), words("task", "costly"));
+    assert_eq!(space_draft(&Change::Demote(rule("a")), decisions, &docket, until, |_| None), None);
+    let unknown = space_draft(&found[0].change, decisions, &Docket::default(), until, |_| None);
+    assert_eq!(unknown, None, "nothing is known of them");
 }
 
 #[test]
@@ -334,7 +351,7 @@ fn a_promotion_that_was_refused_does_not_come_back_under_a_similar_key() {
     }
     let find = |all: bool| {
         let seen = docket.decisions().filter(|one| all || one.id().as_str() != "d1");
-        promotions(seen, day(NOW), &settings, |_, _| true)
+        promotions(seen, day(NOW), &settings, |_, _| 1.0)
     };
     let keys = |proposals: &[Proposal]| match &proposals[0].change {
         Change::Promote { key, .. } => key.to_string(),
