@@ -226,3 +226,26 @@ fn pick(jobs: &VecDeque<Job>) -> Vec<(usize, usize)> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn job(lengths: &[usize], done: usize) -> Job {
+        let (reply, _) = oneshot::channel();
+        let texts = lengths.iter().map(|length| vec![4; *length]).collect();
+        Job { texts, vectors: vec![Vec::new(); done], reply, room: Room { waiting: Arc::default(), tokens: 0 } }
+    }
+
+    #[test]
+    fn everybody_takes_turns_within_the_budget() {
+        let jobs = |jobs: Vec<Job>| pick(&VecDeque::from(jobs));
+        assert_eq!(
+            jobs(vec![job(&[400; 9], 2), job(&[5, 6], 0), job(&[7], 0)]),
+            [(0, 2), (1, 0), (2, 0), (0, 3), (1, 1)],
+            "a long list does not keep the short ones waiting"
+        );
+        assert_eq!(jobs(vec![job(&[BATCH_TOKENS + 1, 1], 0), job(&[1], 0)]), [(0, 0)], "one text is always taken");
+        assert_eq!(jobs(vec![job(&[3], 1), job(&[], 0)]), []);
+    }
+}
