@@ -16,7 +16,7 @@ use baton_engine::{
 use baton_kernels::{Kernels, REVISION};
 use baton_pack::Pack;
 use baton_server::ModelCard;
-use baton_text::{ChatTemplate, SpecialTokens, Tokenizer, TokenizerSpec, pack_prefix};
+use baton_text::{ChatTemplate, LeadingBlank, SpecialTokens, Tokenizer, TokenizerSpec, pack_prefix};
 use candle_core::DType;
 
 use crate::adapters;
@@ -248,24 +248,32 @@ fn read_text(file: &ModelFile, path: &Path) -> Result<(Tokenizer, ChatTemplate)>
 
 fn text_of_file(file: &ModelFile) -> Result<(TokenizerSpec, Option<String>)> {
     let metadata = file.tokenizer()?;
+    let pieces = metadata.model == "llama";
     let spec = TokenizerSpec {
         model: metadata.model,
         pre: metadata.pre,
         tokens: metadata.tokens,
         token_types: metadata.token_types.unwrap_or_default(),
         merges: metadata.merges,
+        scores: metadata.scores.unwrap_or_default(),
+        // What a `SentencePiece` vocabulary does unless the file says otherwise.
+        leading_blank: match metadata.add_space_prefix {
+            Some(true) | None if pieces => LeadingBlank::Each,
+            _ => LeadingBlank::Never,
+        },
         special: SpecialTokens {
             bos: metadata.bos,
             eos: metadata.eos,
             eot: metadata.eot,
-            add_bos: metadata.add_bos.unwrap_or(false),
+            unknown: metadata.unknown,
+            add_bos: metadata.add_bos.unwrap_or(pieces),
         },
     };
     Ok((spec, metadata.chat_template))
 }
 
 /// The same from files of their own. A template in `chat_template.jinja` goes before one in the configuration.
-fn text_of_folder(folder: &Path) -> Result<(TokenizerSpec, Option<String>)> {
+pub(crate) fn text_of_folder(folder: &Path) -> Result<(TokenizerSpec, Option<String>)> {
     let read = |name: &str| match fs::metadata(folder.join(name)) {
         Ok(found) if found.len() > TEXT_BYTES => bail!("{name} has more than {}", ByteSize(TEXT_BYTES)),
         Ok(_) => Ok(Some(fs::read(folder.join(name)).with_context(|| format!("cannot read {name}"))?)),

@@ -42,6 +42,7 @@ fn tokenizer() -> Tokenizer {
         tokens,
         merges: Vec::new(),
         special: SpecialTokens { eos: Some(END), ..SpecialTokens::default() },
+        ..TokenizerSpec::default()
     })
     .unwrap()
 }

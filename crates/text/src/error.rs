@@ -4,7 +4,9 @@
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The tokenizer's model is of a kind that this crate does not run.
-    #[error("tokenizer model `{0}` is not supported: expected `gpt2` (byte-level BPE)")]
+    #[error(
+        "tokenizer model `{0}` is not supported: known are `gpt2` (byte-level BPE), `llama` (SentencePiece's BPE) and Unigram"
+    )]
     UnknownModel(String),
     /// How text is cut before BPE is unknown, so the tokens would be wrong.
     #[error("pre-tokenizer `{0}` is not known; known are: {known}", known = crate::pretokenizer::known())]

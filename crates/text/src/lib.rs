@@ -24,6 +24,7 @@ mod folder;
 mod message;
 mod prefix;
 mod pretokenizer;
+mod sentencepiece;
 mod shield;
 mod special;
 mod stop;
@@ -39,7 +40,7 @@ pub use message::{ChatMessage, Role};
 pub use prefix::pack_prefix;
 pub use stop::{StopMatcher, Stopping};
 pub use template::{ChatTemplate, Rendered};
-pub use tokenizer::{SpecialTokens, Tokenizer, TokenizerSpec};
+pub use tokenizer::{LeadingBlank, SpecialTokens, Tokenizer, TokenizerSpec};
 pub use tools::{Answered, CallForm, CallPart, CallReader, Mark, Tool, ToolCall};
 
 #[cfg(test)]

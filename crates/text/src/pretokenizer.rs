@@ -85,7 +85,7 @@ pub(crate) fn name_of(steps: &[Steps], normalizer: Option<&str>) -> Result<&'sta
     cut.map(|cut| cut.names[0]).ok_or_else(|| Error::UnknownPreTokenizer(clipped(&format!("{steps:?}"))))
 }
 
-fn clipped(text: &str) -> String {
+pub(crate) fn clipped(text: &str) -> String {
     text.chars().take(160).collect()
 }
 

@@ -9,18 +9,15 @@ use serde_json::{Value, json};
 
 fn model() -> (Tokenizer, ChatTemplate) {
     let metadata = ModelFile::open(&baton_testkit::model_path()).unwrap().tokenizer().unwrap();
+    let special = SpecialTokens { bos: metadata.bos, eos: metadata.eos, eot: metadata.eot, ..SpecialTokens::default() };
     let tokenizer = Tokenizer::from_gguf(TokenizerSpec {
         model: metadata.model,
         pre: metadata.pre,
         tokens: metadata.tokens,
         token_types: metadata.token_types.unwrap_or_default(),
         merges: metadata.merges,
-        special: SpecialTokens {
-            bos: metadata.bos,
-            eos: metadata.eos,
-            eot: metadata.eot,
-            add_bos: metadata.add_bos.unwrap_or(false),
-        },
+        special: SpecialTokens { add_bos: metadata.add_bos.unwrap_or(false), ..special },
+        ..TokenizerSpec::default()
     })
     .unwrap();
     let template = ChatTemplate::compile(&metadata.chat_template.unwrap(), &tokenizer).unwrap();
@@ -110,6 +107,7 @@ fn a_tokenizer_in_json_of_another_kind_is_named() {
         from_json(&changed, &config).map_or_else(|error| error.to_string(), |_| "taken".to_owned())
     };
     let said = [
+        say(&|json| json["model"]["type"] = json!("WordPiece")),
         say(&|json| json["model"]["type"] = json!("Unigram")),
         say(&|json| json["model"]["byte_fallback"] = json!(true)),
         say(&|json| json["pre_tokenizer"] = json!({"type": "Metaspace"})),
@@ -119,8 +117,9 @@ fn a_tokenizer_in_json_of_another_kind_is_named() {
         say(&|json| json["added_tokens"] = json!([{"id": 4_000_000, "content": "x"}])),
     ];
     expect_test::expect![[r#"
-        tokenizer model `Unigram` is not supported: expected `gpt2` (byte-level BPE)
-        tokenizer model `BPE with byte fallback` is not supported: expected `gpt2` (byte-level BPE)
+        tokenizer model `WordPiece` is not supported: known are `gpt2` (byte-level BPE), `llama` (SentencePiece's BPE) and Unigram
+        pre-tokenizer `Sequence` is not known; known are: gpt-2, default, smollm, starcoder, llama-bpe, llama3, qwen2
+        pre-tokenizer `Sequence` is not known; known are: gpt-2, default, smollm, starcoder, llama-bpe, llama3, qwen2
         pre-tokenizer `[Other("Metaspace")]` is not known; known are: gpt-2, default, smollm, starcoder, llama-bpe, llama3, qwen2
         pre-tokenizer `after NFKC` is not known; known are: gpt-2, default, smollm, starcoder, llama-bpe, llama3, qwen2
         the tokenizer is damaged: tokenizer.json: a merge is not two spellings

@@ -25,8 +25,8 @@ fn reader(template: &str) -> (Tokenizer, Reader) {
     tokens.extend(["<|im_start|>", "<|im_end|>"].map(str::to_owned));
     let mut token_types = vec![1; 256];
     token_types.extend([3, 3]);
-    let special = SpecialTokens { bos: Some(START), eos: Some(END), eot: None, add_bos: false };
-    let spec = TokenizerSpec { model: "gpt2".to_owned(), pre: None, tokens, token_types, merges: Vec::new(), special };
+    let special = SpecialTokens { bos: Some(START), eos: Some(END), ..SpecialTokens::default() };
+    let spec = TokenizerSpec { model: "gpt2".to_owned(), tokens, token_types, special, ..TokenizerSpec::default() };
     let tokenizer = Tokenizer::from_gguf(spec).unwrap();
     let template = ChatTemplate::compile(template, &tokenizer).unwrap();
     (tokenizer.clone(), Reader::new(tokenizer, template).unwrap())

@@ -364,6 +364,7 @@ fn tokenizer() -> Tokenizer {
         token_types: [vec![1; 256], vec![3; 3]].concat(),
         merges: Vec::new(),
         special: SpecialTokens { eos: Some(END), ..SpecialTokens::default() },
+        ..TokenizerSpec::default()
     })
     .unwrap()
 }

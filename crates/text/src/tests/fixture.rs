@@ -37,7 +37,8 @@ pub(crate) fn spec() -> TokenizerSpec {
         tokens,
         token_types,
         merges: merges.iter().map(ToString::to_string).collect(),
-        special: SpecialTokens { bos: Some(1), eos: Some(2), eot: None, add_bos: true },
+        special: SpecialTokens { bos: Some(1), eos: Some(2), add_bos: true, ..SpecialTokens::default() },
+        ..TokenizerSpec::default()
     }
 }
 

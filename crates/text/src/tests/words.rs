@@ -4,7 +4,7 @@ use expect_test::expect;
 use proptest::prelude::*;
 
 use super::fixture::{CONTROL, USER_DEFINED, spec, tokenizer};
-use crate::{Error, SpecialTokens, Tokenizer, TokenizerSpec};
+use crate::{Error, Tokenizer, TokenizerSpec};
 
 #[test]
 fn damaged_and_unknown_tokenizers_are_refused() {
@@ -13,8 +13,11 @@ fn damaged_and_unknown_tokenizers_are_refused() {
         change(&mut spec);
         Tokenizer::from_gguf(spec).unwrap_err().to_string()
     };
-    expect!["tokenizer model `llama` is not supported: expected `gpt2` (byte-level BPE)"]
-        .assert_eq(&refusal(|spec| spec.model = "llama".to_owned()));
+    expect!["tokenizer model `rwkv` is not supported: known are `gpt2` (byte-level BPE), `llama` (SentencePiece's BPE) and Unigram"].assert_eq(&refusal(|spec| spec.model = "rwkv".to_owned()));
+    expect!["the tokenizer is damaged: 277 tokens, but 0 scores"].assert_eq(&refusal(|spec| {
+        spec.model = "llama".to_owned();
+        spec.merges.clear();
+    }));
     expect![
         "pre-tokenizer `klingon` is not known; known are: gpt-2, default, smollm, starcoder, llama-bpe, llama3, qwen2"
     ]
@@ -67,7 +70,7 @@ fn content_never_becomes_a_control_token() {
 fn roles_and_pieces() {
     let tokenizer = tokenizer();
     assert_eq!(tokenizer.end_tokens(), [0, 2, 4]);
-    assert_eq!(tokenizer.special_tokens(), SpecialTokens { bos: Some(1), eos: Some(2), eot: None, add_bos: true });
+    assert_eq!(tokenizer.special_tokens(), spec().special);
     assert_eq!(tokenizer.encode_prompt("h")[0], 1);
     assert_eq!(tokenizer.piece(2), b"<|im_end|>");
     assert_eq!(tokenizer.decode(&[1, 2]), "");

@@ -29,3 +29,10 @@ pub(crate) fn real_model() -> ModelFile {
     let path = path.filter(|path| path.exists()).expect("the test model is not there; run scripts/fetch-model first");
     ModelFile::open(&path).unwrap()
 }
+
+/// Gemma 3 270M.
+pub(crate) fn gemma() -> ModelFile {
+    #[expect(clippy::disallowed_methods, reason = "tests find the model as the scripts left it")]
+    let path = std::env::var("BATON_TEST_GEMMA").expect("BATON_TEST_GEMMA is not set; run scripts/test-models");
+    ModelFile::open(path.as_ref()).unwrap()
+}
