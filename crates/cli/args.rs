@@ -4,6 +4,7 @@ mod twin;
 
 use std::path::PathBuf;
 
+use baton_decoder::Recipe;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::bench::Part;
@@ -80,6 +81,9 @@ pub(crate) enum Command {
     /// Measure a device with random models of real shapes
     #[command(after_help = PROBE_HELP)]
     Probe(ProbeArgs),
+    /// Write a model as one GGUF file, with its weights rounded
+    #[command(after_help = QUANTIZE_HELP)]
+    Quantize(QuantizeArgs),
     /// Measure what rounding costs: the model as served against the same weights in f32
     #[command(after_help = PERPLEXITY_HELP)]
     Perplexity(PerplexityArgs),
@@ -588,6 +592,31 @@ pub(crate) struct PerplexityArgs {
     pub(crate) engine: EngineSettings,
 }
 
+const QUANTIZE_HELP: &str = "\
+Examples:
+  baton quantize ./Qwen3-8B qwen3-8b-q4_k.gguf --to q4_k
+  baton quantize ./Qwen3-8B qwen3-8b.gguf
+
+The head is rounded less than the rest, norms not at all. llama.cpp reads the file as well. What
+rounding costs is told by `baton perplexity`.";
+
+#[derive(Args, Debug)]
+pub(crate) struct QuantizeArgs {
+    /// A folder with config.json, safetensors and tokenizer.json, or a GGUF file that is not quantised
+    #[arg(value_name = "MODEL")]
+    pub(crate) model: PathBuf,
+    /// The GGUF file to write
+    #[arg(value_name = "FILE")]
+    pub(crate) out: PathBuf,
+    // The names would be taken for code in a comment.
+    #[arg(
+        long,
+        value_name = "FORM",
+        help = "What to round to: f16, bf16, q4_0, q4_1, q5_0, q5_1, q8_0, q2_k, q3_k, q4_k, q5_k, q6_k [default: as it is]"
+    )]
+    pub(crate) to: Option<Recipe>,
+}
+
 impl Cli {
     /// The settings that flags and environment give, whatever the command.
     pub(crate) fn settings(&self) -> Settings {
@@ -643,7 +672,7 @@ impl Cli {
                     ..Settings::default()
                 }
             }
-            Command::Rules(_) | Command::Probe(_) => Settings::default(),
+            Command::Rules(_) | Command::Probe(_) | Command::Quantize(_) => Settings::default(),
         };
         Settings { log, ..settings }
     }

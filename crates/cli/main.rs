@@ -88,6 +88,7 @@ fn run(command: Command, config: &Config) -> Result<Outcome> {
         Command::Doctor(_) => commands::doctor::run(config),
         Command::Bench(args) => commands::bench::run(&args, config),
         Command::Probe(args) => commands::probe::run(&args),
+        Command::Quantize(args) => commands::quantize::run(&args, config),
         Command::Perplexity(args) => commands::perplexity::run(&args, config),
     }
 }

@@ -92,6 +92,32 @@ fn a_folder_is_taken_as_a_model() {
     let run = home.baton(&["perplexity", "--model", model, "--tokens", "40", "--threads", "1"]);
     assert_eq!(run.code, Some(0), "{}", run.stderr);
     assert!(run.stdout.contains("tiny-0.1b (blake3 "), "{}", run.stdout);
+    // The last digits depend on the order of queries and keys, which is another in GGUF.
+    let told = |stdout: &str| {
+        let lines = stdout.lines().filter(|line| line.starts_with("perplexity"));
+        lines.map(|line| line.split('.').next().unwrap_or_default().to_owned()).collect::<Vec<_>>()
+    };
+    let expected = told(&run.stdout);
+    assert_eq!(expected.len(), 2, "{}", run.stdout);
+
+    // In one GGUF file it is the same model, tokenizer and template included; rounded, it is smaller and none is overwritten.
+    let [whole, rounded] = ["whole.gguf", "rounded.gguf"].map(|name| home.path(name).to_str().unwrap().to_owned());
+    let run = home.baton(&["quantize", model, &whole]);
+    assert_eq!(run.code, Some(0), "{}", run.stderr);
+    let run = home.baton(&["perplexity", "--model", &whole, "--tokens", "40", "--threads", "1"]);
+    assert_eq!(run.code, Some(0), "{}", run.stderr);
+    assert_eq!(told(&run.stdout), expected);
+    let run = home.baton(&["quantize", &whole, &rounded, "--to", "q8_0"]);
+    assert_eq!(run.code, Some(0), "{}", run.stderr);
+    let size = |path: &str| fs::metadata(path).unwrap().len();
+    assert!(size(&rounded) * 10 < size(&whole) * 8, "{} of {}", size(&rounded), size(&whole));
+    let run = home.baton(&["perplexity", "--model", &rounded, "--tokens", "40", "--threads", "1"]);
+    assert!(run.stdout.contains("rounded"), "{}{}", run.stdout, run.stderr);
+    let run = home.baton(&["quantize", model, &rounded, "--to", "q4_0"]);
+    assert!(run.code == Some(1) && run.stderr.contains("exists"), "{}", run.stderr);
+    let run = home.baton(&["quantize", model, "x.gguf", "--to", "q7"]);
+    assert!(run.code == Some(2) && run.stderr.contains("known are f16"), "{}", run.stderr);
+
     fs::remove_file(folder.join("tokenizer.json")).unwrap();
     let run = home.baton(&["perplexity", "--model", model, "--tokens", "40", "--threads", "1"]);
     assert_eq!(run.code, Some(1));

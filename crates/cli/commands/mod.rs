@@ -11,6 +11,7 @@ pub(crate) mod perplexity;
 pub(crate) mod probe;
 pub(crate) mod publish;
 pub(crate) mod pull;
+pub(crate) mod quantize;
 pub(crate) mod report;
 pub(crate) mod rules;
 pub(crate) mod serve;

@@ -17,6 +17,9 @@ pub enum Error {
         /// What the system said.
         source: std::io::Error,
     },
+    /// A file could not be written.
+    #[error("cannot write the model file")]
+    Write(#[source] std::io::Error),
     /// The bytes are not a whole, well-formed GGUF file.
     #[error("not a usable GGUF file: {what} (at byte {at}); fetch the file again and check its digest")]
     Malformed {

@@ -8,6 +8,7 @@ mod form;
 mod header;
 mod metadata;
 mod tokenizer;
+pub(crate) mod write;
 
 pub use form::Form;
 pub(crate) use header::Header;

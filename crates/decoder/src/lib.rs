@@ -11,11 +11,13 @@ mod architecture;
 mod batch;
 mod cache;
 mod checkpoint;
+mod convert;
 mod decoder;
 mod error;
 pub mod gguf;
 mod linear;
 mod model_file;
+mod recipe;
 mod weights;
 
 pub use adapter::{Adapter, AdapterError, AdapterFiles, AdapterWeights};
@@ -31,3 +33,4 @@ pub use decoder::Decoder;
 pub use error::{BatchError, Error};
 pub use gguf::TensorInfo;
 pub use model_file::ModelFile;
+pub use recipe::Recipe;

@@ -55,7 +55,7 @@ pub struct Texts {
 
 /// A type tag of the format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
+pub(super) enum Kind {
     U8,
     I8,
     U16,
@@ -188,7 +188,20 @@ impl Metadata {
 impl Scalars {
     /// Truth values.
     pub(crate) fn of_flags(flags: &[bool]) -> Self {
-        Self { kind: Kind::Bool, bytes: flags.iter().map(|flag| u8::from(*flag)).collect() }
+        Self::new(Kind::Bool, flags.iter().map(|flag| u8::from(*flag)).collect())
+    }
+
+    /// `bytes` are whole numbers of this kind.
+    pub(super) fn new(kind: Kind, bytes: Vec<u8>) -> Self {
+        Self { kind, bytes }
+    }
+
+    pub(super) fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    pub(super) fn bytes(&self) -> &[u8] {
+        &self.bytes
     }
 }
 
@@ -213,8 +226,7 @@ impl Value {
         if kind == Kind::Text {
             let mut texts = Texts { text: String::new(), ends: Vec::with_capacity(count) };
             for _ in 0..count {
-                texts.text.push_str(cursor.text("a string", LONGEST_TEXT)?);
-                texts.ends.push(texts.text.len());
+                texts.push(cursor.text("a string", LONGEST_TEXT)?);
             }
             return Ok(Self::Texts(texts));
         }
@@ -256,6 +268,11 @@ impl Scalars {
 }
 
 impl Texts {
+    pub(super) fn push(&mut self, text: &str) {
+        self.text.push_str(text);
+        self.ends.push(self.text.len());
+    }
+
     /// Strings.
     pub fn len(&self) -> usize {
         self.ends.len()
@@ -273,23 +290,30 @@ impl Texts {
     }
 }
 
+/// All types, in the order of their tags.
+const KINDS: [Kind; 13] = [
+    Kind::U8,
+    Kind::I8,
+    Kind::U16,
+    Kind::I16,
+    Kind::U32,
+    Kind::I32,
+    Kind::F32,
+    Kind::Bool,
+    Kind::Text,
+    Kind::Array,
+    Kind::U64,
+    Kind::I64,
+    Kind::F64,
+];
+
 impl Kind {
+    /// The number that stands for it.
+    pub(super) fn tag(self) -> u32 {
+        (0..).zip(KINDS).find(|(_, kind)| *kind == self).map_or(u32::MAX, |(tag, _)| tag)
+    }
+
     fn read(cursor: &mut Cursor) -> Result<Self, Error> {
-        const KINDS: [Kind; 13] = [
-            Kind::U8,
-            Kind::I8,
-            Kind::U16,
-            Kind::I16,
-            Kind::U32,
-            Kind::I32,
-            Kind::F32,
-            Kind::Bool,
-            Kind::Text,
-            Kind::Array,
-            Kind::U64,
-            Kind::I64,
-            Kind::F64,
-        ];
         let tag = cursor.u32()?;
         let kind = usize::try_from(tag).ok().and_then(|index| KINDS.get(index));
         kind.copied().ok_or_else(|| cursor.malformed(format!("{tag} is not a type of value")))

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use baton_decoder::{Architecture, Decoder, ModelFile, PagedCache};
+use baton_decoder::{Architecture, Decoder, ModelFile, PagedCache, Recipe, gguf};
 use baton_kernels::Kernels;
 use candle_core::DType;
 use expect_test::expect;
@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::support::adapters::write;
+use crate::support::open;
 use crate::support::sequences::{Sequence, step};
 use crate::support::tiny::Noise;
 
@@ -90,6 +91,84 @@ impl Golden {
     }
 }
 
+/// The model's files as one GGUF file.
+fn converted(golden: &Golden, recipe: Option<Recipe>) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let (mut done, mut all) = (0, 0);
+    let written =
+        golden.file().write_gguf(tokenizer(), recipe, 2, &mut bytes, &mut |read, total| (done, all) = (read, total));
+    written.unwrap_or_else(|error| panic!("{}: {error}", golden.name));
+    assert!(done == all && all > 0, "{}", golden.name);
+    bytes
+}
+
+/// A tokenizer that is good for nothing but to be there.
+fn tokenizer() -> Vec<(String, gguf::Value)> {
+    let tokens = (0..64).map(|id| char::from_u32(0x21 + id).unwrap().to_string());
+    vec![
+        ("tokenizer.ggml.model".to_owned(), gguf::Value::Text("gpt2".to_owned())),
+        ("tokenizer.ggml.pre".to_owned(), gguf::Value::Text("gpt-2".to_owned())),
+        ("tokenizer.ggml.tokens".to_owned(), gguf::Value::Texts(tokens.collect())),
+        ("tokenizer.ggml.token_type".to_owned(), gguf::Value::Scalars(vec![1; 64].into())),
+        ("tokenizer.ggml.merges".to_owned(), gguf::Value::Texts(["! \"".to_owned()].into_iter().collect())),
+        ("tokenizer.ggml.eos_token_id".to_owned(), gguf::Value::Unsigned(63)),
+        ("tokenizer.ggml.add_bos_token".to_owned(), gguf::Value::Flag(false)),
+    ]
+}
+
+/// Written as GGUF, with queries and keys in another order and experts in one tensor, every family is the same model.
+#[test]
+fn what_is_written_as_gguf_is_the_same_model() {
+    for golden in Golden::all() {
+        let file = open(&converted(&golden, None)).unwrap_or_else(|error| panic!("{}: {error}", golden.name));
+        assert!(!file.is_folder());
+        let off = golden.off(&file, DType::F32);
+        assert!(off < 3e-5, "{} is off by {off:e}", golden.name);
+        let (of_file, of_folder) = (Architecture::of(&file).unwrap(), Architecture::of(&golden.file()).unwrap());
+        assert_eq!(of_file.variations, of_folder.variations, "{}", golden.name);
+    }
+}
+
+#[test]
+fn rounding_costs_what_it_must() {
+    let mut golden = Golden::named("llama");
+    for (name, worst) in [("f16", 2e-3), ("bf16", 2e-2), ("q8_0", 4e-2), ("q5_1", 0.3), ("q4_0", 0.6)] {
+        let bytes = converted(&golden, Some(name.parse().unwrap()));
+        let file = open(&bytes).unwrap();
+        let off = golden.off(&file, DType::F32);
+        assert!(off < worst && off > worst / 100.0, "{name} is off by {off:e}");
+        let plain: usize = golden.tensors.iter().map(|(.., values)| values.len() * 4).sum();
+        assert!(bytes.len() < plain * 2 / 3, "{name}: {} of {plain} bytes", bytes.len());
+        // What is rounded already stays as it is.
+        let mut again = Vec::new();
+        let coarser = "q4_0".parse().unwrap();
+        file.write_gguf(Vec::new(), Some(coarser), 1, &mut again, &mut |_, _| ()).unwrap();
+        let forms = |file: &ModelFile| file.tensors().map(|(_, info)| info.form.name).collect::<Vec<_>>();
+        let again = open(&again).unwrap();
+        if name.starts_with('q') {
+            assert_eq!(forms(&again), forms(&file), "{name}");
+        }
+    }
+    // Rows of 64 numbers have no blocks of 256: the next best is taken, and the head is rounded less.
+    golden.config["intermediate_size"] = json!(48);
+    let file = open(&converted(&golden, Some("q4_k".parse().unwrap()))).unwrap();
+    let form = |name: &str| file.tensor(name).unwrap().form.name;
+    assert_eq!((form("blk.0.attn_q.weight"), form("blk.0.ffn_down.weight")), ("Q8_0", "F16"));
+    assert_eq!((form("output.weight"), form("blk.0.attn_norm.weight")), ("Q8_0", "F32"));
+    assert_eq!("q7".parse::<Recipe>().unwrap_err().split(' ').count(), 14);
+}
+
+/// Writes every model where `scripts/test-llama-cpp` reads them.
+#[test]
+#[ignore = "writes files for scripts/test-llama-cpp"]
+fn models_for_llama_cpp() {
+    #[expect(clippy::disallowed_methods, reason = "the script says where it looks")]
+    let folder = std::env::var("BATON_GGUF_FOLDER").expect("BATON_GGUF_FOLDER is not set; run scripts/test-llama-cpp");
+    for golden in Golden::all() {
+        fs::write(Path::new(&folder).join(format!("{}.gguf", golden.name)), converted(&golden, None)).unwrap();
+    }
+}
+
 #[test]
 fn every_family_gives_the_logits_of_transformers() {
     let all = Golden::all();
@@ -110,6 +189,7 @@ fn every_family_gives_the_logits_of_transformers() {
         phi3-short
         phi3-window
         qwen2-window
+        qwen2
         qwen3-moe-raw
         qwen3-moe
         qwen3-yarn
