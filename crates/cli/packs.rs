@@ -27,8 +27,8 @@ pub(crate) struct Packs {
 }
 
 impl Packs {
-    /// Reads and checks every pack in `dir`.
-    pub(crate) fn read(dir: &Path, count_tokens: &dyn Fn(&str) -> usize) -> Result<Self> {
+    /// Reads and checks every pack in `dir`; `looks_up` as in [`Given`].
+    pub(crate) fn read(dir: &Path, count_tokens: &dyn Fn(&str) -> usize, looks_up: bool) -> Result<Self> {
         let hint = "hint: --packs names a folder whose subfolders are packs";
         let entries =
             fs::read_dir(dir).with_context(|| format!("cannot read the packs in {}\n{hint}", dir.display()))?;
@@ -39,7 +39,7 @@ impl Packs {
             let entry = entry?;
             let name = entry.file_name().to_string_lossy().into_owned();
             if entry.file_type()?.is_dir() && !name.starts_with('.') {
-                for finding in check(&entry.path(), count_tokens).findings {
+                for finding in check(&entry.path(), count_tokens, looks_up).findings {
                     let finding = inside(&name, finding);
                     if !report.findings.contains(&finding) {
                         report.findings.push(finding);
@@ -56,9 +56,9 @@ impl Packs {
 }
 
 /// Says all that is wrong with the pack in `dir`.
-pub(crate) fn check(dir: &Path, count_tokens: &dyn Fn(&str) -> usize) -> Report {
+pub(crate) fn check(dir: &Path, count_tokens: &dyn Fn(&str) -> usize, looks_up: bool) -> Report {
     let check_rules = |pack: &Pack| [rules::faults(pack), spec::faults(pack), adapters::faults(pack)].concat();
-    baton_pack::check(dir, &Given { count_tokens, check_rules: &check_rules, today: today() })
+    baton_pack::check(dir, &Given { count_tokens, looks_up, check_rules: &check_rules, today: today() })
 }
 
 /// Reads one pack, or says all that is wrong with it.

@@ -89,7 +89,7 @@ mod tests {
         let path = dir.path().join("twin.toml");
         let text = fs::read_to_string(&path).unwrap() + manifest;
         fs::write(path, text).unwrap();
-        packs::check(dir.path(), &|_| 0).to_string()
+        packs::check(dir.path(), &|_| 0, false).to_string()
     }
 
     #[test]

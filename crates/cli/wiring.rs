@@ -157,9 +157,17 @@ impl Runtime {
     /// What cues to a pack's twin begin with.
     ///
     /// # Errors
-    /// The pack's adapter cannot be used with this model.
+    /// The pack's adapter cannot be used with this model, or its documents are looked up.
     pub(crate) fn ground(&self, pack: &Pack) -> Result<Ground> {
         let adapter = self.adapter(pack)?;
+        if pack.looks_up(&|text| self.tokenizer.encode(text).len()) {
+            bail!(
+                "the documents of `{}` are more than its budget of {} tokens, so they are looked up at each cue, which only a \
+                 server does\nhint: baton serve --embedding-model ID; or shorten the pack, or raise its budget",
+                pack.id(),
+                pack.manifest().context_budget
+            );
+        }
         let tokens = pack_prefix(&self.tokenizer, &self.template, &pack.system_text());
         let (model, label) = (self.card.digest, pack.id().to_string());
         let prefix = (!tokens.is_empty())

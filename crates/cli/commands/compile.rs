@@ -66,7 +66,7 @@ pub(super) fn choose(twins: &[String], config: &Config) -> Result<(Vec<Pack>, Ve
         bail!("there is no folder of packs\nhint: name one with --packs");
     };
     // Whether a pack fits its budget is for `check` to say.
-    let Packs { good, broken, .. } = Packs::read(folder, &|_| 0)?;
+    let Packs { good, broken, .. } = Packs::read(folder, &|_| 0, false)?;
     Ok((good, broken.into_iter().filter(|_| !config.skip_broken_packs).collect()))
 }
 

@@ -149,7 +149,7 @@ impl Findings {
             return self.add(State::Warn, "twins", "no folder of packs", Some("name one with --packs"));
         };
         let count = |text: &str| opened.map_or(0, |opened| opened.tokenizer.encode(text).len());
-        let Packs { good, broken, report } = match Packs::read(folder, &count) {
+        let Packs { good, broken, report } = match Packs::read(folder, &count, config.embedding_model.is_some()) {
             Ok(packs) => packs,
             Err(error) => return self.fail("twins", &error),
         };

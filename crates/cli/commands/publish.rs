@@ -31,7 +31,7 @@ pub(crate) fn run(args: &PublishArgs, config: &Config) -> Result<Outcome> {
     }
     let (runtime, ()) = Runtime::load_and(config, |tokenizer| {
         for folder in &folders {
-            let report = packs::check(folder, &|text| tokenizer.encode(text).len());
+            let report = packs::check(folder, &|text| tokenizer.encode(text).len(), false);
             if report.has_errors() {
                 bail!("the pack in {} has errors\n{}", folder.display(), packs::show(folder, &report));
             }

@@ -79,6 +79,7 @@ pub(crate) fn run(args: &ServeArgs, config: &Config) -> Result<Outcome> {
         ledger,
         keys: keys.clone(),
         clock: Arc::new(|| Timestamp::now().as_second()),
+        passages: Some(config.cache.join("passages")),
         case_shelf: config.packs.clone().map(packs::case_shelf),
     };
     let server_config = ServerConfig {
@@ -131,7 +132,8 @@ fn read_packs(config: &Config, tokenizer: &Tokenizer) -> Result<Vec<Pack>> {
         output::note("No packs: only the model itself is served. Name a folder of packs with --packs.");
         return Ok(Vec::new());
     };
-    let Packs { good, broken, report } = Packs::read(folder, &|text| tokenizer.encode(text).len())?;
+    let Packs { good, broken, report } =
+        Packs::read(folder, &|text| tokenizer.encode(text).len(), config.embedding_model.is_some())?;
     if !report.findings.is_empty() {
         output::note(packs::show(folder, &report));
     }

@@ -47,7 +47,7 @@ fn check_all(folders: &[PathBuf], config: &Config) -> Result<Outcome> {
     let count = TokenCount::new(config);
     let (mut errors, mut warnings) = (0, 0);
     for folder in folders {
-        let report = packs::check(folder, &|text| count.of(text));
+        let report = packs::check(folder, &|text| count.of(text), config.embedding_model.is_some());
         errors += report.errors();
         warnings += report.warnings();
         if report.findings.is_empty() {
@@ -80,7 +80,7 @@ fn list(config: &Config) -> Result<Outcome> {
         bail!("there is no folder of packs\nhint: name one with --packs");
     };
     // Whether a pack fits its budget is for `check` to say, which loads a tokenizer.
-    let packs = packs::Packs::read(folder, &|_| 0)?;
+    let packs = packs::Packs::read(folder, &|_| 0, false)?;
     let width = packs.good.iter().map(|pack| pack.id().as_str().len()).max().unwrap_or(0);
     for pack in &packs.good {
         let Manifest { id, version, title, review_by, .. } = pack.manifest();

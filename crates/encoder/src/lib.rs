@@ -24,6 +24,9 @@ pub use model::Model;
 pub use service::{Encode, EncoderCard, EncoderHandle};
 pub use words::{TooLong, Words};
 
+/// Changes with the bits of vectors, for whoever keeps them longer than the process that computed them.
+pub use baton_kernels::REVISION;
+
 /// How near two vectors of one model are: the cosine of the angle between them, for unit vectors of one length. 0 where
 /// their lengths differ.
 pub fn nearness(a: &[f32], b: &[f32]) -> f32 {

@@ -54,8 +54,14 @@ type Vectors = Result<Vec<Vec<f32>>, EmbedError>;
 struct Job {
     texts: Vec<Vec<TokenId>>,
     vectors: Vec<Vec<f32>>,
-    reply: oneshot::Sender<Vectors>,
+    reply: Reply,
     room: Room,
+}
+
+/// Where it is told what came of a job.
+enum Reply {
+    Async(oneshot::Sender<Vectors>),
+    Blocking(Sender<Vectors>),
 }
 
 /// Tokens that wait, given back by drop.
@@ -91,24 +97,25 @@ impl EncoderHandle {
     /// # Errors
     /// Too much waits, the thread is gone, or the computation failed.
     pub async fn embed(&self, texts: Vec<Vec<TokenId>>) -> Vectors {
-        let vectors = self.submit(texts)?;
+        let (reply, vectors) = oneshot::channel();
+        self.submit(texts, Reply::Async(reply))?;
         vectors.await.unwrap_or(Err(EmbedError::Stopped))
     }
 
-    /// The same, blocking this thread; not for threads of an async runtime.
+    /// The same, blocking this thread until it is done.
     ///
     /// # Errors
     /// As [`Self::embed`].
     pub fn embed_blocking(&self, texts: Vec<Vec<TokenId>>) -> Vectors {
-        self.submit(texts)?.blocking_recv().unwrap_or(Err(EmbedError::Stopped))
+        let (reply, vectors) = channel();
+        self.submit(texts, Reply::Blocking(reply))?;
+        vectors.recv().unwrap_or(Err(EmbedError::Stopped))
     }
 
-    fn submit(&self, texts: Vec<Vec<TokenId>>) -> Result<oneshot::Receiver<Vectors>, EmbedError> {
+    fn submit(&self, texts: Vec<Vec<TokenId>>, reply: Reply) -> Result<(), EmbedError> {
         let room = self.room(texts.iter().map(Vec::len).sum())?;
-        let (reply, vectors) = oneshot::channel();
         let job = Job { texts, vectors: Vec::new(), reply, room };
-        self.jobs.send(job).map_err(|_| EmbedError::Stopped)?;
-        Ok(vectors)
+        self.jobs.send(job).map_err(|_| EmbedError::Stopped)
     }
 
     fn room(&self, tokens: usize) -> Result<Room, EmbedError> {
@@ -134,7 +141,10 @@ impl Job {
         let Self { reply, room, .. } = self;
         drop(room);
         // Whoever has left needs no answer.
-        _ = reply.send(outcome);
+        match reply {
+            Reply::Async(reply) => _ = reply.send(outcome),
+            Reply::Blocking(reply) => _ = reply.send(outcome),
+        }
     }
 }
 
@@ -156,7 +166,7 @@ fn run(mut encoder: Box<dyn Encode>, received: &Receiver<Job>) {
         }
         jobs.extend(received.try_iter());
         // Whoever has left is not computed for.
-        jobs.retain(|job: &Job| !job.reply.is_closed());
+        jobs.retain(|job: &Job| !matches!(&job.reply, Reply::Async(reply) if reply.is_closed()));
         step(encoder.as_mut(), &mut jobs);
         for _ in 0..jobs.len() {
             if let Some(job) = jobs.pop_front() {
@@ -234,7 +244,12 @@ mod tests {
     fn job(lengths: &[usize], done: usize) -> Job {
         let (reply, _) = oneshot::channel();
         let texts = lengths.iter().map(|length| vec![4; *length]).collect();
-        Job { texts, vectors: vec![Vec::new(); done], reply, room: Room { waiting: Arc::default(), tokens: 0 } }
+        Job {
+            texts,
+            vectors: vec![Vec::new(); done],
+            reply: Reply::Async(reply),
+            room: Room { waiting: Arc::default(), tokens: 0 },
+        }
     }
 
     #[test]

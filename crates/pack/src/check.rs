@@ -16,6 +16,8 @@ use crate::{AnswerCheck, Case, Check, Decisions, Expert, Finding, Manifest, Repo
 pub struct Given<'a> {
     /// How many tokens a text takes in the model that is to serve the pack.
     pub count_tokens: &'a dyn Fn(&str) -> usize,
+    /// Whether documents that are too many for the pack's budget are looked up at each cue, rather than being an error.
+    pub looks_up: bool,
     /// What is wrong with the pack's rules.
     pub check_rules: &'a dyn Fn(&Pack) -> Vec<RuleFault>,
     /// The day on which it is checked.
@@ -51,7 +53,7 @@ pub(crate) const FILL_IN: &str = "<<fill in:";
 pub fn check(dir: &Path, given: &Given<'_>) -> Report {
     let mut report = Report::default();
     if let Some((pack, places)) = read(dir, &mut report) {
-        over_budget(&pack, &places, given.count_tokens, &mut report);
+        over_budget(&pack, &places, given, &mut report);
         past(&pack, &places, given.today, &mut report);
         for fault in (given.check_rules)(&pack) {
             let finding = Finding::error(&fault.path, fault.message);
@@ -234,9 +236,22 @@ fn names_whom_to_ask(manifest: &Manifest, cases: &[Case], report: &mut Report) {
     }
 }
 
-fn over_budget(pack: &Pack, places: &Places, count_tokens: &dyn Fn(&str) -> usize, report: &mut Report) {
+fn over_budget(pack: &Pack, places: &Places, given: &Given<'_>, report: &mut Report) {
+    let count_tokens = given.count_tokens;
     let (tokens, budget) = (count_tokens(&pack.system_text()), pack.manifest().context_budget);
     if tokens <= budget {
+        return;
+    }
+    if given.looks_up && pack.looks_up(count_tokens) {
+        let alone = count_tokens(&pack.lookup_text());
+        if alone > budget / 4 * 3 {
+            let message = format!(
+                "the pack's text takes {alone} tokens without its documents, of a budget of {budget}: that leaves too little \
+                 for passages of them"
+            );
+            let hint = "shorten the instructions, or raise the budget; passages need a quarter of it";
+            report.push(Finding::error(MANIFEST, message).at(places.context_budget).hint(hint));
+        }
         return;
     }
     let mut parts = vec![(count_tokens(pack.instructions()), INSTRUCTIONS.to_owned())];
@@ -245,7 +260,11 @@ fn over_budget(pack: &Pack, places: &Places, count_tokens: &dyn Fn(&str) -> usiz
     }
     let largest = parts.into_iter().max_by_key(|(tokens, _)| *tokens).unwrap_or_default();
     let message = format!("the pack's text takes {tokens} tokens, {} more than its budget", tokens - budget);
-    let hint = format!("shorten it, or raise the budget; the largest part is {} with {} tokens", largest.1, largest.0);
+    let mut hint =
+        format!("shorten it, or raise the budget; the largest part is {} with {} tokens", largest.1, largest.0);
+    if !pack.context().is_empty() {
+        hint += "; with an embedding model (--embedding-model) a server looks documents up at each cue";
+    }
     report.push(Finding::error(MANIFEST, message).at(places.context_budget).hint(hint));
 }
 

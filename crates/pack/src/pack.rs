@@ -139,6 +139,29 @@ impl Pack {
     /// The frame names the twin a subset and a snapshot. Blank lines around a part are dropped; parts are
     /// separated by one blank line.
     pub fn system_text(&self) -> String {
+        let mut text = self.frame();
+        for document in self.context() {
+            // Writing to a String cannot fail.
+            let _ = write!(text, "\n# Context: {}\n\n{}\n", document.name, document.text.trim());
+        }
+        text
+    }
+
+    /// The same for a twin whose documents are looked up at each cue: all but the documents, and a word about them.
+    pub fn lookup_text(&self) -> String {
+        self.frame()
+            + "\n# Context\n\nWhat the expert has written down is more than you read at once. Passages of it that fit the \
+               question follow, each after its name in brackets; what is in none of them you do not know.\n"
+    }
+
+    /// Whether the documents are too many to be read with every cue, by the pack's budget: then they are looked up. Each
+    /// text is as long as `count_tokens` says.
+    pub fn looks_up(&self, count_tokens: &dyn Fn(&str) -> usize) -> bool {
+        !self.context().is_empty() && count_tokens(&self.system_text()) > self.manifest().context_budget
+    }
+
+    /// Who the twin is, its scope, its instructions.
+    fn frame(&self) -> String {
         let Manifest { id, version, title, craft, expert, scope, review_by, .. } = self.manifest();
         let mut text = format!(
             "You are the twin `{id}` ({title}, version {version}): a part of what {}, expert in {craft}, has written \
@@ -166,9 +189,6 @@ impl Pack {
              {ask}. State every assumption you make.\n\n# Instructions\n\n{}\n",
             self.instructions().trim()
         );
-        for document in self.context() {
-            let _ = write!(text, "\n# Context: {}\n\n{}\n", document.name, document.text.trim());
-        }
         text
     }
 }

@@ -39,7 +39,7 @@ fn tokens(text: &str) -> usize {
 }
 
 fn check(dir: &Path) -> Report {
-    crate::check(dir, &Given { count_tokens: &tokens, check_rules: &|_| Vec::new(), today: today() })
+    crate::check(dir, &Given { count_tokens: &tokens, looks_up: false, check_rules: &|_| Vec::new(), today: today() })
 }
 
 #[test]
@@ -124,7 +124,7 @@ fn what_is_wrong_with_rules_is_shown_where_it_is() {
         assert_eq!(pack.rules().len(), 1);
         vec![fault("rules/core.cedar", Some(35)), fault("rules/core.cedar", None), fault("rules/none.cedar", Some(1))]
     };
-    let given = Given { count_tokens: &tokens, check_rules: &faults, today: today() };
+    let given = Given { count_tokens: &tokens, looks_up: false, check_rules: &faults, today: today() };
     expect![[r"
         rules/core.cedar: error: no such action
           hint: write `decide`

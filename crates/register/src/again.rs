@@ -186,6 +186,7 @@ mod tests {
             calibration: None,
             seed: 5,
             drawn: (!tokens.is_empty()).then_some(drawn),
+            passages: Vec::new(),
             why: true,
             tokens: (3, 3),
             ended: Ended::Complete,

@@ -39,6 +39,8 @@ pub struct Cue {
     pub seed: u64,
     /// How the answers were drawn; nothing of a decision is.
     pub drawn: Option<Drawn>,
+    /// The passages of the pack's documents that were looked up for it, by name.
+    pub passages: Vec<String>,
     /// Whether it was said why.
     pub why: bool,
     /// Tokens that were read and written.
@@ -85,7 +87,7 @@ pub enum Ended {
 }
 
 /// The body of the row. Version 1 had no `key` and no `drawn`; version 2 said nothing of what computed it, of the
-/// temperature that was fitted, and of the tokens.
+/// temperature that was fitted, and of the tokens; version 3 had no `passages`.
 #[derive(Serialize)]
 struct Body<'a> {
     v: u32,
@@ -106,6 +108,8 @@ struct Body<'a> {
     seed: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     drawn: Option<DrawnBody>,
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    passages: &'a [String],
     why: bool,
     input_tokens: usize,
     output_tokens: usize,
@@ -159,7 +163,7 @@ impl Cue {
     /// The id is no label.
     pub fn entry_without_texts(&self) -> Result<NewEntry, baton_ledger::Error> {
         let body = Body {
-            v: 3,
+            v: 4,
             key: self.key.as_str(),
             endpoint: self.endpoint,
             target: &self.target,
@@ -171,6 +175,7 @@ impl Cue {
             calibration: self.calibration,
             seed: self.seed.to_string(),
             drawn: self.drawn.as_ref().map(Drawn::body),
+            passages: &self.passages,
             why: self.why,
             input_tokens: self.tokens.0,
             output_tokens: self.tokens.1,

@@ -113,7 +113,7 @@ impl Unanswerable {
     }
 }
 
-/// The body of the row, versions 1 to 3; what is not needed here is left out.
+/// The body of the row, versions 1 to 4; what is not needed here is left out.
 #[derive(Deserialize)]
 struct Body {
     v: u32,
@@ -150,8 +150,8 @@ impl Recorded {
         }
         let row = |problem: String| Unanswerable::Row { index, problem };
         let body: Body = serde_json::from_str(&record.body).map_err(|error| row(error.to_string()))?;
-        if !(1..=3).contains(&body.v) {
-            return Err(row(format!("it has version {}, and this build reads versions 1 to 3", body.v)));
+        if !(1..=4).contains(&body.v) {
+            return Err(row(format!("it has version {}, and this build reads versions 1 to 4", body.v)));
         }
         if body.ended == Ended::Failed {
             return Err(Unanswerable::Failed { index });

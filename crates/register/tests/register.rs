@@ -415,6 +415,7 @@ fn a_cues_row_binds_what_it_says() {
         calibration: None,
         seed: u64::MAX,
         drawn: None,
+        passages: Vec::new(),
         why: false,
         tokens: (10, 2),
         ended: Ended::Complete,

@@ -1,6 +1,7 @@
 //! Limits of the server, and what it is wired to.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
@@ -69,6 +70,8 @@ pub struct Services {
     pub keys: Keys,
     /// The time of day.
     pub clock: Clock,
+    /// Where the vectors of packs' passages are kept, so that a start does not compute them again.
+    pub passages: Option<PathBuf>,
     /// Where cases that are made of decisions go; without one they are in the ledger and in the reply alone.
     pub case_shelf: Option<CaseShelf>,
 }

@@ -27,8 +27,12 @@ impl Exchange {
     pub fn serve(&self, offer: Offer) -> Result<(), Error> {
         let state = &self.0;
         let (rules, spaces) = standards(&offer.packs, state.house.clone())?;
-        let text =
-            ModelText { tokenizer: &state.tokenizer, template: &state.template, grammars: state.compiler.grammars() };
+        let text = ModelText {
+            tokenizer: &state.tokenizer,
+            template: &state.template,
+            grammars: state.compiler.grammars(),
+            lookup: state.encoder.as_ref().map(|encoder| (encoder, state.passages.as_deref())),
+        };
         let twins = Models::ready(&state.models.base, offer, &text, state.engine.limits().max_context)?;
         state.desk.load(rules, spaces);
         state.models.replace(twins);

@@ -34,6 +34,7 @@ mod form;
 mod http;
 mod json;
 mod judging;
+mod library;
 mod likeness;
 mod metrics;
 mod models;

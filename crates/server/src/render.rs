@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use baton_contract::{Adapter, Prefix, Refusal, TokenId};
 use baton_judge::{Asked, Question};
-use baton_text::{ChatMessage, ChatTemplate, Tokenizer, Tool};
+use baton_text::{ChatMessage, ChatTemplate, Role, Tokenizer, Tool};
 
 use crate::cue::Prompts;
 use crate::error::ApiError;
+use crate::library::{LookedUp, look_up};
 use crate::state::AppState;
 use crate::twins::Model;
 
@@ -30,24 +31,33 @@ pub(crate) async fn off_thread<T: Send + 'static>(
     task.await.map_err(|_| ApiError::internal("the messages could not be rendered"))?
 }
 
-/// The tokens of a chat, those of the twin's pack apart.
+/// The tokens of a chat, those of the twin's pack apart, with what its documents say on what was said last.
 ///
 /// # Errors
-/// The template does not take the messages.
+/// The template does not take the messages, or the twin's documents cannot be looked up.
 pub(crate) async fn chat(
     state: &AppState,
     model: Model,
-    messages: Vec<ChatMessage>,
+    mut messages: Vec<ChatMessage>,
     tools: Vec<Tool>,
 ) -> Result<Prompts, ApiError> {
+    let LookedUp { message, cited } = look_up(state, &model, last_said(&messages)).await?;
+    // Right after the pack, which all cues share.
+    messages.splice(1.min(messages.len())..1.min(messages.len()), message);
     off_thread(state, move |tokenizer, template| {
         let rendered = template.render_with(&messages, &tools, true).map_err(|error| refused(&error))?;
         // A template that tells of tools beside the pack leaves nothing to share.
         let beside_pack = !tools.is_empty() && template.tells_of_tools();
         let (prefix, tokens) = split(&model, tokenizer.encode_rendered(&rendered), beside_pack);
-        Ok(Prompts { prefix, tokens: vec![tokens] })
+        Ok(Prompts { prefix, tokens: vec![tokens], cited })
     })
     .await
+}
+
+/// What the conductor said last.
+pub(crate) fn last_said(messages: &[ChatMessage]) -> &str {
+    let said = messages.iter().rev().find(|message| message.role == Role::User);
+    said.or(messages.last()).map_or("", |message| &message.content)
 }
 
 /// Takes the tokens of the twin's pack off the tokens of a chat.
@@ -114,12 +124,16 @@ pub(crate) async fn questions(
 /// The tokens of texts that no template renders; for a twin they follow the tokens of its pack.
 ///
 /// # Errors
-/// The thread panicked.
+/// The twin looks its documents up, or the thread panicked.
 pub(crate) async fn texts(
     state: &AppState,
     model: Model,
     prompts: Vec<crate::completions::Prompt>,
 ) -> Result<Prompts, ApiError> {
+    if model.twin().is_some_and(|twin| twin.library.is_some()) {
+        let message = format!("`{}` looks its documents up for what is asked; ask it in a chat", model.name());
+        return Err(ApiError::unsupported("model", message));
+    }
     off_thread(state, move |tokenizer, template| {
         let prefix = model.twin().and_then(|twin| twin.prefix.clone());
         let before: Vec<TokenId> = match model.twin() {
@@ -138,7 +152,7 @@ pub(crate) async fn texts(
             crate::completions::Prompt::Tokens(tokens) => tokens,
         };
         let tokens = prompts.into_iter().map(|prompt| [before.clone(), encode(prompt)].concat()).collect();
-        Ok(Prompts { prefix, tokens })
+        Ok(Prompts { prefix, tokens, cited: Vec::new() })
     })
     .await
 }

@@ -46,6 +46,27 @@ pub enum Error {
         /// The model's context.
         limit: usize,
     },
+    /// The documents are more than the budget, and nothing can look them up.
+    #[error(
+        "the text of `{twin}` takes {tokens} tokens, more than its budget of {budget}, and no embedding model is loaded that could \
+         look its documents up; shorten the pack, raise its budget, or load one"
+    )]
+    OverBudget {
+        /// Whose pack it is.
+        twin: TwinId,
+        /// Its length.
+        tokens: usize,
+        /// What its manifest allows.
+        budget: usize,
+    },
+    /// The documents cannot be made ready to be looked up.
+    #[error("the documents of `{twin}` cannot be embedded: {source}")]
+    Lookup {
+        /// Whose pack it is.
+        twin: TwinId,
+        /// Why not.
+        source: baton_encoder::EmbedError,
+    },
     /// The model's template fails for a single question.
     #[error("the model cannot be asked to decide: {0}")]
     Reader(#[from] baton_judge::Error),
@@ -153,6 +174,7 @@ pub(crate) fn state(config: ServerConfig, services: Services, filing: Filing) ->
         ledger,
         keys,
         clock,
+        passages,
         case_shelf,
     } = services;
     let fingerprint = fingerprint(&model.digest);
@@ -166,7 +188,8 @@ pub(crate) fn state(config: ServerConfig, services: Services, filing: Filing) ->
     );
     let reader = Reader::new(tokenizer.clone(), template.clone())?;
     let grammars = Grammars::new(&tokenizer);
-    let text = ModelText { tokenizer: &tokenizer, template: &template, grammars: &grammars };
+    let lookup = encoder.as_ref().map(|encoder| (encoder, passages.as_deref()));
+    let text = ModelText { tokenizer: &tokenizer, template: &template, grammars: &grammars, lookup };
     let ready = Models::ready(&model, twins, &text, engine.limits().max_context)?;
     let models = Models::new(model, ready);
     if let Some(taken) = encoder.as_ref().map(|encoder| &encoder.card().id).filter(|id| models.find(id).is_some()) {
@@ -182,6 +205,7 @@ pub(crate) fn state(config: ServerConfig, services: Services, filing: Filing) ->
         config: Arc::new(config),
         engine,
         likeness: Arc::new(Likeness::new(encoder.clone())),
+        passages,
         encoder,
         tokenizer,
         template,

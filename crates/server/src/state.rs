@@ -1,5 +1,6 @@
 //! What every route can reach.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use baton_encoder::EncoderHandle;
@@ -27,6 +28,8 @@ pub(crate) struct AppState {
     pub(crate) engine: EngineHandle,
     /// Embeds texts, if a model for it is loaded.
     pub(crate) encoder: Option<EncoderHandle>,
+    /// Where the vectors of packs' passages are kept.
+    pub(crate) passages: Option<PathBuf>,
     /// Which typed keys mean the same.
     pub(crate) likeness: Arc<Likeness>,
     pub(crate) tokenizer: Tokenizer,

@@ -92,7 +92,7 @@ pub(crate) async fn detokenize(
 
 /// The model, if the caller may cue it.
 fn cleared(state: &AppState, principal: &Principal, name: &str) -> Result<Model, ApiError> {
-    let model = state.models.find(name).ok_or_else(|| ApiError::no_model(name))?;
+    let model = state.model(name)?;
     clear(principal, Ask { target: model.target(), ground: None, answers: 0 }, 0)?;
     Ok(model)
 }

@@ -1,15 +1,18 @@
 //! The twins that are served, each with the tokens that its cues share.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use baton_authority::Target;
 use baton_constraint::{Grammar, Grammars, Schema};
 use baton_contract::{Adapter, Prefix, TwinId};
+use baton_encoder::EncoderHandle;
 use baton_judge::Temperature;
 use baton_pack::{Date, Pack};
 use baton_text::{ChatTemplate, Tokenizer, pack_prefix};
 
+use crate::library::Library;
 use crate::{Error, ModelCard, Offer};
 
 /// A pack, ready to be cued.
@@ -18,6 +21,8 @@ pub(crate) struct Twin {
     pub(crate) pack: Pack,
     /// What the model reads before every cue.
     pub(crate) system_text: String,
+    /// Its documents, if they are looked up at each cue.
+    pub(crate) library: Option<Library>,
     /// Its tokens, shared by all cues; absent if the model's template offers no place to share from.
     pub(crate) prefix: Option<Arc<Prefix>>,
     /// What its cues are computed with beside the model.
@@ -35,6 +40,8 @@ pub(crate) struct ModelText<'a> {
     pub(crate) tokenizer: &'a Tokenizer,
     pub(crate) template: &'a ChatTemplate,
     pub(crate) grammars: &'a Grammars,
+    /// What embeds texts, if a model for it is loaded, and where vectors are kept.
+    pub(crate) lookup: Option<(&'a EncoderHandle, Option<&'a Path>)>,
 }
 
 /// All that a client may write as `model`.
@@ -88,7 +95,8 @@ impl Models {
             if pack.has_adapter() != adapter.is_some() {
                 return Err(Error::Adapter(id));
             }
-            let system_text = pack.system_text();
+            let library = library(&pack, text)?;
+            let system_text = if library.is_some() { pack.lookup_text() } else { pack.system_text() };
             let tokens = pack_prefix(text.tokenizer, text.template, &system_text);
             if tokens.len() >= max_context {
                 return Err(Error::PackTooLong { twin: id, tokens: tokens.len(), limit: max_context });
@@ -107,7 +115,7 @@ impl Models {
                 }
             };
             let (on_trial, calibration) = (on_trial.contains(&id), calibrations.get(&pack.digest()).copied());
-            let twin = Arc::new(Twin { pack, system_text, prefix, adapter, grammar, on_trial, calibration });
+            let twin = Arc::new(Twin { pack, system_text, library, prefix, adapter, grammar, on_trial, calibration });
             if id.as_str() == base.id || twins.insert(id.clone(), twin).is_some() {
                 return Err(Error::DuplicateModel(id.to_string()));
             }
@@ -128,6 +136,20 @@ impl Models {
         let twins: Vec<Model> = self.twins().values().map(|twin| Model::Twin(Arc::clone(twin))).collect();
         std::iter::once(Model::Base(self.base.clone())).chain(twins)
     }
+}
+
+/// The pack's documents, if they are too many to be read with every cue.
+fn library(pack: &Pack, text: &ModelText<'_>) -> Result<Option<Library>, Error> {
+    let count = |text_of: &str| text.tokenizer.encode(text_of).len();
+    if !pack.looks_up(&count) {
+        return Ok(None);
+    }
+    let Some((encoder, folder)) = text.lookup else {
+        let (tokens, budget) = (count(&pack.system_text()), pack.manifest().context_budget);
+        return Err(Error::OverBudget { twin: pack.id().clone(), tokens, budget });
+    };
+    let library = Library::open(pack, encoder, text.tokenizer, folder);
+    library.map(Some).map_err(|source| Error::Lookup { twin: pack.id().clone(), source })
 }
 
 impl Model {

@@ -155,7 +155,7 @@ proptest! {
         };
         let bytes = if append { [text.as_bytes(), &bytes].concat() } else { bytes };
         write(dir.path(), path, &bytes);
-        let given = Given { count_tokens: &str::len, check_rules: &|_| Vec::new(), today: TODAY };
+        let given = Given { count_tokens: &str::len, looks_up: false, check_rules: &|_| Vec::new(), today: TODAY };
         let report = check(dir.path(), &given);
         let lines = String::from_utf8_lossy(&bytes).split('\n').count();
         for finding in report.findings.iter().filter(|finding| finding.path == path) {

@@ -34,9 +34,10 @@ pub(super) async fn decide(state: Arc<AppState>, principal: Principal, body: Val
     }
     let cue = cue.drawn_as(&state, schema.map(|schema| (schema, "response_format")), None).await?;
     let (model, messages) = (cue.model.clone(), convert::messages(&cue.model, said, &intent));
-    let reply = Reply::new(&state, "chatcmpl", model.name(), cue.extra.clone())?;
+    let mut reply = Reply::new(&state, "chatcmpl", model.name(), cue.extra.clone())?;
     let cue = cue.filed_apart(&state, &sent, &reply.id)?;
     let prompts = render::chat(&state, model.clone(), messages, Vec::new()).await?;
+    reply.extra = reply.extra.with_citations(&prompts.cited);
     let generation = cue.submit(&state, prompts, top_logprobs, None).map_err(|error| error.or_param("messages"))?;
     let silence = state.config.keep_alive;
     let asked = Asked { state, principal, model, intent, stated: stated.unwrap_or_default() };

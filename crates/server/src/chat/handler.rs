@@ -36,10 +36,11 @@ pub(crate) async fn create(
     let cue = cue.drawn_as(&state, form, tools.as_ref()).await?;
     let (n, ask) = (cue.params().n, cue.params().stream);
     let messages = messages(&cue.model, said, &cue.params().intent);
-    let reply = Reply::new(&state, "chatcmpl", cue.model.name(), cue.extra.clone())?;
+    let mut reply = Reply::new(&state, "chatcmpl", cue.model.name(), cue.extra.clone())?;
     let cue = cue.filed(&state, sent.as_ref(), &reply.id)?;
     let prompts =
         render::chat(&state, cue.model.clone(), messages, tools.map_or_else(Vec::new, |tools| tools.told)).await?;
+    reply.extra = reply.extra.with_citations(&prompts.cited);
     let mut generation = cue.submit(&state, prompts, top_logprobs, None).map_err(|error| error.or_param("messages"))?;
     if let Some(ask) = ask {
         let events = ChatStream::new(reply, generation, n, ask.include_usage);

@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use super::Kept;
 use crate::judging::Filed;
+use crate::library::Citation;
 use crate::twins::Model;
 
 /// OpenAI's usage object.
@@ -34,6 +35,9 @@ pub(crate) struct BatonExtra {
     seed: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     twin: Option<TwinExtra>,
+    /// The passages of the pack's documents that were looked up for the answer.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    citations: Vec<Citation>,
     /// How each answer was drawn, where they are checked and an attempt may have been thrown away.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     answers: Vec<Kept>,
@@ -80,7 +84,12 @@ impl BatonExtra {
             stale: twin.is_stale(now),
             why_missing: intent.why.is_none(),
         });
-        Self { seed, twin, answers: Vec::new(), decision: None }
+        Self { seed, twin, citations: Vec::new(), answers: Vec::new(), decision: None }
+    }
+
+    /// With what was looked up for the answer.
+    pub(crate) fn with_citations(self, cited: &[Citation]) -> Self {
+        Self { citations: cited.to_vec(), ..self }
     }
 
     /// With what became of the answer.

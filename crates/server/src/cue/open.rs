@@ -15,6 +15,7 @@ use super::{BatonExtra, ChoiceText, Generation, Params};
 use crate::conductors::Slot;
 use crate::error::ApiError;
 use crate::form::CallsRefused;
+use crate::library::Citation;
 use crate::metrics::{Meter, Metrics};
 use crate::state::AppState;
 use crate::tools::Tools;
@@ -56,6 +57,8 @@ pub(crate) struct Prompts {
     pub(crate) prefix: Option<Arc<Prefix>>,
     /// After the prefix; one list a prompt.
     pub(crate) tokens: Vec<Vec<TokenId>>,
+    /// The passages that were looked up for them.
+    pub(crate) cited: Vec<Citation>,
 }
 
 impl Cue {
@@ -212,7 +215,10 @@ impl Cue {
         slot.take_tokens(tokens, |in_flight| self.cleared.clear_tokens(in_flight, tokens))?;
         let streams = state.engine.submit_all(requests)?;
         // What was refused is no cue.
-        let record = self.asked_for.map(|asked| Record::begin(asked, (sampling, most), inputs.len(), input));
+        let record = self.asked_for.map(|mut asked| {
+            asked.cite(&prompts.cited);
+            Record::begin(asked, (sampling, most), inputs.len(), input)
+        });
         let source = Source {
             engine: state.engine.clone(),
             tokenizer: state.tokenizer.clone(),

@@ -12,6 +12,7 @@ use super::{Call, Cue, Event};
 use crate::Clock;
 use crate::error::ApiError;
 use crate::filing::{Place, Said};
+use crate::library::Citation;
 use crate::state::AppState;
 
 /// A cue that is to be written down, before it is submitted.
@@ -94,6 +95,7 @@ impl Cue {
             calibration: None,
             seed: self.extra.seed(),
             drawn: None,
+            passages: Vec::new(),
             why: self.params().intent.why.is_some(),
             tokens: (0, 0),
             ended: Ended::Complete,
@@ -101,6 +103,13 @@ impl Cue {
             answer: String::new(),
             at: Timestamp::MIN,
         }
+    }
+}
+
+impl Asked {
+    /// These passages were looked up for it.
+    pub(super) fn cite(&mut self, cited: &[Citation]) {
+        self.row.passages = cited.iter().map(|one| one.id().to_owned()).collect();
     }
 }
 

@@ -60,7 +60,8 @@ pub(crate) async fn create(
     let cues = filed.collect::<Result<Vec<_>, _>>()?;
     let mut generations = Vec::with_capacity(cues.len());
     for (cue, prompts) in cues.into_iter().zip(prompts) {
-        panel.seats.push(Seat::new(cue.model.name().to_owned(), cue.extra.clone()));
+        let extra = cue.extra.clone().with_citations(&prompts.cited);
+        panel.seats.push(Seat::new(cue.model.name().to_owned(), extra));
         match cue.submit(&state, prompts, None, None) {
             Ok(generation) => generations.push(generation),
             Err(error) => {

@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use super::types::{Answer, AnswerBody, AnswerExtra, DecisionUsage, Kind, RefusalExtra};
 use crate::error::ApiError;
 use crate::judging::{Filed, Matter, Stated, settle};
+use crate::library::Citation;
 use crate::reply::new_id;
 use crate::state::AppState;
 use crate::twins::Model;
@@ -26,6 +27,8 @@ pub(super) struct Asked<'a> {
     pub(super) read: Option<BlastRadius>,
     /// The request's body.
     pub(super) request: String,
+    /// What was looked up in the pack's documents.
+    pub(super) cited: Vec<Citation>,
     pub(super) seed: u64,
     /// The temperature that was fitted for the pack.
     pub(super) calibration: Option<f64>,
@@ -81,7 +84,7 @@ pub(super) async fn file(
     usage: &DecisionUsage,
     found: Found,
 ) -> Result<(Vec<AnswerBody>, Option<Filed>), ApiError> {
-    let Asked { principal, model, intent, stated, read, request, seed, calibration } = asked;
+    let Asked { principal, model, intent, stated, read, request, cited, seed, calibration } = asked;
     let answer = serde_json::to_string(&found.answers).map_err(|error| ApiError::internal(error.to_string()))?;
     let cue = Cue {
         id: new_id("dec")?,
@@ -97,6 +100,7 @@ pub(super) async fn file(
         calibration,
         seed,
         drawn: None,
+        passages: cited.iter().map(|one| one.id().to_owned()).collect(),
         why: intent.why.is_some(),
         tokens: (usage.input_tokens, usage.output_tokens),
         ended: Ended::Complete,

@@ -17,7 +17,8 @@ use crate::cue::{Cue, Params, Scoring};
 use crate::error::ApiError;
 use crate::http::{Caller, JsonBody};
 use crate::judging::{Stated, not_of_a_twin};
-use crate::render::{self, Posed};
+use crate::library::{LookedUp, look_up};
+use crate::render::{self, Posed, last_said};
 use crate::state::AppState;
 use crate::twins::{Model, Twin};
 
@@ -33,8 +34,11 @@ pub(crate) async fn create(
     if cue.model.twin().is_none() && stated != Stated::default() {
         return Err(not_of_a_twin());
     }
-    let extra = cue.extra.clone();
-    let mut session = Session::new(&state, cue, input);
+    let instructions = asks.iter().map(|ask| ask.instructions.as_str());
+    let question = std::iter::once(last_said(&input)).chain(instructions).collect::<Vec<_>>().join("\n");
+    let LookedUp { message, cited } = look_up(&state, &cue.model, &question).await?;
+    let extra = cue.extra.clone().with_citations(&cited);
+    let mut session = Session::new(&state, cue, message.into_iter().chain(input).collect());
     let asked: Vec<Question> = asks.iter().map(|ask| ask.question.clone()).collect();
     let scope = session.scope.as_ref();
     let about: Vec<Question> =
@@ -74,8 +78,17 @@ pub(crate) async fn create(
     let asked_of = session.model.clone();
     let (usage, computed_tokens) = session.end();
     let (seed, calibration) = (extra.seed(), temperature);
-    let asked =
-        Asked { principal: &principal, model: &asked_of, intent: &intent, stated, read, request, seed, calibration };
+    let asked = Asked {
+        principal: &principal,
+        model: &asked_of,
+        intent: &intent,
+        stated,
+        read,
+        request,
+        cited,
+        seed,
+        calibration,
+    };
     let (answers, decision) = file(&state, asked, &usage, found).await?;
     let own_reading = read.map(ReadRadius::from);
     let baton = DecisionExtra { own_reading, cue: extra, computed_tokens, temperature, abstain_below, decision };

@@ -50,6 +50,7 @@ impl Filed {
             // Nothing is drawn.
             seed: 0,
             drawn: None,
+            passages: Vec::new(),
             why: false,
             tokens: (tokens, 0),
             ended: Ended::Disconnected,

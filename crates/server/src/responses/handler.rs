@@ -45,12 +45,12 @@ pub(crate) async fn create(
     let cue = cue.drawn_as(&state, schema.map(|schema| (schema, "text.format")), tools.as_ref()).await?;
     let messages = chat_messages(&cue.model, context.messages, &cue.params().intent);
     let id = new_id("resp")?.replacen('-', "_", 1);
-    let baton = serde_json::to_value(&cue.extra).unwrap_or_default();
-    let head = Head { id, model: cue.model.name().to_owned(), filed, baton, store };
+    let mut head = Head { id, model: cue.model.name().to_owned(), filed, baton: Value::Null, store };
     let cue = cue.filed(&state, sent.as_ref(), &head.id)?;
     let told = tools.map_or_else(Vec::new, |tools| tools.told);
     let prompts = render::chat(&state, cue.model.clone(), messages, told).await;
     let prompts = prompts.map_err(|error| error.renamed("messages", "input"))?;
+    head.baton = serde_json::to_value(cue.extra.clone().with_citations(&prompts.cited)).unwrap_or_default();
     let mut generation = cue.submit(&state, prompts, None, None).map_err(|error| error.or_param("input"))?;
     if streamed {
         return Ok(stream(ResponseStream::new(head, generation), state.config.keep_alive));

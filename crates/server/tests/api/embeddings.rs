@@ -174,7 +174,7 @@ async fn every_request_is_in_the_ledger() {
           "request": "blake3:a11e68e57ca578d729399533dc842a813bf18822faf85d3e29bf7c98aca1cb13",
           "seed": "0",
           "target": "letters",
-          "v": 3,
+          "v": 4,
           "why": false
         }"#]]
     .assert_eq(&serde_json::to_string_pretty(&body).unwrap());

@@ -194,6 +194,7 @@ fn wired(folder: &Path, engine: EngineHandle, world: &World) -> Services {
         ledger: ledger(folder),
         keys: Keys::new(ring().0),
         clock: clock(world.now),
+        passages: Some(folder.join("passages")),
         case_shelf: Some(shelf(folder.join("packs"))),
     }
 }

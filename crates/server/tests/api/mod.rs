@@ -16,6 +16,7 @@ mod filing;
 mod fixture;
 mod form;
 mod judging;
+mod lookup;
 mod operations;
 mod overriding;
 mod own_reading;
