@@ -1,13 +1,14 @@
 //! Packs with adapters on the real model.
 
 use std::fs;
+use std::path::Path;
 
 use safetensors::Dtype;
 use safetensors::tensor::TensorView;
 use serde_json::{Value, json};
 
 use super::serve::Served;
-use super::support::{Home, Run};
+use super::support::{Home, Run, copy};
 use super::trial::{LITTLE, home};
 
 const HIDDEN: usize = 576;
@@ -96,6 +97,25 @@ fn an_adapter_is_applied_to_its_twin_and_bound_to_its_model() {
     assert!(cut.stderr.contains("adapter_model.safetensors is damaged or cut off"), "{}", cut.stderr);
 }
 
+/// The pack that comes with the project, with the adapter that `scripts/train-adapter` made.
+#[test]
+fn the_example_has_its_habit_from_its_adapter() {
+    let home = Home::with_model();
+    let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/smollm2-135m-instruct/decision-notes");
+    copy(&example, &home.path("packs/decision-notes"));
+    let test = || home.baton(&[&["twin", "test", "decision-notes", "--packs", "packs"], &LITTLE[..]].concat());
+    let with = test();
+    assert_eq!(with.code, Some(0), "{}", with.report());
+    assert!(with.stdout.contains("decision-notes 1.0.0 passes: 3 of 3 cases"), "{}", with.stdout);
+
+    fs::remove_dir_all(home.path("packs/decision-notes/adapter")).unwrap();
+    let manifest = home.path("packs/decision-notes/twin.toml");
+    let text = fs::read_to_string(&manifest).unwrap();
+    fs::write(&manifest, text.split("[adapter]").next().unwrap()).unwrap();
+    let without = test();
+    assert!(without.stdout.contains("0 of 3 cases"), "{}", without.report());
+}
+
 #[test]
 fn a_wrong_adapter_is_refused_while_others_serve() {
     let home = home("0.5");
@@ -106,7 +126,7 @@ fn a_wrong_adapter_is_refused_while_others_serve() {
     assert_eq!(refused.code, Some(1));
     bind(&home, &digest(&refused.stderr));
     let twin = fs::read_to_string(home.path("packs/physics/twin.toml")).unwrap();
-    super::support::copy(&home.path("packs/physics"), &home.path("packs/chemistry"));
+    copy(&home.path("packs/physics"), &home.path("packs/chemistry"));
     home.write("packs/chemistry/twin.toml", &twin.replace("id = \"physics\"", "id = \"chemistry\""));
     let config = home.path("packs/chemistry/adapter/adapter_config.json");
     let text = fs::read_to_string(&config).unwrap();
