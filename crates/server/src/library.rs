@@ -19,6 +19,9 @@ use crate::twins::Model;
 
 /// Characters of a passage: about as much as small encoders read.
 const PASSAGE_CHARS: usize = 800;
+/// How near a passage is at least to be looked up, as a share of the nearest one's: room that is left is no reason to read
+/// what has nothing to do with the question.
+const LEAST_SHARE: f32 = 0.5;
 /// Tokens that the message has beside its passages.
 const FRAME_TOKENS: usize = 48;
 /// What files of vectors begin with.
@@ -76,12 +79,14 @@ impl Library {
         Ok(Self { vectors: vectors(&passages, encoder, folder)?, passages, tokens, room })
     }
 
-    /// The passages that are nearest to a vector, as many as there is room for, with how near they are; in the order of the
+    /// The passages that are nearest to a vector, as many as there is room for and as are near enough, with how near they are; in the order of the
     /// documents.
     fn nearest(&self, to: &[f32]) -> Vec<(&Passage, f32)> {
         let mut all: Vec<(usize, f32)> = self.vectors.iter().map(|vector| nearness(vector, to)).enumerate().collect();
         // Equals stay in the order of the documents.
         all.sort_by(|one, other| other.1.total_cmp(&one.1));
+        let least = all.first().map_or(0.0, |(_, nearest)| nearest * LEAST_SHARE);
+        all.retain(|(_, nearness)| *nearness > 0.0 && *nearness >= least);
         let mut left = self.room;
         all.retain(|(place, _)| {
             let fits = self.tokens[*place] <= left;
@@ -103,6 +108,9 @@ pub(crate) async fn look_up(state: &AppState, model: &Model, question: &str) -> 
     let vectors = encoder.embed(vec![encoder.card().words.beginning(question)]).await?;
     let vector = vectors.first().ok_or_else(|| ApiError::internal("a question has no vector"))?;
     let nearest = library.nearest(vector);
+    if nearest.is_empty() {
+        return Ok(LookedUp::default());
+    }
     let passages: String = nearest.iter().map(|(passage, _)| shown(passage)).collect();
     let text = format!("Passages of what the expert has written down, as they fit what is asked:\n\n{passages}");
     let cite = |(passage, nearness): (&Passage, f32)| Citation {
@@ -207,7 +215,8 @@ mod tests {
         let encoder = baton_testkit::bag_of_letters();
         let texts = ["abc", "xyz", "aab", "xy"];
         let find = |room, question: &str| nearest(&library(&texts, &encoder, None, room), &encoder, question);
-        assert_eq!(find(100, "ab"), [1, 2, 3, 4]);
+        assert_eq!(find(100, "ab"), [1, 3], "what is far from the question is left out, however much room there is");
+        assert_eq!(find(100, "m"), [] as [usize; 0]);
         assert_eq!((find(6, "ab"), find(3, "ab"), find(5, "xyz")), (vec![1, 3], vec![3], vec![2, 4]));
         assert_eq!((find(2, "xyz"), find(0, "ab")), (vec![4], vec![]), "what is too long makes way for what is not");
     }
