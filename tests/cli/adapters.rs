@@ -110,8 +110,8 @@ fn the_example_has_its_habit_from_its_adapter() {
 
     fs::remove_dir_all(home.path("packs/decision-notes/adapter")).unwrap();
     let manifest = home.path("packs/decision-notes/twin.toml");
-    let text = fs::read_to_string(&manifest).unwrap();
-    fs::write(&manifest, text.split("[adapter]").next().unwrap()).unwrap();
+    let written = fs::read_to_string(&manifest).unwrap();
+    fs::write(&manifest, written.split("[adapter]").next().unwrap()).unwrap();
     let without = test();
     assert!(without.stdout.contains("0 of 3 cases"), "{}", without.report());
 }
