@@ -57,7 +57,8 @@ pub(crate) fn choose(config: &Config) -> Result<Place> {
 /// How a GPU is used for this model.
 pub(crate) fn gpu_config(config: &Config, file: &ModelFile) -> GpuConfig {
     // What was rounded to BF16 has a range that F16 may not hold; everything else is kept more exactly by F16.
-    let dtype = match file.tensor("token_embd.weight").map(|info| info.form.name) {
+    let embedding = "token_embd.weight";
+    let dtype = match file.tensor(embedding).map(|info| file.loaded_form(embedding, info).name) {
         Some("BF16") => DType::BF16,
         _ => DType::F16,
     };
@@ -75,9 +76,9 @@ pub(crate) fn gpu_config(config: &Config, file: &ModelFile) -> GpuConfig {
 pub(crate) fn weight_bytes(config: &Config, file: &ModelFile) -> usize {
     let GpuConfig { dtype, quantised, .. } = gpu_config(config, file);
     let quantised = quantised && dtype == DType::F16;
-    let bytes = |info: &TensorInfo| {
+    let bytes = |name: &str, info: &TensorInfo| {
         let weights = info.dims.iter().product();
-        device_bytes(info.form.dtype().unwrap_or(GgmlDType::F16), weights, quantised)
+        device_bytes(file.loaded_form(name, info).dtype().unwrap_or(GgmlDType::F16), weights, quantised)
     };
-    file.tensors().map(|(_, info)| bytes(info)).sum()
+    file.tensors().map(|(name, info)| bytes(name, info)).sum()
 }

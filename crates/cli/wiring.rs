@@ -20,7 +20,7 @@ use baton_text::{ChatTemplate, LeadingBlank, SpecialTokens, Tokenizer, Tokenizer
 use candle_core::DType;
 
 use crate::adapters;
-use crate::config::{ByteSize, Config};
+use crate::config::{ByteSize, Config, Rounding};
 use crate::device::{self, Place};
 use crate::live::Loaded;
 use crate::model;
@@ -108,7 +108,7 @@ impl Runtime {
         let place = device::choose(config)?;
         let found = model::find(config)?;
         let cannot = || format!("cannot use the model {}", found.path.display());
-        let file = Arc::new(ModelFile::open(&found.path).with_context(cannot)?);
+        let file = Arc::new(open_file(&found.path, config).with_context(cannot)?);
         let architecture = Architecture::of(&file)?;
         let engine_config = engine_config(config, &architecture, &file, place)?;
         let form = Arc::new(OnceLock::new());
@@ -215,6 +215,15 @@ impl Runtime {
             Some(Emission::Finished { .. }) | None => bail!("the model was loaded, but generates nothing"),
         }
     }
+}
+
+/// Opens a model file whose weights will be rounded if that is asked for.
+pub(crate) fn open_file(path: &Path, config: &Config) -> Result<ModelFile> {
+    let file = ModelFile::open(path)?;
+    Ok(match config.quantize {
+        Some(Rounding(recipe)) => file.rounded(recipe),
+        None => file,
+    })
 }
 
 /// Opens a model file and builds its tokenizer and chat template.

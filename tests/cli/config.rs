@@ -69,6 +69,7 @@ fn every_setting_is_shown_with_its_source() {
         out:
         # configuration file: HOME/.config/baton/baton.toml
         model.name smollm2-135m-instruct default
+        model.quantize - default
         model.catalog HOME/.config/baton/more-models file
         model.cache HOME/.cache/baton default
         embedding.model - default

@@ -113,6 +113,11 @@ fn a_folder_is_taken_as_a_model() {
     assert!(size(&rounded) * 10 < size(&whole) * 8, "{} of {}", size(&rounded), size(&whole));
     let run = home.baton(&["perplexity", "--model", &rounded, "--tokens", "40", "--threads", "1"]);
     assert!(run.stdout.contains("rounded"), "{}{}", run.stdout, run.stderr);
+    // Rounded while it is loaded, it says the same.
+    let on_the_way =
+        home.baton(&["perplexity", "--model", model, "--tokens", "40", "--threads", "1", "--quantize", "q8_0"]);
+    let (first, second) = (told(&run.stdout), told(&on_the_way.stdout));
+    assert!(first[0] == second[0] && first[0] != expected[0], "{first:?} {second:?} {expected:?}");
     let run = home.baton(&["quantize", model, &rounded, "--to", "q4_0"]);
     assert!(run.code == Some(1) && run.stderr.contains("exists"), "{}", run.stderr);
     let run = home.baton(&["quantize", model, "x.gguf", "--to", "q7"]);

@@ -3,7 +3,6 @@
 use std::time::Instant;
 
 use anyhow::{Result, bail};
-use baton_decoder::ModelFile;
 use baton_kernels::{Kernels, peak};
 use jiff::Timestamp;
 
@@ -25,7 +24,7 @@ pub(crate) fn run(args: &BenchArgs, config: &Config) -> Result<Outcome> {
     let figures = Figure::of(parts, &sizes);
     let found = model::find(config)?;
     let (work, size) = {
-        let file = ModelFile::open(&found.path)?;
+        let file = wiring::open_file(&found.path, config)?;
         (Work::of(&file), ByteSize(file.size() as u64))
     };
     let runtime = Runtime::load(&config.without_prefix_store())?;

@@ -45,7 +45,8 @@ struct Comparison {
 pub(crate) fn run(args: &PerplexityArgs, config: &Config) -> Result<Outcome> {
     let text = read_text(args.text.as_deref())?;
     let found = model::find(config)?;
-    let Opened { file, tokenizer, .. } = wiring::open_text(&found.path)?;
+    let Opened { tokenizer, .. } = wiring::open_text(&found.path)?;
+    let file = wiring::open_file(&found.path, config)?;
     let mut tokens = tokenizer.encode(&text);
     tokens.truncate(args.tokens.unwrap_or(usize::MAX));
     if tokens.len() < 2 {

@@ -7,6 +7,7 @@ mod bytes;
 mod folders;
 mod gpu;
 mod machine;
+mod rounding;
 mod settings;
 
 use std::fmt;
@@ -22,6 +23,7 @@ pub(crate) use bytes::ByteSize;
 pub(crate) use folders::Folders;
 pub(crate) use gpu::{DeviceChoice, GpuWeights, Share, Switch};
 pub(crate) use machine::{peak_memory, processor_name, total_memory};
+pub(crate) use rounding::Rounding;
 pub(crate) use settings::{
     DataSettings, EmbeddingSettings, EngineSettings, HubSettings, Kept, LedgerCues, LedgerSettings, LogFormat,
     LogSettings, ModelSettings, ServerSettings, Settings, TwinSettings,
@@ -39,6 +41,8 @@ const DEFAULT_PACKS: &str = "twin-packs";
 pub(crate) struct Config {
     /// Id of a known model or path of a file.
     pub(crate) model: String,
+    /// What its weights are rounded to while they are loaded.
+    pub(crate) quantize: Option<Rounding>,
     pub(crate) catalog: Option<PathBuf>,
     /// Id of a known embedding model or path of a folder.
     pub(crate) embedding_model: Option<String>,
@@ -101,6 +105,7 @@ impl Config {
         let mut layers = Layers { flags, matches, file, rows: Vec::new() };
         let config = Self {
             model: layers.pick("model.name", |s| &s.model.name, || DEFAULT_MODEL.to_owned()),
+            quantize: layers.pick_some("model.quantize", |s| &s.model.quantize, None),
             catalog: layers.pick_some("model.catalog", |s| &s.model.catalog, None),
             cache: layers.folder("model.cache", |s| &s.model.cache, folders.cache(), "--cache")?,
             embedding_model: layers.pick_some("embedding.model", |s| &s.embedding.model, None),
@@ -279,7 +284,21 @@ macro_rules! shown {
     };
 }
 
-shown!(String, usize, u64, bool, ByteSize, Kept, LedgerCues, LogFormat, DeviceChoice, GpuWeights, Share, Switch);
+shown!(
+    String,
+    usize,
+    u64,
+    bool,
+    ByteSize,
+    Kept,
+    LedgerCues,
+    LogFormat,
+    DeviceChoice,
+    GpuWeights,
+    Rounding,
+    Share,
+    Switch
+);
 
 impl Shown for PathBuf {
     fn shown(&self) -> String {

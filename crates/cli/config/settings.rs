@@ -11,6 +11,7 @@ use serde::Deserialize;
 
 use super::bytes::ByteSize;
 use super::gpu::{DeviceChoice, GpuWeights, Share, Switch};
+use super::rounding::Rounding;
 
 /// One layer of settings: what the file says, or what flags and environment say. Nothing is required.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -35,6 +36,16 @@ pub(crate) struct ModelSettings {
     /// Model to load: the id of a known model (see `baton pull --list`) or the path of a GGUF file
     #[arg(id = "model.name", long = "model", value_name = "ID|FILE", env = "BATON_MODEL", hide_env_values = true)]
     pub(crate) name: Option<String>,
+    // The names of the forms would be taken for code in a comment.
+    #[arg(
+        id = "model.quantize",
+        long = "quantize",
+        value_name = "FORM",
+        env = "BATON_QUANTIZE",
+        hide_env_values = true,
+        help = "Round weights that are not quantised yet while they are loaded: q8_0, q6_k, q5_k, q4_k, q4_0, …; see `baton quantize`"
+    )]
+    pub(crate) quantize: Option<Rounding>,
     /// Folder with further model descriptions, in the form of this project's models/*.toml
     #[arg(id = "model.catalog", long = "catalog", value_name = "DIR", env = "BATON_CATALOG", hide_env_values = true)]
     pub(crate) catalog: Option<PathBuf>,

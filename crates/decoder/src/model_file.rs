@@ -7,9 +7,9 @@ use std::path::Path;
 
 use memmap2::Mmap;
 
-use crate::Error;
 use crate::checkpoint::Checkpoint;
-use crate::gguf::{Header, Metadata, TensorInfo, TokenizerMetadata};
+use crate::gguf::{Form, Header, Metadata, TensorInfo, TokenizerMetadata};
+use crate::{Error, Recipe};
 
 /// Bytes hashed between two reports of progress.
 const DIGEST_CHUNK: usize = 4 << 20;
@@ -24,6 +24,7 @@ pub struct ModelFile {
     tensors: BTreeMap<String, TensorInfo>,
     parts: Vec<Part>,
     folder: bool,
+    recipe: Option<Recipe>,
 }
 
 /// One of a model's files.
@@ -74,16 +75,29 @@ impl ModelFile {
     pub fn open(path: &Path) -> Result<Self, Error> {
         if path.is_dir() {
             let Checkpoint { metadata, tensors, parts } = Checkpoint::open(path)?;
-            return Ok(Self { metadata, tensors, parts, folder: true });
+            return Ok(Self { metadata, tensors, parts, folder: true, recipe: None });
         }
         let map = map(path)?;
         let Header { metadata, tensors } = Header::parse(&map)?;
-        Ok(Self { metadata, tensors, parts: vec![Part::Mapped(map)], folder: false })
+        Ok(Self { metadata, tensors, parts: vec![Part::Mapped(map)], folder: false, recipe: None })
     }
 
     /// Whether it is a folder: its tokenizer is in files of its own, and queries and keys lie as they were trained.
     pub fn is_folder(&self) -> bool {
         self.folder
+    }
+
+    /// The same model, whose matrices are rounded as `recipe` says while they are loaded: another model, with another digest.
+    #[must_use]
+    pub fn rounded(self, recipe: Recipe) -> Self {
+        Self { recipe: Some(recipe), ..self }
+    }
+
+    /// The form in which a tensor is computed with, unless it is widened: its own, or what it is rounded to.
+    pub fn loaded_form(&self, name: &str, info: &TensorInfo) -> Form {
+        let is_head =
+            name == "output.weight" || (name == "token_embd.weight" && self.tensor("output.weight").is_none());
+        self.recipe.map_or(info.form, |recipe| recipe.form(name, &info.dims, info.form, is_head))
     }
 
     /// What the file says about the model.
@@ -122,7 +136,7 @@ impl ModelFile {
         TokenizerMetadata::read(self.metadata())
     }
 
-    /// BLAKE3 of the whole file, or of the description and the weights of a folder, each after its length. Reads all of it:
+    /// BLAKE3 of the whole file and of what it is rounded to, or of the description and the weights of a folder, each after its length. Reads all of it:
     /// the caller may want to keep the result.
     ///
     /// `progress` is told bytes done and bytes in all.
@@ -138,6 +152,9 @@ impl ModelFile {
                 done += chunk.len();
                 progress(done, self.size());
             }
+        }
+        if let Some(recipe) = self.recipe {
+            hasher.update(format!("rounded to {recipe}").as_bytes());
         }
         *hasher.finalize().as_bytes()
     }

@@ -12,6 +12,7 @@ use candle_core::quantized::GgmlDType;
 use crate::architecture::{Architecture, Divisors, Variations};
 use crate::gguf::Form;
 use crate::linear::{Linear, PlainLinear};
+use crate::recipe::rounded;
 use crate::{Error, ModelFile};
 
 /// Everything of a model that was learned.
@@ -345,8 +346,16 @@ impl<B: Backend> Source<'_, B> {
 
     fn pack(&self, name: &str, form: Form, [rows, columns]: [usize; 2], bytes: &[u8]) -> Result<B::Matrix, Error> {
         let dtype = form.dtype().ok_or_else(|| unsupported(form, name))?;
+        let wanted = self.file.tensor(name).map_or(form, |info| self.file.loaded_form(name, info));
         let packed = match self.keep {
-            Keep::Stored => self.backend.pack(dtype, rows, columns, bytes),
+            Keep::Stored if wanted == form => self.backend.pack(dtype, rows, columns, bytes),
+            Keep::Stored => {
+                let floats = form.floats(bytes).ok_or_else(|| unsupported(form, name))?;
+                // Tensors are rounded side by side already.
+                let bytes = rounded(&floats, columns, wanted, 1)?;
+                let dtype = wanted.dtype().ok_or_else(|| unsupported(wanted, name))?;
+                self.backend.pack(dtype, rows, columns, &bytes)
+            }
             Keep::Widened => self.backend.pack(GgmlDType::F32, rows, columns, &widened(dtype, columns, bytes)?),
         };
         packed.map_err(|source| Error::Weights { name: name.to_owned(), source })

@@ -149,6 +149,21 @@ fn rounding_costs_what_it_must() {
             assert_eq!(forms(&again), forms(&file), "{name}");
         }
     }
+    // Rounded while it is loaded, it is the model that was rounded and written.
+    let recipe: Recipe = "q8_0".parse().unwrap();
+    let written = open(&converted(&golden, Some(recipe))).unwrap();
+    let in_memory = golden.file().rounded(recipe);
+    let logits = |file: &ModelFile| {
+        let decoder: Decoder = Decoder::load(file, Kernels::new(2), &mut |_, _| ()).unwrap();
+        let mut cache = PagedCache::new(decoder.kernels(), decoder.architecture(), 4, DType::F32).unwrap();
+        step(&decoder, &mut cache, &mut Sequence::new(&[0, 1]), &golden.tokens)
+    };
+    let (written, in_memory, plain) = (logits(&written), logits(&in_memory), logits(&golden.file()));
+    let apart = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+    // Queries and keys stand in another order in the file, so the last bits differ.
+    assert!(apart(&written, &in_memory) < 1e-3 && apart(&written, &plain) > 1e-3);
+    let digest = |file: ModelFile| file.digest(&mut |_, _| ());
+    assert_ne!(digest(golden.file().rounded(recipe)), digest(golden.file()));
     // Rows of 64 numbers have no blocks of 256: the next best is taken, and the head is rounded less.
     golden.config["intermediate_size"] = json!(48);
     let file = open(&converted(&golden, Some("q4_k".parse().unwrap()))).unwrap();
