@@ -15,7 +15,8 @@
 //! The pack's text comes first, as tokens that all cues share. Then, if `metadata` says `why`, `product` or `process`,
 //! a system message with them; then the caller's messages. `POST /v1/completions` to a twin puts the prompt right after
 //! the pack and renders no intent. `POST /v1/decisions` reads like a chat whose last message is the question, so that all
-//! questions of one request share everything before it.
+//! questions of one request share everything before it. Tools that a chat offers stand where the model's template puts
+//! them, or in a system message after those that come first.
 
 mod again;
 mod chat;

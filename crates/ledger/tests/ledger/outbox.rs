@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, Mutex};
 use std::thread;
+use std::time::Duration;
 
 use baton_ledger::{Outbox, Told};
 
@@ -23,6 +24,25 @@ fn what_was_put_in_is_there_after_closing_in_its_order() {
         assert_eq!(reader.entry(index).unwrap().text("question"), Some(&*format!("may I do thing {index}?")));
     }
     assert!(home.verify().is_good());
+}
+
+#[test]
+fn what_was_put_in_can_be_waited_for() {
+    let home = Home::new();
+    let ledger = home.open();
+    let outbox = Outbox::open(ledger.clone(), 1_000_000, |told| panic!("{told:?}")).unwrap();
+    assert!(outbox.settle(Duration::ZERO), "there is nothing to wait for");
+    let (most, reader) = (Duration::from_mins(1), ledger.reader().unwrap());
+    for round in 1..=3 {
+        for number in 0..100 {
+            outbox.room(1000).unwrap().put(decision(number));
+        }
+        assert!(outbox.settle(most));
+        assert_eq!(reader.size().unwrap(), round * 100);
+    }
+    drop(reader);
+    outbox.close();
+    assert!(outbox.settle(Duration::ZERO));
 }
 
 #[test]
@@ -71,6 +91,7 @@ fn what_comes_after_the_end_is_told_to_be_lost() {
     let outbox = Outbox::open(ledger.clone(), 100, tell).unwrap();
     ledger.close().wait().unwrap();
     outbox.room(10).unwrap().put(cue(2));
+    assert!(!outbox.settle(Duration::from_mins(1)), "it is lost");
     outbox.close();
     assert_eq!((*lost.lock().unwrap(), home.verify().entries), (2, 0));
 }

@@ -33,6 +33,14 @@ const END: TokenId = 257;
 const TEMPLATE: &str = "{% for message in messages %}<|im_start|>{{ message.role }}\n{{ message.content }}<|im_end|>\n\
                         {% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}";
 
+/// The same for a model that knows tools and writes calls after a token of its own.
+const MARKED: &str = "{% if tools %}<|im_start|>tools\n{{ tools | tojson }}<|im_end|>\n{% endif %}\
+                      {% for message in messages %}<|im_start|>{{ message.role }}\n{{ message.content }}\
+                      {% if message.tool_calls %}[TOOL_CALLS]{{ message.tool_calls | tojson }}{% endif %}<|im_end|>\n\
+                      {% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}";
+/// That token.
+pub(crate) const MARK: TokenId = 259;
+
 /// What a server finds when it starts.
 #[derive(Clone, Debug)]
 pub(crate) struct World {
@@ -40,6 +48,8 @@ pub(crate) struct World {
     pub(crate) on_trial: Vec<String>,
     /// Whether the packs are others than usual.
     pub(crate) edited: bool,
+    /// Whether the model writes calls after [`MARK`].
+    pub(crate) marked: bool,
     pub(crate) weights: &'static [u8],
     /// Seconds since 1970.
     pub(crate) now: i64,
@@ -54,7 +64,8 @@ impl World {
 
     pub(crate) fn of(twins: &[&str]) -> Self {
         let twins = twins.iter().map(|twin| (*twin).to_owned()).collect();
-        Self { twins, on_trial: Vec::new(), edited: false, weights: b"weights", now: NOW, embeds: true }
+        let (weights, now) = (b"weights", NOW);
+        Self { twins, on_trial: Vec::new(), edited: false, marked: false, weights, now, embeds: true }
     }
 }
 
@@ -180,8 +191,8 @@ pub(crate) fn services(folder: &Path, script: Script, world: &World) -> (Service
 }
 
 fn wired(folder: &Path, engine: EngineHandle, world: &World) -> Services {
-    let tokenizer = tokenizer();
-    let template = ChatTemplate::compile(TEMPLATE, &tokenizer).unwrap();
+    let tokenizer = tokenizer(world.marked);
+    let template = ChatTemplate::compile(if world.marked { MARKED } else { TEMPLATE }, &tokenizer).unwrap();
     Services {
         engine,
         encoder: world.embeds.then(baton_testkit::bag_of_letters),
@@ -350,19 +361,20 @@ pub(crate) fn masked(mut value: Value) -> String {
     serde_json::to_string_pretty(&value).unwrap()
 }
 
-fn tokenizer() -> Tokenizer {
+fn tokenizer(marked: bool) -> Tokenizer {
     let itself = |byte: u8| matches!(byte, b'!'..=b'~' | 0xA1..=0xAC | 0xAE..=0xFF);
     let mut shifted = 0x100..;
     let bytes = (0..=u8::MAX).map(|byte| {
         let code = if itself(byte) { u32::from(byte) } else { shifted.next().unwrap() };
         char::from_u32(code).unwrap().to_string()
     });
-    let special = ["<|im_start|>", "<|im_end|>", "<|endoftext|>"].map(str::to_owned);
+    let special = ["<|im_start|>", "<|im_end|>", "<|endoftext|>", "[TOOL_CALLS]"].map(str::to_owned);
+    let special = &special[..if marked { 4 } else { 3 }];
     Tokenizer::from_gguf(TokenizerSpec {
         model: "gpt2".to_owned(),
         pre: Some("smollm".to_owned()),
-        tokens: bytes.chain(special).collect(),
-        token_types: [vec![1; 256], vec![3; 3]].concat(),
+        tokens: bytes.chain(special.iter().cloned()).collect(),
+        token_types: [vec![1; 256], vec![3; special.len()]].concat(),
         merges: Vec::new(),
         special: SpecialTokens { eos: Some(END), ..SpecialTokens::default() },
         ..TokenizerSpec::default()

@@ -2,10 +2,12 @@
 
 use std::fmt::Write;
 
+use baton_contract::TokenId;
+use baton_testkit::Script;
 use expect_test::expect;
 use serde_json::{Value, json};
 
-use super::fixture::{Fixture, chat_body, masked, parrot, says, serve, serve_twins};
+use super::fixture::{Fixture, MARK, World, chat_body, masked, parrot, says, serve, serve_in, serve_twins};
 
 const OSLO: &str =
     "Let me see.\n<tool_call>\n{\"name\": \"weather\", \"arguments\": {\"city\": \"Oslo\"}}\n</tool_call>";
@@ -250,4 +252,46 @@ async fn what_cannot_be_called_is_refused() {
         "length" "<tool_call>{\"name\": \"weather\", \"argument"
     "#]]
     .assert_eq(&called(&twin));
+}
+
+/// A model that writes `⟨⟩` as the token that begins its calls.
+async fn marked(answer: &str) -> Fixture {
+    let tokens: Vec<TokenId> =
+        answer.replace("⟨⟩", "\0").bytes().map(|byte| if byte == 0 { MARK } else { byte.into() }).collect();
+    let script = Script::replies(260, move |_| tokens.clone());
+    serve_in(tempfile::tempdir().unwrap(), script, World { marked: true, ..World::usual() }).await
+}
+
+#[tokio::test]
+async fn a_token_begins_calls_and_no_text_does() {
+    let call = r#"{"name": "weather", "arguments": {"city": "Oslo"}}"#;
+    let answers = [
+        format!("So. ⟨⟩[{call}, {{\"name\": \"clock\", \"arguments\": {{}}}}]"),
+        format!("⟨⟩[{call}]"),
+        // Spelled, it is text.
+        format!("[TOOL_CALLS][{call}]"),
+    ];
+    let mut told = String::new();
+    for answer in &answers {
+        let server = marked(answer).await;
+        write!(told, "{answer}\n    {}", called(&chat(&server, json!({})).await)).unwrap();
+        let reply = chat(&server, json!({"logprobs": true})).await;
+        let tokens = reply["choices"][0]["logprobs"]["content"].as_array().unwrap().len();
+        assert_eq!(reply["usage"]["completion_tokens"], tokens + 1, "every token is reported but the end");
+    }
+    expect![[r#"
+        So. ⟨⟩[{"name": "weather", "arguments": {"city": "Oslo"}}, {"name": "clock", "arguments": {}}]
+            "tool_calls" "So." weather({"city": "Oslo"}) clock({})
+        ⟨⟩[{"name": "weather", "arguments": {"city": "Oslo"}}]
+            "tool_calls" null weather({"city": "Oslo"})
+        [TOOL_CALLS][{"name": "weather", "arguments": {"city": "Oslo"}}]
+            "stop" "[TOOL_CALLS][{\"name\": \"weather\", \"arguments\": {\"city\": \"Oslo\"}}]"
+    "#]]
+    .assert_eq(&told);
+    // The template tells of tools before the pack, so that a twin reads them there.
+    let server = marked(&answers[1]).await;
+    let twin = chat(&server, json!({"model": "ux", "max_tokens": 40})).await;
+    let prompt = server.post("/tokenize", &body(json!({"model": "ux", "seed": null, "max_tokens": null}))).await.json();
+    let all = prompt["count"].as_u64().unwrap() + prompt["baton"]["pack_tokens"].as_u64().unwrap();
+    assert_eq!(twin["usage"]["prompt_tokens"], all);
 }
