@@ -46,9 +46,7 @@ pub(crate) async fn chat(
     messages.splice(1.min(messages.len())..1.min(messages.len()), message);
     off_thread(state, move |tokenizer, template| {
         let rendered = template.render_with(&messages, &tools, true).map_err(|error| refused(&error))?;
-        // A template that tells of tools beside the pack leaves nothing to share.
-        let beside_pack = !tools.is_empty() && template.tells_of_tools();
-        let (prefix, tokens) = split(&model, tokenizer.encode_rendered(&rendered), beside_pack);
+        let (prefix, tokens) = split(&model, tokenizer.encode_rendered(&rendered), &tools);
         Ok(Prompts { prefix, tokens: vec![tokens], cited })
     })
     .await
@@ -62,14 +60,14 @@ pub(crate) fn last_said(messages: &[ChatMessage]) -> &str {
 
 /// Takes the tokens of the twin's pack off the tokens of a chat.
 ///
-/// The prefix is made so that every chat of the twin begins with it; if a template breaks that, the chat as it was
-/// rendered is what counts; `expected` says that it is known to.
-fn split(model: &Model, mut tokens: Vec<TokenId>, expected: bool) -> (Option<Arc<Prefix>>, Vec<TokenId>) {
-    let prefix = model.twin().and_then(|twin| twin.prefix.clone());
+/// The prefix is made so that every chat of the twin begins with it, and most chats that offer tools; if one does not,
+/// the chat as it was rendered is what counts.
+fn split(model: &Model, mut tokens: Vec<TokenId>, tools: &[Tool]) -> (Option<Arc<Prefix>>, Vec<TokenId>) {
+    let prefix = model.twin().and_then(|twin| twin.prefix_of(tools).cloned());
     let prefix = prefix.filter(|prefix| tokens.len() > prefix.tokens.len() && tokens.starts_with(&prefix.tokens));
     if let Some(prefix) = &prefix {
         tokens.drain(..prefix.tokens.len());
-    } else if model.twin().is_some() && !expected {
+    } else if model.twin().is_some() && tools.is_empty() {
         tracing::warn!(twin = model.name(), "the rendered chat does not begin with the pack's prefix");
     }
     (prefix, tokens)
@@ -113,7 +111,7 @@ pub(crate) async fn questions(
         }
         let asked = read(&questions)?;
         let posed = asked.into_iter().map(|Asked { prompt, answers }| {
-            let (prefix, prompt) = split(&model, prompt, false);
+            let (prefix, prompt) = split(&model, prompt, &[]);
             Posed { prefix, adapter: model.adapter().cloned(), asked: Asked { prompt, answers } }
         });
         Ok(posed.collect())

@@ -2,7 +2,7 @@
 //!
 //! Nothing is computed by the model and nothing filed. For a twin, the tokens are those of the caller's own text, as it
 //! follows the pack; of the pack only the number of tokens is told, for its text is the expert's and not every
-//! conductor's to read.
+//! conductor's to read. Passages that a twin looks up for a question are not counted: they are known when it is asked.
 
 use std::sync::Arc;
 
@@ -133,7 +133,11 @@ impl Source {
         tokenizer: &Tokenizer,
         template: &ChatTemplate,
     ) -> Result<(Vec<TokenId>, usize), ApiError> {
-        let prefix = model.twin().and_then(|twin| twin.prefix.clone());
+        let tools_of = |source: &Self| match source {
+            Self::Chat { tools, .. } => tools.clone(),
+            Self::Text { .. } => Vec::new(),
+        };
+        let prefix = model.twin().and_then(|twin| twin.prefix_of(&tools_of(&self)).cloned());
         let (messages, tools, open) = match self {
             Self::Text { text, with_begin: true } => return Ok((tokenizer.encode_prompt(&text), 0)),
             Self::Text { text, with_begin: false } => {

@@ -6,11 +6,11 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use baton_authority::Target;
 use baton_constraint::{Grammar, Grammars, Schema};
-use baton_contract::{Adapter, Prefix, TwinId};
+use baton_contract::{Adapter, Prefix, TokenId, TwinId};
 use baton_encoder::EncoderHandle;
 use baton_judge::Temperature;
 use baton_pack::{Date, Pack};
-use baton_text::{ChatTemplate, Tokenizer, pack_prefix};
+use baton_text::{ChatTemplate, Tokenizer, Tool, pack_prefix, pack_prefix_with_tools};
 
 use crate::library::Library;
 use crate::{Error, ModelCard, Offer};
@@ -25,6 +25,8 @@ pub(crate) struct Twin {
     pub(crate) library: Option<Library>,
     /// Its tokens, shared by all cues; absent if the model's template offers no place to share from.
     pub(crate) prefix: Option<Arc<Prefix>>,
+    /// The same for most chats that offer tools, where the template tells of tools beside the pack.
+    tool_prefix: Option<Arc<Prefix>>,
     /// What its cues are computed with beside the model.
     pub(crate) adapter: Option<Adapter>,
     /// The pack's schema, to which answers are held.
@@ -101,9 +103,18 @@ impl Models {
             if tokens.len() >= max_context {
                 return Err(Error::PackTooLong { twin: id, tokens: tokens.len(), limit: max_context });
             }
-            let (model, label) = (base.digest, id.to_string());
-            let prefix = (!tokens.is_empty())
-                .then(|| Arc::new(Prefix::of_pack(model, pack.digest(), label, tokens, adapter.clone())));
+            let shared = |tokens: Vec<TokenId>| {
+                let prefix = || Prefix::of_pack(base.digest, pack.digest(), id.to_string(), tokens, adapter.clone());
+                Some(Arc::new(prefix()))
+            };
+            let of_tools = if text.template.tells_of_tools() {
+                pack_prefix_with_tools(text.tokenizer, text.template, &system_text)
+            } else {
+                Vec::new()
+            };
+            let fits = !of_tools.is_empty() && of_tools.len() < max_context;
+            let tool_prefix = if fits { shared(of_tools) } else { None };
+            let prefix = if tokens.is_empty() { None } else { shared(tokens) };
             if prefix.is_none() {
                 tracing::warn!(twin = %id, "the chat template gives the pack no place to share; it is computed per cue");
             }
@@ -115,7 +126,9 @@ impl Models {
                 }
             };
             let (on_trial, calibration) = (on_trial.contains(&id), calibrations.get(&pack.digest()).copied());
-            let twin = Arc::new(Twin { pack, system_text, library, prefix, adapter, grammar, on_trial, calibration });
+            let twin =
+                Twin { pack, system_text, library, prefix, tool_prefix, adapter, grammar, on_trial, calibration };
+            let twin = Arc::new(twin);
             if id.as_str() == base.id || twins.insert(id.clone(), twin).is_some() {
                 return Err(Error::DuplicateModel(id.to_string()));
             }
@@ -189,6 +202,12 @@ impl Model {
 }
 
 impl Twin {
+    /// What the model reads before a chat that offers tools, or none.
+    pub(crate) fn prefix_of(&self, tools: &[Tool]) -> Option<&Arc<Prefix>> {
+        let with_tools = if tools.is_empty() { None } else { self.tool_prefix.as_ref() };
+        with_tools.or(self.prefix.as_ref())
+    }
+
     /// Whether the pack's review was due before the day of `now`, seconds since 1970, in UTC.
     pub(crate) fn is_stale(&self, now: i64) -> bool {
         self.pack.is_stale(date(now))

@@ -2,7 +2,7 @@
 //!
 //! * [`Tokenizer`]: text to ids and back; from a GGUF file's metadata or a `tokenizer.json`.
 //! * [`ChatTemplate`]: messages to the text that a model was trained on, in which no content can pass for scaffold.
-//! * [`pack_prefix`]: the tokens that every cue of a twin begins with.
+//! * [`pack_prefix`]: the tokens that every cue of a twin begins with, and [`pack_prefix_with_tools`].
 //! * [`AnswerFrame`]: the tokens of an answer that is given, as the model would write it.
 //! * [`CallForm`] and [`CallReader`]: how a model writes calls of tools, and what it calls, read as it comes.
 //! * [`Detokenizer`] and [`StopMatcher`]: a stream of tokens to text that is final, up to a stop string.
@@ -37,7 +37,7 @@ pub use answer::AnswerFrame;
 pub use detokenizer::Detokenizer;
 pub use error::Error;
 pub use message::{ChatMessage, Role};
-pub use prefix::pack_prefix;
+pub use prefix::{pack_prefix, pack_prefix_with_tools};
 pub use stop::{StopMatcher, Stopping};
 pub use template::{ChatTemplate, Rendered};
 pub use tokenizer::{LeadingBlank, SpecialTokens, Tokenizer, TokenizerSpec};

@@ -1,9 +1,10 @@
 //! The tokens that every cue of a twin begins with.
 
 use baton_contract::TokenId;
+use serde_json::json;
 
 use crate::special::Segment;
-use crate::{ChatMessage, ChatTemplate, Rendered, Tokenizer};
+use crate::{ChatMessage, ChatTemplate, Rendered, Tokenizer, Tool};
 
 /// The tokens that every chat begins with whose first message is the system message `system`.
 ///
@@ -32,6 +33,35 @@ pub fn pack_prefix(tokenizer: &Tokenizer, template: &ChatTemplate, system: &str)
     }
     let covered = String::from_utf8_lossy(&text).contains(system.trim());
     if covered { tokenizer.encode_segments(common) } else { Vec::new() }
+}
+
+/// The tokens that chats begin with whose first message is the system message `system` and that offer tools, where the
+/// template tells of tools by itself.
+///
+/// They are found by trying, and end amid what the template says of tools: a chat may begin otherwise, so compare before
+/// relying on them. Empty if what all chats begin with does not hold the whole system message.
+pub fn pack_prefix_with_tools(tokenizer: &Tokenizer, template: &ChatTemplate, system: &str) -> Vec<TokenId> {
+    let tool = |name: &str, description: Option<&str>| Tool {
+        name: name.to_owned(),
+        description: description.map(str::to_owned),
+        parameters: json!({"type": "object", "properties": {name: {"type": "string"}}}),
+    };
+    let offers = [
+        vec![tool("a", None)],
+        vec![tool("get_weather", Some("The weather.")), tool("a", None)],
+        vec![tool("Zed-9", Some("zed"))],
+        vec![tool("_x", None)],
+    ];
+    let mut chats = continuations(system).into_iter().zip(offers.iter().cycle()).filter_map(|((chat, open), tools)| {
+        let rendered = template.render_with(&chat, tools, open).ok()?;
+        Some(tokenizer.encode_rendered(&rendered))
+    });
+    let Some(mut common) = chats.next() else { return Vec::new() };
+    for other in chats {
+        let shared = common.iter().zip(&other).take_while(|(one, other)| one == other).count();
+        common.truncate(shared);
+    }
+    if tokenizer.decode(&common).contains(system.trim()) { common } else { Vec::new() }
 }
 
 fn is_control(tokenizer: &Tokenizer, segment: &Segment<'_>) -> bool {

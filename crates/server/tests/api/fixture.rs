@@ -34,10 +34,12 @@ const TEMPLATE: &str = "{% for message in messages %}<|im_start|>{{ message.role
                         {% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}";
 
 /// The same for a model that knows tools and writes calls after a token of its own.
-const MARKED: &str = "{% if tools %}<|im_start|>tools\n{{ tools | tojson }}<|im_end|>\n{% endif %}\
-                      {% for message in messages %}<|im_start|>{{ message.role }}\n{{ message.content }}\
+const MARKED: &str = "{% if tools %}<|im_start|>system\n{% if messages[0].role == 'system' %}{{ messages[0].content }}\n\
+                      {% endif %}Tools: {{ tools | tojson }}<|im_end|>\n{% endif %}{% for message in messages %}\
+                      {% if not (tools and loop.first and message.role == 'system') %}\
+                      <|im_start|>{{ message.role }}\n{{ message.content }}\
                       {% if message.tool_calls %}[TOOL_CALLS]{{ message.tool_calls | tojson }}{% endif %}<|im_end|>\n\
-                      {% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}";
+                      {% endif %}{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}";
 /// That token.
 pub(crate) const MARK: TokenId = 259;
 

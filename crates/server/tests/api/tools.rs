@@ -288,10 +288,26 @@ async fn a_token_begins_calls_and_no_text_does() {
             "stop" "[TOOL_CALLS][{\"name\": \"weather\", \"arguments\": {\"city\": \"Oslo\"}}]"
     "#]]
     .assert_eq(&told);
-    // The template tells of tools before the pack, so that a twin reads them there.
-    let server = marked(&answers[1]).await;
-    let twin = chat(&server, json!({"model": "ux", "max_tokens": 40})).await;
-    let prompt = server.post("/tokenize", &body(json!({"model": "ux", "seed": null, "max_tokens": null}))).await.json();
-    let all = prompt["count"].as_u64().unwrap() + prompt["baton"]["pack_tokens"].as_u64().unwrap();
-    assert_eq!(twin["usage"]["prompt_tokens"], all);
+}
+
+#[tokio::test]
+async fn a_pack_is_computed_once_for_all_who_offer_tools() {
+    let server = marked("Hi").await;
+    let tool = |name: &str| json!([{"type": "function", "function": {"name": name}}]);
+    let mut cached = Vec::new();
+    for (key, offer) in [(&server.ada, tool("one")), (&server.bob, tool("another")), (&server.ada, tools())] {
+        let body = body(json!({"model": "ux", "tools": offer, "max_tokens": 9}));
+        let reply = server.post_as(key, "/v1/chat/completions", &body).await.json();
+        cached.push(
+            reply["usage"]["prompt_tokens_details"]["cached_tokens"].as_u64().unwrap_or_else(|| panic!("{reply}")),
+        );
+        let body = json!({"model": "ux", "messages": body["messages"], "tools": offer});
+        let counted = server.post("/tokenize", &body).await.json();
+        let all = counted["count"].as_u64().unwrap() + counted["baton"]["pack_tokens"].as_u64().unwrap();
+        assert_eq!(reply["usage"]["prompt_tokens"], all);
+    }
+    assert_eq!(cached[0], 0);
+    assert!(cached[1] > 500 && cached[2] >= cached[1], "{cached:?}");
+    let computed = server.get("/metrics").await.body;
+    assert!(computed.contains("baton_prefix_computed_total{model_name=\"byte-model\",twin=\"ux\"} 1\n"), "{computed}");
 }

@@ -5,7 +5,7 @@ use serde_json::{Map, json};
 
 use crate::tests::fixture::{CHATML, GEMMA, tokenizer};
 use crate::tools::{Answered, Tool, ToolCall};
-use crate::{ChatMessage, ChatTemplate};
+use crate::{ChatMessage, ChatTemplate, pack_prefix_with_tools};
 
 /// The parts of Qwen's template that concern tools.
 const QWEN: &str = r##"{%- if tools %}
@@ -289,4 +289,39 @@ fn no_text_of_a_tool_becomes_a_control_token() {
         };
         assert_eq!(count(hostile), count("harmless"));
     }
+}
+
+#[test]
+fn chats_with_tools_begin_alike_where_the_template_tells_of_them() {
+    let tokenizer = tokenizer();
+    let prefix = |source: &str| {
+        let template = ChatTemplate::compile(source, &tokenizer).unwrap();
+        let prefix = pack_prefix_with_tools(&tokenizer, &template, "pack text");
+        let chat = [ChatMessage::system("pack text"), ChatMessage::user("Hi")];
+        let tokens = tokenizer.encode_rendered(&template.render_with(&chat, &[weather()], true).unwrap());
+        assert!(tokens.starts_with(&prefix), "{source}");
+        let bytes: Vec<u8> = prefix.iter().flat_map(|token| tokenizer.piece(*token)).copied().collect();
+        String::from_utf8(bytes).unwrap()
+    };
+    expect![[r#"
+        <|im_start|>system
+        pack text
+
+        # Tools
+        <tools>
+        {"type": "function", "function": {"name": ""#]]
+    .assert_eq(&prefix(QWEN));
+    expect![[r#"
+        <|start_header_id|>system<|end_header_id|>
+
+        pack text<|eot_id|><|start_header_id|>user<|end_header_id|>
+
+        Respond in the format {"name": function name, "parameters": dictionary}.
+
+        {
+            "type": "function",
+            "function": {
+                "name": ""#]]
+    .assert_eq(&prefix(LLAMA));
+    assert_eq!(prefix(MISTRAL), "", "it has no place for a system message");
 }
