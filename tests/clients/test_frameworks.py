@@ -79,6 +79,17 @@ class LangChain(unittest.TestCase):
         self.assertEqual(caller.invoke("Is it cold in Rome?").tool_calls[0]["name"], "weather")
 
 
+    def test_embeddings(self):
+        # It would send the tokens of another model otherwise.
+        embeddings = langchain_openai.OpenAIEmbeddings(base_url=BASE_URL, api_key=API_KEY, model="all-minilm-l6-v2",
+                                                       check_embedding_ctx_length=False, max_retries=0)
+        question, cat, column = embeddings.embed_documents([QUESTION, "A cat sleeps.", "Renaming a shared column."])
+        self.assertEqual(len(question), 384)
+        alike = lambda a, b: sum(x * y for x, y in zip(a, b))
+        self.assertGreater(alike(question, column), alike(question, cat))
+        self.assertAlmostEqual(alike(embeddings.embed_query(QUESTION), question), 1, places=3)
+
+
 class LlamaIndex(unittest.TestCase):
     def model(self, **options):
         options = {"model": MODEL, "temperature": 0, "max_tokens": 60, "context_window": 8192} | options
