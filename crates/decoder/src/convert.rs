@@ -21,8 +21,9 @@ struct Planned<'a> {
 }
 
 impl ModelFile {
-    /// Writes the model as one GGUF file that llama.cpp reads as well, with its matrices rounded as `recipe` says, or as they are.
-    /// What `tokenizer` says goes before what the file says itself. `progress` is told bytes read and bytes in all.
+    /// Writes the model as one GGUF file that llama.cpp reads as well, with its matrices rounded as `recipe` says, or
+    /// as they are. What `tokenizer` says goes before what the file says itself. `progress` is told bytes read and
+    /// bytes in all.
     ///
     /// # Errors
     /// The model is not supported, a tensor cannot be rounded so, or writing fails.

@@ -115,7 +115,8 @@ impl<B: Backend> Decoder<B> {
     /// Each span has its adapter or none; with an empty list of them, none has. Keys and values belong to the adapter with
     /// which they were computed.
     ///
-    /// On the CPU, a row's logits have the same bits whatever else is in the batch, and however its context was cut into batches.
+    /// On the CPU, a row's logits have the same bits whatever else is in the batch, and however its context was cut
+    /// into batches.
     ///
     /// # Errors
     /// The batch is refused before anything is computed if it does not fit itself, the model or the cache.

@@ -136,8 +136,8 @@ impl ModelFile {
         TokenizerMetadata::read(self.metadata())
     }
 
-    /// BLAKE3 of the whole file and of what it is rounded to, or of the description and the weights of a folder, each after its length. Reads all of it:
-    /// the caller may want to keep the result.
+    /// BLAKE3 of the whole file and of what it is rounded to, or of the description and the weights of a folder, each
+    /// after its length. Reads all of it: the caller may want to keep the result.
     ///
     /// `progress` is told bytes done and bytes in all.
     pub fn digest(&self, progress: &mut dyn FnMut(usize, usize)) -> [u8; 32] {

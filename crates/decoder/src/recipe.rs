@@ -11,8 +11,8 @@ use half::{bf16, f16};
 use crate::Error;
 use crate::gguf::Form;
 
-/// A way of rounding a model's matrices. Norms, biases and routers stay as they are, and the head is rounded less than the rest,
-/// as llama.cpp does, because what is lost there is lost for every token.
+/// A way of rounding a model's matrices. Norms, biases and routers stay as they are, and the head is rounded less than
+/// the rest, as llama.cpp does, because what is lost there is lost for every token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Recipe(Form);
 
@@ -43,8 +43,8 @@ impl Recipe {
         RECIPES.iter().find(|(_, form, _)| *form == self.0.name).map_or(0, |(.., number)| *number)
     }
 
-    /// The form for a tensor that is stored as `stored`. `is_head` says that logits are made with it. What is quantised already stays
-    /// so: to round twice is to lose twice.
+    /// The form for a tensor that is stored as `stored`. `is_head` says that logits are made with it. What is quantised
+    /// already stays so: to round twice is to lose twice.
     pub(crate) fn form(self, name: &str, dims: &[usize], stored: Form, is_head: bool) -> Form {
         let (true, [.., columns]) = (stored.floats(&[]).is_some(), dims) else { return stored };
         if dims.len() < 2 {

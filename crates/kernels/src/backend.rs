@@ -278,8 +278,8 @@ pub trait Backend: Send + Sync + Sized + 'static {
     /// These are not the batch's rows.
     fn drawn(&self, rows: Self::Rows, placed: &Self::Placed<'_>) -> Result<Self::Rows>;
 
-    /// Does `work`, or what was recorded of it when it was last done for a batch of the same kind. `whose` tells apart what must not
-    /// be taken for each other.
+    /// Does `work`, or what was recorded of it when it was last done for a batch of the same kind. `whose` tells apart
+    /// what must not be taken for each other.
     ///
     /// # Errors
     /// The work's own.

@@ -79,8 +79,8 @@ impl Library {
         Ok(Self { vectors: vectors(&passages, encoder, folder)?, passages, tokens, room })
     }
 
-    /// The passages that are nearest to a vector, as many as there is room for and as are near enough, with how near they are; in the order of the
-    /// documents.
+    /// The passages that are nearest to a vector, as many as there is room for and as are near enough, with how near
+    /// they are; in the order of the documents.
     fn nearest(&self, to: &[f32]) -> Vec<(&Passage, f32)> {
         let mut all: Vec<(usize, f32)> = self.vectors.iter().map(|vector| nearness(vector, to)).enumerate().collect();
         // Equals stay in the order of the documents.

@@ -1,4 +1,5 @@
-//! Tokenizers in `SentencePiece`'s manner: blanks are letters of their own, and what the vocabulary cannot spell is spelled in bytes.
+//! Tokenizers in `SentencePiece`'s manner: blanks are letters of their own, and what the vocabulary cannot spell is
+//! spelled in bytes.
 
 use std::collections::HashSet;
 
@@ -20,8 +21,8 @@ pub(crate) const WORDS: &str = "metaspace";
 /// the pairs of a spelling are as many as its letters.
 const LONGEST: usize = 512;
 
-/// The engine of a spec whose model is `llama`, and of one whose model is `unigram`. Control tokens are those that `is_word` leaves
-/// out.
+/// The engine of a spec whose model is `llama`, and of one whose model is `unigram`. Control tokens are those that
+/// `is_word` leaves out.
 pub(crate) fn engine(spec: &TokenizerSpec, is_word: impl Fn(usize) -> bool) -> Result<Engine, Error> {
     let bad = |error: tokenizers::Error| Error::BadTokenizer(error.to_string());
     let unknown = spec.special.unknown.and_then(|id| usize::try_from(id).ok());

@@ -18,8 +18,8 @@ use crate::{Error, Rendered, pretokenizer, sentencepiece};
 /// What a GGUF file says about its tokenizer, as plain values. Keys are those under `tokenizer.ggml.`.
 #[derive(Clone, Debug, Default)]
 pub struct TokenizerSpec {
-    /// `model`: `gpt2` is byte-level BPE, `llama` is BPE in `SentencePiece`'s manner, and `unigram`, which GGUF calls otherwise,
-    /// looks for the likeliest pieces.
+    /// `model`: `gpt2` is byte-level BPE, `llama` is BPE in `SentencePiece`'s manner, and `unigram`, which GGUF calls
+    /// otherwise, looks for the likeliest pieces.
     pub model: String,
     /// `pre`: how text is cut before BPE; GPT-2's way if the file does not say.
     pub pre: Option<String>,

@@ -16,8 +16,8 @@ const MOST_EXPERTS: usize = 1024;
 const FAMILIES: [&str; 10] =
     ["llama", "qwen2", "qwen3", "qwen3moe", "gemma", "gemma2", "gemma3", "phi2", "phi3", "smollm3"];
 
-/// Layers of the Gemma 2 and Gemma 3 models whose scores are scaled by the width for each head, not by that of a head. GGUF does
-/// not say it.
+/// Layers of the Gemma 2 and Gemma 3 models whose scores are scaled by the width for each head, not by that of a head.
+/// GGUF does not say it.
 const WIDE_SCALE: [(&str, usize); 2] = [("gemma2", 46), ("gemma3", 62)];
 
 impl Architecture {

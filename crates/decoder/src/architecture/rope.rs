@@ -35,8 +35,8 @@ pub enum Divisors {
     Long,
 }
 
-/// `YaRN` (Peng et al., 2023): pairs that turn often keep their frequency, those that turn seldom are slowed by the scale, and those
-/// between are blended.
+/// `YaRN` (Peng et al., 2023): pairs that turn often keep their frequency, those that turn seldom are slowed by the
+/// scale, and those between are blended.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Yarn {
     /// The context before it was stretched.

@@ -2,43 +2,12 @@
 
 use serde_json::{Map, Value as Json};
 
+use super::families::{FAMILIES, Family, GEMMA3, TANH};
 use super::fields::Fields;
 use super::stretch::{Divisors, Stretch};
 use super::{CONFIG, wrong};
 use crate::Error;
 use crate::gguf::{Metadata, Scalars, Value};
-
-/// A family: Transformers' name, GGUF's, and what Transformers takes where a description says nothing.
-struct Family {
-    kind: &'static str,
-    gguf: &'static str,
-    activation: &'static str,
-    tied_head: bool,
-}
-
-const fn family(kind: &'static str, gguf: &'static str, activation: &'static str, tied_head: bool) -> Family {
-    Family { kind, gguf, activation, tied_head }
-}
-
-/// The tangent form of the Gaussian error linear unit, which some descriptions call by the name of the other.
-const TANH: &str = "gelu_pytorch_tanh";
-
-/// A Mistral is a llama, a Mixtral one with experts; GGUF calls them so.
-const FAMILIES: [Family; 13] = [
-    family("llama", "llama", "silu", false),
-    family("mistral", "llama", "silu", false),
-    family("mixtral", "llama", "silu", false),
-    family("qwen2", "qwen2", "silu", false),
-    family("qwen3", "qwen3", "silu", false),
-    family("qwen3_moe", "qwen3moe", "silu", false),
-    family("smollm3", "smollm3", "silu", true),
-    family("gemma", "gemma", TANH, true),
-    family("gemma2", "gemma2", TANH, true),
-    family("gemma3_text", "gemma3", TANH, true),
-    family("gemma3", "gemma3", TANH, true),
-    family("phi", "phi2", "gelu_new", false),
-    family("phi3", "phi3", "silu", false),
-];
 
 /// Numbers that every family has: the field, and GGUF's key behind the family's name.
 const COUNTS: [(&str, &str); 6] = [
@@ -48,17 +17,6 @@ const COUNTS: [(&str, &str); 6] = [
     ("max_position_embeddings", "context_length"),
     ("num_attention_heads", "attention.head_count"),
     ("num_key_value_heads", "attention.head_count_kv"),
-];
-
-/// What Transformers takes for Gemma 3 where a description says nothing, as those of models that also see do.
-const GEMMA3: [(&str, u64); 7] = [
-    ("max_position_embeddings", 131_072),
-    ("num_attention_heads", 8),
-    ("num_key_value_heads", 4),
-    ("head_dim", 256),
-    ("sliding_window", 4096),
-    ("sliding_window_pattern", 6),
-    ("query_pre_attn_scalar", 256),
 ];
 
 /// Layers that a description may speak of one by one.

@@ -3,6 +3,7 @@
 //! What is read is put in GGUF's words, so that there is one way from a model's description to a decoder.
 
 mod config;
+mod families;
 mod fields;
 mod names;
 mod stretch;

@@ -72,7 +72,8 @@ impl Golden {
         ModelFile::open(self.folder().path()).unwrap_or_else(|error| panic!("{}: {error}", self.name))
     }
 
-    /// The largest difference of all logits, as a share of the largest: a chunk up to each place, so that the last are single tokens.
+    /// The largest difference of all logits, as a share of the largest: a chunk up to each place, so that the last are
+    /// single tokens.
     fn off(&self, file: &ModelFile, dtype: DType) -> f32 {
         let decoder: Decoder = Decoder::load(file, Kernels::new(2), &mut |_, _| ())
             .unwrap_or_else(|error| panic!("{}: {error}", self.name));

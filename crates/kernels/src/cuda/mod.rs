@@ -1,8 +1,8 @@
 //! The same kernels on an NVIDIA GPU.
 //!
-//! Activations are f16 or bf16, and so are weights that are not quantised, the residual stream and the logits f32, and every sum is f32. All work goes
-//! to one stream; the host waits only where it reads a result. Libraries are loaded when a device is opened, so a
-//! program with these kernels starts on machines without any.
+//! Activations are f16 or bf16, and so are weights that are not quantised, the residual stream and the logits f32, and
+//! every sum is f32. All work goes to one stream; the host waits only where it reads a result. Libraries are loaded
+//! when a device is opened, so a program with these kernels starts on machines without any.
 //!
 //! Sums run in a fixed order, so the same batch gives the same bits again. Unlike on the CPU, a row's bits may depend on
 //! how many rows there are, because cuBLAS chooses its algorithm by that.

@@ -1,5 +1,5 @@
-//! A server on a free port: a tokenizer in which every byte is a token, two twins, one of which is calibrated, a stopped clock, an engine that
-//! answers by a script.
+//! A server on a free port: a tokenizer in which every byte is a token, two twins, one of which is calibrated, a
+//! stopped clock, an engine that answers by a script.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;

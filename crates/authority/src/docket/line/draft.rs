@@ -14,8 +14,8 @@ const LARGEST: BlastRadius = BlastRadius { reach: Reach::Product, reversibility:
 const KEY_CHARS: usize = 40;
 const NOTE_CHARS: usize = 200;
 
-/// The decision space that a promotion which rests on `decisions` suggests, as it stands in a pack's `twin.toml`; nothing for other changes.
-/// Nothing is handed over before the expert publishes it.
+/// The decision space that a promotion which rests on `decisions` suggests, as it stands in a pack's `twin.toml`;
+/// nothing for other changes. Nothing is handed over before the expert publishes it.
 ///
 /// It covers the products for which the answer was given, for everybody and up to the day `until`. Its radius is the
 /// gravest that `radius` knows of these decisions, fact by fact, but no graver than what can be handed over for one product,
