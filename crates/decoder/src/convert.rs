@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
 
-use crate::architecture::{Architecture, Rotation};
+use crate::architecture::{Architecture, Rotation, interleaved};
 use crate::gguf::write::{self, Contents};
 use crate::gguf::{Form, Metadata, TensorInfo, Value};
 use crate::recipe::rounded;
@@ -112,7 +112,7 @@ impl ModelFile {
                     (whole, [vec![parts.len()], info.dims.clone()].concat(), parts)
                 }
             };
-            let is_head = name == "output.weight" || (architecture.tied_head && name == "token_embd.weight");
+            let is_head = self.is_head(&name);
             let form = recipe.map_or(info.form, |recipe| recipe.form(&name, &dims, info.form, is_head));
             let turned = [".attn_q.", ".attn_k."].iter().any(|part| name.contains(part));
             let interleaved = (permuted && turned).then_some(heads.dim);
@@ -126,7 +126,7 @@ impl ModelFile {
         let bytes = self.bytes(part);
         let rows = part.dims.first().copied().unwrap_or(1).max(1);
         let ordered = match one.interleaved {
-            Some(dim) => interleaved(bytes, rows, dim),
+            Some(dim) => interleaved(bytes, dim, bytes.len() / rows),
             None => bytes.to_vec(),
         };
         if one.form == part.form {
@@ -145,19 +145,4 @@ fn merged(name: &str) -> Option<(String, &str, &str)> {
     let (front, expert) = path.rsplit_once('.')?;
     let is_expert = front.starts_with("blk.") && expert.parse::<usize>().is_ok() && front.contains("ffn_");
     is_expert.then(|| (format!("{front}_exps.{back}"), front, back))
-}
-
-/// Rows of heads, each as it was trained, in the order in which neighbours are pairs: those of the first half between those of
-/// the second.
-fn interleaved(bytes: &[u8], rows: usize, dim: usize) -> Vec<u8> {
-    let row = bytes.len() / rows;
-    let mut all = Vec::with_capacity(bytes.len());
-    for head in bytes.chunks(dim * row) {
-        let (first, second) = head.split_at(head.len() / 2);
-        for (a, b) in first.chunks(row.max(1)).zip(second.chunks(row.max(1))) {
-            all.extend_from_slice(a);
-            all.extend_from_slice(b);
-        }
-    }
-    all
 }

@@ -95,9 +95,12 @@ impl ModelFile {
 
     /// The form in which a tensor is computed with, unless it is widened: its own, or what it is rounded to.
     pub fn loaded_form(&self, name: &str, info: &TensorInfo) -> Form {
-        let is_head =
-            name == "output.weight" || (name == "token_embd.weight" && self.tensor("output.weight").is_none());
-        self.recipe.map_or(info.form, |recipe| recipe.form(name, &info.dims, info.form, is_head))
+        self.recipe.map_or(info.form, |recipe| recipe.form(name, &info.dims, info.form, self.is_head(name)))
+    }
+
+    /// Whether logits are made with the tensor of this name: the head, or the embedding that stands in for it.
+    pub(crate) fn is_head(&self, name: &str) -> bool {
+        name == "output.weight" || (name == "token_embd.weight" && self.tensor("output.weight").is_none())
     }
 
     /// What the file says about the model.

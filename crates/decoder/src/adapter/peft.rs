@@ -14,6 +14,7 @@ use safetensors::{Dtype, SafeTensors};
 
 use super::config::Config;
 use super::{AdapterError, AdapterWeights, DOWN, GATE_UP, OUTPUT, QKV, SITES, shapes};
+use crate::architecture::interleaved;
 use crate::{Architecture, Error};
 
 const WEIGHTS: &str = AdapterFiles::WEIGHTS;
@@ -142,25 +143,12 @@ impl Module {
             let (own, rest) = rows.split_at(width * rank);
             rows = rest;
             // A file in which neighbours are pairs has the rows of queries and keys in another order than the adapter.
-            let interleaved = *site == QKV && part < 2 && model.rope.style == RopeStyle::Interleaved;
-            let up = if interleaved { interleave(own, model.heads.dim, rank) } else { own.to_vec() };
+            let neighbours = *site == QKV && part < 2 && model.rope.style == RopeStyle::Interleaved;
+            let up = if neighbours { interleaved(own, model.heads.dim, rank) } else { own.to_vec() };
             LowRank { rank, down: down.clone(), up, scale: config.scale(name) }
         });
         Ok(each.collect())
     }
-}
-
-/// Rows of heads, [heads * dim, rank]: in each head, those of the first half are put between those of the second.
-fn interleave(rows: &[f32], dim: usize, rank: usize) -> Vec<f32> {
-    let mut all = Vec::with_capacity(rows.len());
-    for head in rows.chunks_exact(dim * rank) {
-        let (first, second) = head.split_at(dim / 2 * rank);
-        for (a, b) in first.chunks_exact(rank).zip(second.chunks_exact(rank)) {
-            all.extend_from_slice(a);
-            all.extend_from_slice(b);
-        }
-    }
-    all
 }
 
 /// All tensors by layer and number of their module.

@@ -6,6 +6,7 @@ mod rope;
 
 use baton_kernels::{Activation, Heads};
 
+pub(crate) use rope::interleaved;
 pub use rope::{Divisors, RopeSpec, Yarn};
 
 /// A complete description of one decoder: no tensors, no device, no file.

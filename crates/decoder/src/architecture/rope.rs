@@ -100,6 +100,20 @@ impl RopeSpec {
     }
 }
 
+/// Rows of heads as they were trained, [heads * dim, row], in the order in which neighbours are pairs: in each head, those of
+/// the first half between those of the second.
+pub(crate) fn interleaved<T: Copy>(rows: &[T], dim: usize, row: usize) -> Vec<T> {
+    let mut all = Vec::with_capacity(rows.len());
+    for head in rows.chunks_exact((dim * row).max(1)) {
+        let (first, second) = head.split_at(dim / 2 * row);
+        for (a, b) in first.chunks_exact(row).zip(second.chunks_exact(row)) {
+            all.extend_from_slice(a);
+            all.extend_from_slice(b);
+        }
+    }
+    all
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
