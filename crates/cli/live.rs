@@ -15,6 +15,8 @@ use crate::{adapters, calibrations, output};
 #[derive(Clone, Debug)]
 pub(crate) struct Loaded {
     pub(crate) model: Digest,
+    /// What looks up the documents of packs that have too many of them.
+    pub(crate) embedding_model: Option<Digest>,
     pub(crate) architecture: Architecture,
 }
 
@@ -24,7 +26,7 @@ pub(crate) struct Loaded {
 /// An adapter does not fit the model, or what is kept about versions cannot be read.
 pub(crate) fn offer(data: &Path, packs: Vec<Pack>, on: &Loaded) -> Result<Offer> {
     let calibrations = calibrations::read_all(data, &packs, on.model);
-    let on_trial = on_trial(&Versions::of(data), &packs, on.model)?;
+    let on_trial = on_trial(&Versions::of(data), &packs, on)?;
     let mut adapters = BTreeMap::new();
     for pack in &packs {
         let adapter = adapters::read(pack, on.model, &on.architecture)?;
@@ -34,18 +36,22 @@ pub(crate) fn offer(data: &Path, packs: Vec<Pack>, on: &Loaded) -> Result<Offer>
 }
 
 /// Twins of which no version was published on this model whose cases passed, with a word about them.
-fn on_trial(versions: &Versions, packs: &[Pack], model: Digest) -> Result<BTreeSet<TwinId>> {
+fn on_trial(versions: &Versions, packs: &[Pack], on: &Loaded) -> Result<BTreeSet<TwinId>> {
     let mut on_trial = BTreeSet::new();
     let mut told = Vec::new();
     for pack in packs {
         let publications = versions.publications(pack.id())?;
-        let passed = publications.iter().filter(|one| one.pack == pack.digest() && one.tested.meets_bar());
-        let models: BTreeMap<Digest, &str> =
-            passed.map(|one| (one.tested.model, one.tested.model_name.as_str())).collect();
-        if models.contains_key(&model) {
+        let tested = publications.iter().filter(|one| one.pack == pack.digest()).map(|one| &one.tested);
+        if tested.clone().any(|tested| tested.passed_on(on.model, on.embedding_model)) {
             continue;
         }
-        let names = models.iter().map(|(digest, name)| format!("{name} {}", digest.short())).collect::<Vec<_>>();
+        let passed = tested.filter(|tested| tested.meets_bar());
+        let models: BTreeMap<Digest, &str> = passed.map(|tested| (tested.model, tested.model_name.as_str())).collect();
+        let name = |(digest, name): (&Digest, &&str)| {
+            let lookup = if *digest == on.model { " with another embedding model" } else { "" };
+            format!("{name} {}{lookup}", digest.short())
+        };
+        let names = models.iter().map(name).collect::<Vec<_>>();
         told.push(match &names[..] {
             [] => pack.id().to_string(),
             names => format!("{} (its cases passed on {})", pack.id(), names.join(" and ")),

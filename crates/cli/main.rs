@@ -24,6 +24,7 @@ mod output;
 mod packs;
 mod probe;
 mod progress;
+mod reading;
 mod rules;
 mod session;
 mod spec;

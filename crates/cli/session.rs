@@ -5,6 +5,7 @@ use std::sync::Arc;
 use anyhow::{Result, bail};
 use baton_contract::{ConductorId, Constraint, Emission, Generate, Intent, Sampling};
 use baton_pack::Pack;
+use baton_server::{Citation, LookedUp};
 use baton_text::{ChatMessage, Detokenizer};
 
 use crate::args::AnswerArgs;
@@ -34,9 +35,8 @@ impl Session {
         let mut ground = Ground::default();
         if let Some(pack) = pack {
             sampling = pack.manifest().sampling.over(sampling);
-            let text = pack.system_text();
             ground = runtime.ground(pack)?;
-            messages.push(ChatMessage::system(text));
+            messages.extend(ground.system_text.as_deref().map(ChatMessage::system));
         }
         let intent = Intent { why: answer.why.clone(), ..Intent::default() };
         messages.extend(intent.in_words().map(ChatMessage::system));
@@ -54,7 +54,8 @@ impl Session {
     /// a server would not pass on, that is said after it: here it is the pack that is tried.
     pub(crate) async fn turn(&mut self, prompt: &str) -> Result<()> {
         self.messages.push(ChatMessage::user(prompt));
-        let request = self.request()?;
+        let LookedUp { message, cited } = self.ground.look_up(prompt).await?;
+        let request = self.request(message)?;
         let mut emissions = self.runtime.engine.submit(request)?;
         let mut detokenizer = Detokenizer::new(&self.runtime.tokenizer);
         let mut answer = String::new();
@@ -75,6 +76,9 @@ impl Session {
         for why in self.pack.iter().flat_map(|pack| spec::broken(pack, &answer)) {
             output::note(format!("broken work: {why}"));
         }
+        if !cited.is_empty() {
+            output::note(format!("looked up: {}", cited.iter().map(Citation::id).collect::<Vec<_>>().join(", ")));
+        }
         self.messages.push(ChatMessage::assistant(answer));
         Ok(())
     }
@@ -84,10 +88,14 @@ impl Session {
         self.runtime.end().await;
     }
 
-    fn request(&self) -> Result<Generate> {
+    /// The next answer's, after what was looked up for it.
+    fn request(&self, passages: Option<ChatMessage>) -> Result<Generate> {
         let (ground, sampling) = (&self.ground, self.sampling.clone());
         let conductor = self.conductor.clone();
-        let request = cue::request(&self.runtime, &self.messages, ground, sampling, self.max_tokens, conductor)?;
+        let mut messages = self.messages.clone();
+        // Right after the pack, as a server puts it.
+        messages.splice(1..1, passages);
+        let request = cue::request(&self.runtime, &messages, ground, sampling, self.max_tokens, conductor)?;
         Ok(Generate { constraint: self.constraint.clone(), ..request })
     }
 }

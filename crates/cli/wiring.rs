@@ -1,30 +1,32 @@
 //! Builds a running model out of the other crates' parts.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 use std::thread;
 use std::time::{Duration, SystemTime};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use baton_contract::{Adapter, ConductorId, Digest, Emission, Generate, Prefix, Sampling, StopRules};
 use baton_decoder::{Architecture, Backend, CacheForm, Decoder, KvPages, ModelFile, PagedCache, UseBackend, with_gpu};
+use baton_encoder::EncoderHandle;
 use baton_engine::{
     Clock, DecoderExecutor, Engine, EngineConfig, EngineHandle, Executor, ExecutorError, PrefixStore, SchedulerConfig,
     StoreConfig,
 };
 use baton_kernels::{Kernels, REVISION};
 use baton_pack::Pack;
-use baton_server::ModelCard;
-use baton_text::{ChatTemplate, LeadingBlank, SpecialTokens, Tokenizer, TokenizerSpec, pack_prefix};
+use baton_server::{Library, LookedUp, ModelCard};
+use baton_text::{ChatTemplate, Tokenizer, pack_prefix};
 use candle_core::DType;
 
 use crate::adapters;
 use crate::config::{ByteSize, Config, Rounding};
 use crate::device::{self, Place};
+use crate::embedding::{HOW_TO_GET, OnDemand};
 use crate::live::Loaded;
 use crate::model;
 use crate::progress::Progress;
+use crate::reading::{self, Reads};
 
 /// Tokens that one step computes at most: enough to keep the products busy, few enough that nobody who is being
 /// answered waits long for somebody else's prompt.
@@ -33,8 +35,6 @@ pub(crate) const TOKEN_BUDGET: usize = 256;
 const GPU_TOKEN_BUDGET: usize = 2048;
 /// Bytes of a GPU's memory that are left for activations, libraries and recorded steps.
 const GPU_SCRATCH: usize = 3 << 30;
-/// Bytes that a tokenizer's file may have.
-const TEXT_BYTES: u64 = 64 << 20;
 /// How keys and values are kept: half the memory of f32, for a loss far below that of the weights' own form.
 pub(crate) const CACHE_TYPE: DType = DType::F16;
 
@@ -47,6 +47,9 @@ pub(crate) struct Runtime {
     /// How its keys and values are kept.
     pub(crate) form: CacheForm,
     architecture: Architecture,
+    encoder: OnDemand,
+    /// Where the vectors of packs' passages are kept.
+    passages: PathBuf,
     /// What computes it, for people: another build, kernel or device may give other bits.
     pub(crate) computed_by: String,
 }
@@ -54,6 +57,10 @@ pub(crate) struct Runtime {
 /// What cues to a twin begin with.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Ground {
+    /// What the model reads before everything else; nothing without a twin.
+    pub(crate) system_text: Option<String>,
+    /// The pack's documents, if they are looked up at each cue.
+    library: Option<Library>,
     /// The pack's tokens as something to compute once, if the template offers a place to share from.
     pub(crate) prefix: Option<Arc<Prefix>>,
     /// What the model is computed with beside its own weights.
@@ -91,12 +98,6 @@ impl UseBackend for Start {
     }
 }
 
-/// A model file whose text part has been read: its template can be used, too.
-pub(crate) struct Opened {
-    pub(crate) file: ModelFile,
-    pub(crate) tokenizer: Tokenizer,
-}
-
 impl Runtime {
     /// Finds, reads and starts the configured model, showing progress.
     pub(crate) fn load(config: &Config) -> Result<Self> {
@@ -106,6 +107,7 @@ impl Runtime {
     /// The same, and does something that needs the tokenizer only while the weights are read.
     pub(crate) fn load_and<T>(config: &Config, other: impl FnOnce(&Tokenizer) -> Result<T>) -> Result<(Self, T)> {
         let place = device::choose(config)?;
+        let named = reading::named_template(config)?;
         let found = model::find(config)?;
         let cannot = || format!("cannot use the model {}", found.path.display());
         let file = Arc::new(open_file(&found.path, config).with_context(cannot)?);
@@ -134,11 +136,12 @@ impl Runtime {
         let (engine, text) = thread::scope(|scope| {
             let engine = scope.spawn(|| Engine::start(engine_config, build));
             let text = || -> Result<_> {
-                let (tokenizer, template) = read_text(&file, &found.path).with_context(cannot)?;
+                let (tokenizer, own) = reading::read_text(&file, &found.path).with_context(cannot)?;
+                let reads = Reads::new(own, named, &tokenizer).with_context(cannot)?;
                 let other = other(&tokenizer)?;
-                // Identifies the weights, in every answer and in every prefix.
-                let digest = Digest::from_bytes(file.digest(&mut |_, _| ()));
-                Ok((tokenizer, template, digest, other))
+                // Identifies the model, in every answer and in every prefix.
+                let digest = reads.digest(Digest::from_bytes(file.digest(&mut |_, _| ())));
+                Ok((tokenizer, reads.template, digest, other))
             };
             let text = text();
             (engine.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)), text)
@@ -149,7 +152,8 @@ impl Runtime {
         let device = if matches!(place, Place::Cpu) { "cpu" } else { "cuda" };
         let computed_by = format!("baton {}, kernels {REVISION}, {device}", env!("CARGO_PKG_VERSION"));
         let card = ModelCard { id: found.id, digest };
-        let runtime = Self { engine, tokenizer, template, card, form, architecture, computed_by };
+        let (encoder, passages) = (OnDemand::new(config), passages_folder(config));
+        let runtime = Self { engine, tokenizer, template, card, form, architecture, encoder, passages, computed_by };
         block_on(runtime.warm_up())?;
         Ok((runtime, other))
     }
@@ -157,22 +161,22 @@ impl Runtime {
     /// What cues to a pack's twin begin with.
     ///
     /// # Errors
-    /// The pack's adapter cannot be used with this model, or its documents are looked up.
+    /// The pack's adapter cannot be used with this model, or its documents have to be looked up and cannot be.
     pub(crate) fn ground(&self, pack: &Pack) -> Result<Ground> {
         let adapter = self.adapter(pack)?;
-        if pack.looks_up(&|text| self.tokenizer.encode(text).len()) {
-            bail!(
-                "the documents of `{}` are more than its budget of {} tokens, so they are looked up at each cue, which only a \
-                 server does\nhint: baton serve --embedding-model ID; or shorten the pack, or raise its budget",
-                pack.id(),
-                pack.manifest().context_budget
-            );
-        }
-        let tokens = pack_prefix(&self.tokenizer, &self.template, &pack.system_text());
+        let looks_up = pack.looks_up(&|text| self.tokenizer.encode(text).len());
+        let encoder = if looks_up { self.encoder.get()? } else { None };
+        let library =
+            Library::of(pack, encoder, &self.tokenizer, Some(&self.passages)).map_err(|error| match error {
+                error @ baton_server::Error::OverBudget { .. } => anyhow!("{error}\nhint: {HOW_TO_GET}"),
+                error => error.into(),
+            })?;
+        let system_text = if library.is_some() { pack.lookup_text() } else { pack.system_text() };
+        let tokens = pack_prefix(&self.tokenizer, &self.template, &system_text);
         let (model, label) = (self.card.digest, pack.id().to_string());
         let prefix = (!tokens.is_empty())
             .then(|| Arc::new(Prefix::of_pack(model, pack.digest(), label, tokens, adapter.clone())));
-        Ok(Ground { prefix, adapter })
+        Ok(Ground { system_text: Some(system_text), library, prefix, adapter })
     }
 
     /// The adapter of a pack, if it has one.
@@ -183,9 +187,10 @@ impl Runtime {
         adapters::read(pack, self.card.digest, &self.architecture)
     }
 
-    /// What packs have to fit.
-    pub(crate) fn loaded(&self) -> Loaded {
-        Loaded { model: self.card.digest, architecture: self.architecture.clone() }
+    /// What packs have to fit, `encoder` being what looks their documents up.
+    pub(crate) fn loaded(&self, encoder: Option<&EncoderHandle>) -> Loaded {
+        let embedding_model = encoder.map(|encoder| encoder.card().digest);
+        Loaded { model: self.card.digest, embedding_model, architecture: self.architecture.clone() }
     }
 
     /// Ends the engine, once it has stored what it was to store.
@@ -217,6 +222,21 @@ impl Runtime {
     }
 }
 
+impl Ground {
+    /// Looks up what the twin's documents say on `question`, as a server does; nothing if all of them are read anyway.
+    pub(crate) async fn look_up(&self, question: &str) -> Result<LookedUp> {
+        match &self.library {
+            Some(library) => library.look_up(question).await.context("the twin's documents cannot be looked up"),
+            None => Ok(LookedUp::default()),
+        }
+    }
+
+    /// Identifies the model that embeds the twin's documents, if they are looked up.
+    pub(crate) fn embedded_by(&self) -> Option<Digest> {
+        self.library.as_ref().map(Library::embedded_by)
+    }
+}
+
 /// Opens a model file whose weights will be rounded if that is asked for.
 pub(crate) fn open_file(path: &Path, config: &Config) -> Result<ModelFile> {
     let file = ModelFile::open(path)?;
@@ -224,16 +244,6 @@ pub(crate) fn open_file(path: &Path, config: &Config) -> Result<ModelFile> {
         Some(Rounding(recipe)) => file.rounded(recipe),
         None => file,
     })
-}
-
-/// Opens a model file and builds its tokenizer and chat template.
-pub(crate) fn open_text(path: &Path) -> Result<Opened> {
-    let open = || -> Result<Opened> {
-        let file = ModelFile::open(path)?;
-        let (tokenizer, _) = read_text(&file, path)?;
-        Ok(Opened { file, tokenizer })
-    };
-    open().with_context(|| format!("cannot use the model {}", path.display()))
 }
 
 /// Loads a file's weights and shows how far that has come.
@@ -244,7 +254,7 @@ pub(crate) fn with_progress<T>(file: &ModelFile, load: impl FnOnce(&mut dyn FnMu
     loaded
 }
 
-/// Identifies the weights, in every answer and in every prefix.
+/// Identifies the weights.
 pub(crate) fn digest(file: &ModelFile) -> Digest {
     let progress = Progress::bytes("digesting", file.size() as u64, 0);
     let digest = Digest::from_bytes(file.digest(&mut |done, _| progress.set(done as u64)));
@@ -252,60 +262,14 @@ pub(crate) fn digest(file: &ModelFile) -> Digest {
     digest
 }
 
-/// Builds tokenizer and template from what a model's file or folder says of them.
-fn read_text(file: &ModelFile, path: &Path) -> Result<(Tokenizer, ChatTemplate)> {
-    let (spec, template) = if file.is_folder() { text_of_folder(path)? } else { text_of_file(file)? };
-    let Some(source) = template else {
-        bail!("it has no chat template\nhint: use a model that was made for chat; its name often ends with -instruct");
-    };
-    let tokenizer = Tokenizer::from_gguf(spec)?;
-    let template = ChatTemplate::compile(&source, &tokenizer)?;
-    Ok((tokenizer, template))
-}
-
-fn text_of_file(file: &ModelFile) -> Result<(TokenizerSpec, Option<String>)> {
-    let metadata = file.tokenizer()?;
-    let pieces = metadata.model == "llama";
-    let spec = TokenizerSpec {
-        model: metadata.model,
-        pre: metadata.pre,
-        tokens: metadata.tokens,
-        token_types: metadata.token_types.unwrap_or_default(),
-        merges: metadata.merges,
-        scores: metadata.scores.unwrap_or_default(),
-        // What a `SentencePiece` vocabulary does unless the file says otherwise.
-        leading_blank: match metadata.add_space_prefix {
-            Some(true) | None if pieces => LeadingBlank::Each,
-            _ => LeadingBlank::Never,
-        },
-        special: SpecialTokens {
-            bos: metadata.bos,
-            eos: metadata.eos,
-            eot: metadata.eot,
-            unknown: metadata.unknown,
-            add_bos: metadata.add_bos.unwrap_or(pieces),
-        },
-    };
-    Ok((spec, metadata.chat_template))
-}
-
-/// The same from files of their own. A template in `chat_template.jinja` goes before one in the configuration.
-pub(crate) fn text_of_folder(folder: &Path) -> Result<(TokenizerSpec, Option<String>)> {
-    let read = |name: &str| match fs::metadata(folder.join(name)) {
-        Ok(found) if found.len() > TEXT_BYTES => bail!("{name} has more than {}", ByteSize(TEXT_BYTES)),
-        Ok(_) => Ok(Some(fs::read(folder.join(name)).with_context(|| format!("cannot read {name}"))?)),
-        Err(_) => Ok(None),
-    };
-    let tokenizer = read("tokenizer.json")?.context("it has no tokenizer.json")?;
-    let (spec, template) = TokenizerSpec::from_json(&tokenizer, read("tokenizer_config.json")?.as_deref())?;
-    let own =
-        read("chat_template.jinja")?.map(String::from_utf8).transpose().context("chat_template.jinja is no text")?;
-    Ok((spec, own.or(template)))
-}
-
 /// Where computed prefixes are kept: beside the models, for both can be made again.
 pub(crate) fn prefix_folder(config: &Config) -> PathBuf {
     config.cache.join("prefixes")
+}
+
+/// Where the vectors of packs' passages are kept, so that a start does not compute them again.
+pub(crate) fn passages_folder(config: &Config) -> PathBuf {
+    config.cache.join("passages")
 }
 
 fn store(config: &Config) -> Option<PrefixStore> {

@@ -70,6 +70,7 @@ fn every_setting_is_shown_with_its_source() {
         # configuration file: HOME/.config/baton/baton.toml
         model.name smollm2-135m-instruct default
         model.quantize - default
+        model.chat_template - default
         model.catalog HOME/.config/baton/more-models file
         model.cache HOME/.cache/baton default
         embedding.model - default

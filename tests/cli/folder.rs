@@ -13,7 +13,7 @@ const HIDDEN: usize = 64;
 const HEAD_DIM: usize = 32;
 
 /// Writes a tiny llama of meaningless weights with the default model's tokenizer.
-fn write_model(folder: &Path) {
+pub(super) fn write_model(folder: &Path) {
     fs::create_dir_all(folder).unwrap();
     let tokenizer = ModelFile::open(&baton_testkit::model_path()).unwrap().tokenizer().unwrap();
     let types = tokenizer.token_types.unwrap();
@@ -127,4 +127,78 @@ fn a_folder_is_taken_as_a_model() {
     let run = home.baton(&["perplexity", "--model", model, "--tokens", "40", "--threads", "1"]);
     assert_eq!(run.code, Some(1));
     assert!(run.stderr.contains("it has no tokenizer.json"), "{}", run.stderr);
+}
+
+#[test]
+fn a_base_model_is_served_with_a_template_that_is_named() {
+    const CHATML: &str = "{% for message in messages %}{{ '<|im_start|>' + message.role + '\n' + message.content + '<|im_end|>\n' }}\
+         {% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}";
+    let home = Home::new();
+    let folder = home.path("Tiny-0.1B");
+    write_model(&folder);
+    let own = fs::read_to_string(folder.join("chat_template.jinja")).unwrap();
+    let model = folder.to_str().unwrap();
+    home.write(
+        "packs/tiny/twin.toml",
+        "format = 2\nid = \"tiny\"\nversion = \"1.0.0\"\ntitle = \"T\"\ncraft = \"c\"\nreview_by = 2999-01-01\n\
+         context_budget = 400\n[expert]\nname = \"Ada\"\ncontact = \"#a\"\n[scope]\ncovers = [\"t\"]\n\
+         [limits]\nmax_output_tokens = 2\n[cases]\nbar = 1.0\n",
+    );
+    home.write("packs/tiny/instructions.md", "Be short.\n");
+    home.write(
+        "packs/tiny/cases/core.toml",
+        "[[case]]\nname = \"a\"\nwhat = \"b\"\nwhy = \"c\"\nchecks = [{ max_words = 9 }]\n",
+    );
+    let tries = |more: &[&str]| {
+        home.baton(
+            &[&["twin", "test", "tiny", "--json", "--packs", "packs", "--model", model, "--threads", "1"], more]
+                .concat(),
+        )
+    };
+    // What a version was tried on is the model with the template that it reads by.
+    let digest = |more: &[&str]| {
+        let run = tries(more);
+        assert_eq!(run.code, Some(0), "{}", run.report());
+        let told: Value = serde_json::from_str(&run.stdout).unwrap();
+        told["model"]["digest"].as_str().unwrap().to_owned()
+    };
+    let (same, other) = (home.write("own.jinja", &own), home.write("other.jinja", CHATML));
+    let (same, other) = (same.to_str().unwrap(), other.to_str().unwrap());
+    let with_own = digest(&[]);
+    assert_eq!(digest(&["--chat-template", same]), with_own, "the same template is the same model");
+    let with_other = digest(&["--chat-template", other]);
+    assert_ne!(with_other, with_own);
+
+    fs::remove_file(folder.join("chat_template.jinja")).unwrap();
+    let run = home.baton(&["perplexity", "--model", model, "--tokens", "40", "--threads", "1"]);
+    assert_eq!(run.code, Some(0), "no template is needed to read a text: {}", run.stderr);
+    let told = "it has no chat template, so there is no telling how it reads a conversation";
+    let hint = "name a template with --chat-template FILE";
+    for run in [
+        tries(&[]),
+        home.baton(&["chat", "--model", model, "hello"]),
+        home.baton(&["serve", "--model", model, "--listen", "127.0.0.1:0"]),
+    ] {
+        assert!(run.code == Some(1) && run.stderr.contains(told) && run.stderr.contains(hint), "{}", run.report());
+    }
+    let doctor =
+        |more: &[&str]| home.baton(&[&["doctor", "--model", model, "--listen", "127.0.0.1:0"], more].concat()).stdout;
+    assert!(doctor(&[]).contains("fail  model ") && doctor(&[]).contains(hint), "{}", doctor(&[]));
+    home.write("baton.toml", "[model]\nchat_template = \"other.jinja\"\n");
+    assert!(doctor(&[]).contains("ok    model "), "{}", doctor(&[]));
+    assert_eq!(digest(&[]), with_other, "whether it replaces one or there is none");
+
+    // What cannot be used is said at the start.
+    for (text, parts) in [
+        ("{% if %}", ["other.jinja cannot be used: ", "(line 1)"]),
+        ("{{ raise_exception('no chats') }}", ["other.jinja cannot be used: ", "no chats"]),
+    ] {
+        home.write("other.jinja", text);
+        let run = home.baton(&["chat", "--model", model, "hello"]);
+        assert!(run.code == Some(1) && parts.iter().all(|part| run.stderr.contains(part)), "{}", run.report());
+        assert!(doctor(&[]).contains("fail  model "), "{}", doctor(&[]));
+    }
+    let run = home.baton(&["chat", "--model", model, "--chat-template", "none.jinja", "hello"]);
+    assert!(run.stderr.contains("cannot read the chat template none.jinja: No such file"), "{}", run.stderr);
+    assert!(run.stderr.contains("hint: check --chat-template"), "{}", run.stderr);
 }

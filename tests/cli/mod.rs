@@ -14,10 +14,13 @@ mod help;
 mod hub;
 mod keys;
 mod ledger;
+mod lookup;
 #[cfg(not(feature = "hub"))]
 mod no_hub;
 #[cfg(feature = "hub")]
 mod pull;
+#[cfg(feature = "hub")]
+mod pull_repository;
 mod report;
 mod rules;
 mod serve;

@@ -3,9 +3,8 @@
 use std::fs;
 
 use expect_test::expect;
-use sha2::{Digest, Sha256};
 
-use super::hub::{Answer, Hub, nobody};
+use super::hub::{Answer, Hub, nobody, sha256};
 use super::support::{Home, Run};
 
 /// A model that the tests know: what it should be.
@@ -16,7 +15,7 @@ fn content() -> Vec<u8> {
 /// A home with a catalog that describes the file with `content`.
 fn home(content: &[u8]) -> Home {
     let home = Home::new();
-    let sha256 = Sha256::digest(content).iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}"));
+    let sha256 = sha256(content);
     let description = format!(
         "id = \"tiny\"\ntitle = \"Tiny\"\nfile = \"tiny.gguf\"\nsize = {}\nsha256 = \"{sha256}\"\nlicence = \"MIT\"\n\
          architecture = \"llama\"\ncontext = 64\n[hub]\nrepo = \"owner/tiny\"\nrevision = \"abc\"\nfile = \"deep/tiny.gguf\"\n",
@@ -160,7 +159,7 @@ fn faults_are_explained() {
         exit 1
         err:
         error: `gpt-9` is not a known model
-        hint: known are smollm2-135m-instruct; a file is named by its path, like ./gpt-9.gguf
+        hint: known are smollm2-135m-instruct; a file is named by its path, like ./gpt-9.gguf, and a repository of a hub by OWNER/NAME
     "]]
     .assert_eq(&Home::new().baton(&["pull", "gpt-9"]).report());
 }

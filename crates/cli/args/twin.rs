@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 
 use super::AnswerArgs;
-use crate::config::{DataSettings, EngineSettings, ModelSettings, Settings, TwinSettings};
+use crate::config::{DataSettings, EmbeddingSettings, EngineSettings, ModelSettings, Settings, TwinSettings};
 
 /// What to do with twin packs.
 #[derive(Debug, Subcommand)]
@@ -25,6 +25,8 @@ pub(crate) enum TwinCommand {
         folders: Vec<PathBuf>,
         #[command(flatten)]
         model: ModelSettings,
+        #[command(flatten)]
+        embedding: EmbeddingSettings,
     },
     /// Show what a pack says about itself
     Show {
@@ -51,6 +53,8 @@ pub(crate) enum TwinCommand {
         all: bool,
         #[command(flatten)]
         model: ModelSettings,
+        #[command(flatten)]
+        embedding: EmbeddingSettings,
         #[command(flatten)]
         packs: TwinSettings,
         #[command(flatten)]
@@ -87,6 +91,8 @@ pub(crate) enum TwinCommand {
         #[command(flatten)]
         model: ModelSettings,
         #[command(flatten)]
+        embedding: EmbeddingSettings,
+        #[command(flatten)]
         packs: TwinSettings,
         #[command(flatten)]
         engine: EngineSettings,
@@ -106,6 +112,8 @@ pub(crate) enum TwinCommand {
         answer: AnswerArgs,
         #[command(flatten)]
         model: ModelSettings,
+        #[command(flatten)]
+        embedding: EmbeddingSettings,
         #[command(flatten)]
         engine: EngineSettings,
     },
@@ -127,7 +135,8 @@ Examples:
   baton twin test ./my-pack --junit cases.xml
 
 All answers are drawn together, at temperature 0 from one seed, so that the same pack on the same
-model gives the same result. A case passes if all its checks are met; a check that cannot be
+model gives the same result. A pack larger than its budget has its documents looked up as a server
+does (--embedding-model). A case passes if all its checks are met; a check that cannot be
 looked at is reported as not run, and its case has not passed. A pack passes if the share of its
 cases that `bar` of `[cases]` in twin.toml names has passed (default: all of them). The result is
 kept in `twins` of the data folder, for each pack and model. A test changes nothing that is
@@ -148,6 +157,8 @@ pub(crate) struct TestArgs {
     #[command(flatten)]
     pub(crate) model: ModelSettings,
     #[command(flatten)]
+    pub(crate) embedding: EmbeddingSettings,
+    #[command(flatten)]
     pub(crate) twins: TwinSettings,
     #[command(flatten)]
     pub(crate) engine: EngineSettings,
@@ -164,8 +175,8 @@ Examples:
 Runs the cases as `baton twin test` does, and fits a temperature as `baton twin calibrate` does where
 none was fitted. A pack that passes is copied into `twins` of the data folder and is live: a server
 serves that copy, a running one within seconds, whatever is written in the folder of packs
-meanwhile. It is on trial on every other model, until it is published there, too: --live does that
-for what is live already. Ends with 1 if a pack misses its bar. Every publication is in the ledger.";
+meanwhile. It is on trial on every other model (and, if documents are looked up, with every other
+embedding model), until it is published there, too: --live does that for what is live already. Ends with 1 if a pack misses its bar. Every publication is in the ledger.";
 
 #[derive(Args, Debug)]
 pub(crate) struct PublishArgs {
@@ -183,6 +194,8 @@ pub(crate) struct PublishArgs {
     pub(crate) actor: String,
     #[command(flatten)]
     pub(crate) model: ModelSettings,
+    #[command(flatten)]
+    pub(crate) embedding: EmbeddingSettings,
     #[command(flatten)]
     pub(crate) twins: TwinSettings,
     #[command(flatten)]
@@ -221,20 +234,17 @@ impl TwinCommand {
     pub(super) fn settings(&self) -> Settings {
         match self {
             Self::New { .. } | Self::Show { .. } => Settings::default(),
-            Self::Check { model, .. } => Settings { model: model.clone(), ..Settings::default() },
+            Self::Check { model, embedding, .. } => {
+                Settings { model: model.clone(), embedding: embedding.clone(), ..Settings::default() }
+            }
             Self::List { twins } => Settings { twins: twins.clone(), ..Settings::default() },
-            Self::Test(TestArgs { model, twins, engine, data, .. })
-            | Self::Publish(PublishArgs { model, twins, engine, data, .. })
-            | Self::Compile { model, packs: twins, engine, data, .. } => Settings {
+            Self::Test(TestArgs { model, embedding, twins, engine, data, .. })
+            | Self::Publish(PublishArgs { model, embedding, twins, engine, data, .. })
+            | Self::Compile { model, embedding, packs: twins, engine, data, .. }
+            | Self::Calibrate { model, embedding, packs: twins, engine, data, .. } => Settings {
                 model: model.clone(),
+                embedding: embedding.clone(),
                 twins: twins.clone(),
-                engine: engine.clone(),
-                data: data.clone(),
-                ..Settings::default()
-            },
-            Self::Calibrate { model, packs, engine, data, .. } => Settings {
-                model: model.clone(),
-                twins: packs.clone(),
                 engine: engine.clone(),
                 data: data.clone(),
                 ..Settings::default()
@@ -242,9 +252,12 @@ impl TwinCommand {
             Self::Rollback(RollBackArgs { data, .. }) | Self::Versions { data, .. } => {
                 Settings { data: data.clone(), ..Settings::default() }
             }
-            Self::Try { model, engine, .. } => {
-                Settings { model: model.clone(), engine: engine.clone(), ..Settings::default() }
-            }
+            Self::Try { model, embedding, engine, .. } => Settings {
+                model: model.clone(),
+                embedding: embedding.clone(),
+                engine: engine.clone(),
+                ..Settings::default()
+            },
         }
     }
 }

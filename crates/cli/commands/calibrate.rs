@@ -24,7 +24,7 @@ pub(crate) fn run(twins: &[String], config: &Config) -> Result<Outcome> {
     wiring::block_on(async {
         let progress = Progress::count("cases", packs.iter().map(|pack| choices(pack).count()).sum());
         for pack in &packs {
-            let known = Judge::new(&runtime, pack)?.known(&|| progress.advance(1)).await?;
+            let known = Judge::new(&runtime, pack, runtime.ground(pack)?)?.known(&|| progress.advance(1)).await?;
             let text = match fit(&known) {
                 Ok(fit) => keep(&fit, pack, &runtime, config)?,
                 Err(error) => {

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::net::TcpListener;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use baton_decoder::Architecture;
 use baton_engine::StoreContent;
 use baton_kernels::{CudaDevice, CudaStatus, Isa, Kernels, cuda_status};
@@ -13,7 +13,8 @@ use crate::config::{ByteSize, Config, DeviceChoice, total_memory};
 use crate::device;
 use crate::keys::{self, KeyStore};
 use crate::packs::{self, Packs};
-use crate::wiring::{self, Opened};
+use crate::reading::{self, Opened, Reads};
+use crate::wiring;
 use crate::{model, output};
 
 /// How one thing was found.
@@ -38,6 +39,7 @@ pub(crate) fn run(config: &Config) -> Result<Outcome> {
     findings.machine(config)?;
     findings.gpu(config)?;
     let opened = findings.model(config)?;
+    findings.embedding(config)?;
     findings.packs(config, opened.as_ref())?;
     findings.prefixes(config)?;
     findings.keys(config)?;
@@ -119,12 +121,15 @@ impl Findings {
             let found = model::find(config)?;
             let whole = match &found.known {
                 Some(known) => {
-                    model::verify(&found.path, known)?;
+                    model::verify(&found.path, known.wanted())?;
                     "digest right"
                 }
+                None if found.repository.is_some() => "checked when it was pulled",
                 None => "not in the catalog, so its digest was not checked",
             };
-            let opened = wiring::open_text(&found.path)?;
+            let opened = reading::open_text(&found.path)?;
+            Reads::new(opened.template.clone(), reading::named_template(config)?, &opened.tokenizer)
+                .with_context(|| format!("cannot use the model {}", found.path.display()))?;
             let Architecture { family, max_context, layers, .. } = Architecture::of(&opened.file)?;
             let size = ByteSize(opened.file.size() as u64);
             let path = found.path.display();
@@ -141,6 +146,27 @@ impl Findings {
                 self.fail("model", &error)?;
                 Ok(None)
             }
+        }
+    }
+
+    /// Finds the embedding model and opens it, if one is configured.
+    fn embedding(&mut self, config: &Config) -> Result<()> {
+        let look = || -> Result<Option<String>> {
+            let Some((folder, id)) = model::find_embedding(config)? else { return Ok(None) };
+            let whole = if model::verify_embedding(&folder, config)? {
+                "digests right"
+            } else {
+                "not in the catalog, so its digests are not known"
+            };
+            let (_, card) = baton_encoder::Model::open(&folder, &id, config.threads)
+                .with_context(|| format!("cannot use the embedding model {}", folder.display()))?;
+            let (dimensions, digest, folder) = (card.dimensions, card.digest.short(), folder.display());
+            Ok(Some(format!("{id} ({folder}): {dimensions} dimensions, blake3 {digest}, {whole}")))
+        };
+        match look() {
+            Ok(Some(text)) => self.add(State::Ok, "embedding", text, None),
+            Ok(None) => self.add(State::Ok, "embedding", "no model: nothing is embedded or looked up", None),
+            Err(error) => self.fail("embedding", &error),
         }
     }
 

@@ -14,7 +14,8 @@ use crate::args::PerplexityArgs;
 use crate::config::Config;
 use crate::device::{self, Place};
 use crate::progress::Progress;
-use crate::wiring::{self, CACHE_TYPE, Opened, TOKEN_BUDGET};
+use crate::reading::{self, Opened};
+use crate::wiring::{self, CACHE_TYPE, TOKEN_BUDGET};
 use crate::{Outcome, model, output};
 
 /// What is read if no text is named. Its origin stands beside it.
@@ -45,7 +46,7 @@ struct Comparison {
 pub(crate) fn run(args: &PerplexityArgs, config: &Config) -> Result<Outcome> {
     let text = read_text(args.text.as_deref())?;
     let found = model::find(config)?;
-    let Opened { tokenizer, .. } = wiring::open_text(&found.path)?;
+    let Opened { tokenizer, .. } = reading::open_text(&found.path)?;
     let file = wiring::open_file(&found.path, config)?;
     let mut tokens = tokenizer.encode(&text);
     tokens.truncate(args.tokens.unwrap_or(usize::MAX));

@@ -31,7 +31,7 @@ pub(crate) fn run(args: &PublishArgs, config: &Config) -> Result<Outcome> {
     }
     let (runtime, ()) = Runtime::load_and(config, |tokenizer| {
         for folder in &folders {
-            let report = packs::check(folder, &|text| tokenizer.encode(text).len(), false);
+            let report = packs::check(folder, &|text| tokenizer.encode(text).len(), config.embedding_model.is_some());
             if report.has_errors() {
                 bail!("the pack in {} has errors\n{}", folder.display(), packs::show(folder, &report));
             }
@@ -125,7 +125,7 @@ async fn temperatures(runtime: &Runtime, packs: &[Pack], config: &Config) -> Res
         if temperatures.contains_key(&pack.digest()) {
             continue;
         }
-        let known = Judge::new(runtime, pack)?.known(&|| ()).await?;
+        let known = Judge::new(runtime, pack, runtime.ground(pack)?)?.known(&|| ()).await?;
         // With too few cases its probabilities stay as they are.
         if let Ok(fit) = fit(&known) {
             calibrations::write(&config.data, pack, model, &fit, Timestamp::now())?;
@@ -160,7 +160,8 @@ fn record(config: &Config) -> Result<()> {
 }
 
 fn words(tested: &Tested) -> String {
-    let Tested { model, model_name, passed, cases, bar } = tested;
+    let Tested { model, model_name, embedding_model, passed, cases, bar } = tested;
     let model = model.short();
-    format!("{passed} of {cases} cases passed on {model_name} ({model}), wanted {:.0} %", bar * 100.0)
+    let lookup = embedding_model.map_or(String::new(), |digest| format!(", documents looked up by {}", digest.short()));
+    format!("{passed} of {cases} cases passed on {model_name} ({model}){lookup}, wanted {:.0} %", bar * 100.0)
 }

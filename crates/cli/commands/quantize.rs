@@ -14,7 +14,7 @@ use indicatif::BinaryBytes;
 use crate::args::QuantizeArgs;
 use crate::config::Config;
 use crate::progress::Progress;
-use crate::{Outcome, output, wiring};
+use crate::{Outcome, output, reading};
 
 /// Writes the file beside its place and renames it, so that no half of a model lies where a whole one is looked for.
 pub(crate) fn run(args: &QuantizeArgs, config: &Config) -> Result<Outcome> {
@@ -24,7 +24,7 @@ pub(crate) fn run(args: &QuantizeArgs, config: &Config) -> Result<Outcome> {
     }
     let file = ModelFile::open(model).with_context(|| format!("cannot use the model {}", model.display()))?;
     let tokenizer = if file.is_folder() {
-        let (spec, template) = wiring::text_of_folder(model)?;
+        let (spec, template) = reading::text_of_folder(model)?;
         described(&spec, template)
     } else {
         Vec::new()

@@ -26,7 +26,7 @@ use crate::live;
 use crate::output;
 use crate::packs::{self, Packs};
 use crate::watch::{self, Watch};
-use crate::wiring::Runtime;
+use crate::wiring::{self, Runtime};
 
 /// Whose key the first start makes.
 const FIRST_CONDUCTOR: &str = "first";
@@ -56,7 +56,7 @@ pub(crate) fn run(args: &ServeArgs, config: &Config) -> Result<Outcome> {
     let keys = Keys::new(ring);
     let banner = banner((address, encoder.as_ref()), &runtime, &names, first.as_ref());
     let engine = runtime.engine.clone();
-    let loaded = runtime.loaded();
+    let loaded = runtime.loaded(encoder.as_ref());
     let twins = live::offer(&config.data, twins, &loaded)?;
     let mut watch = Watch {
         data: config.data.clone(),
@@ -79,7 +79,7 @@ pub(crate) fn run(args: &ServeArgs, config: &Config) -> Result<Outcome> {
         ledger,
         keys: keys.clone(),
         clock: Arc::new(|| Timestamp::now().as_second()),
-        passages: Some(config.cache.join("passages")),
+        passages: Some(wiring::passages_folder(config)),
         case_shelf: config.packs.clone().map(packs::case_shelf),
     };
     let server_config = ServerConfig {

@@ -14,7 +14,7 @@ use crate::description::{counted, description};
 use crate::packs::{self, today};
 use crate::session::Session;
 use crate::wiring::Runtime;
-use crate::{model, output, wiring};
+use crate::{model, output, reading, wiring};
 
 /// Runs one of the twin commands.
 pub(crate) fn run(command: TwinCommand, config: &Config) -> Result<Outcome> {
@@ -113,7 +113,7 @@ enum TokenCount {
 
 impl TokenCount {
     fn new(config: &Config) -> Self {
-        let tokenizer = model::find(config).and_then(|found| Ok(wiring::open_text(&found.path)?.tokenizer));
+        let tokenizer = model::find(config).and_then(|found| Ok(reading::open_text(&found.path)?.tokenizer));
         match tokenizer {
             Ok(tokenizer) => Self::Exact(Box::new(tokenizer)),
             Err(error) => {

@@ -36,6 +36,14 @@ const FILE_NAME: &str = "baton.toml";
 /// Used for packs if it is there and nothing else is said.
 const DEFAULT_PACKS: &str = "twin-packs";
 
+/// Who asks a model hub, from `HF_TOKEN`; nothing if that is not set. Never shown, and no setting of a file.
+#[cfg(feature = "hub")]
+pub(crate) fn hub_token() -> Result<Option<String>> {
+    let Some(token) = std::env::var_os("HF_TOKEN") else { return Ok(None) };
+    let token = token.to_str().context("HF_TOKEN is no text")?.trim().to_owned();
+    Ok(Some(token).filter(|token| !token.is_empty()))
+}
+
 /// Everything that can be set, resolved.
 #[derive(Clone, Debug)]
 pub(crate) struct Config {
@@ -43,6 +51,8 @@ pub(crate) struct Config {
     pub(crate) model: String,
     /// What its weights are rounded to while they are loaded.
     pub(crate) quantize: Option<Rounding>,
+    /// In the place of the model's own.
+    pub(crate) chat_template: Option<PathBuf>,
     pub(crate) catalog: Option<PathBuf>,
     /// Id of a known embedding model or path of a folder.
     pub(crate) embedding_model: Option<String>,
@@ -106,6 +116,7 @@ impl Config {
         let config = Self {
             model: layers.pick("model.name", |s| &s.model.name, || DEFAULT_MODEL.to_owned()),
             quantize: layers.pick_some("model.quantize", |s| &s.model.quantize, None),
+            chat_template: layers.pick_some("model.chat_template", |s| &s.model.chat_template, None),
             catalog: layers.pick_some("model.catalog", |s| &s.model.catalog, None),
             cache: layers.folder("model.cache", |s| &s.model.cache, folders.cache(), "--cache")?,
             embedding_model: layers.pick_some("embedding.model", |s| &s.embedding.model, None),
@@ -247,14 +258,21 @@ fn read_file(path: &Path) -> Result<Settings> {
     // Paths in a file are relative to that file, wherever baton is started.
     let base = path.parent().unwrap_or(Path::new(""));
     let Settings { model, twins, data, .. } = &mut settings;
-    let folders = [&mut model.catalog, &mut model.cache, &mut twins.packs, &mut twins.rules, &mut data.folder];
-    for folder in folders.into_iter().flatten() {
-        *folder = base.join(&*folder);
+    let paths = [
+        &mut model.chat_template,
+        &mut model.catalog,
+        &mut model.cache,
+        &mut twins.packs,
+        &mut twins.rules,
+        &mut data.folder,
+    ];
+    for path in paths.into_iter().flatten() {
+        *path = base.join(&*path);
     }
-    if let Some(name) = model.name.as_mut().filter(|name| crate::model::is_path(name)) {
+    if let Some(name) = model.name.as_mut().filter(|name| crate::model::is_path(name, base)) {
         *name = base.join(&*name).display().to_string();
     }
-    if let Some(name) = settings.embedding.model.as_mut().filter(|name| crate::model::is_path(name)) {
+    if let Some(name) = settings.embedding.model.as_mut().filter(|name| crate::model::is_path(name, base)) {
         *name = base.join(&*name).display().to_string();
     }
     Ok(settings)

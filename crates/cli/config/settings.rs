@@ -33,8 +33,15 @@ pub(crate) struct Settings {
 #[command(next_help_heading = "Model")]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct ModelSettings {
-    /// Model to load: the id of a known model (see `baton pull --list`) or the path of a GGUF file
-    #[arg(id = "model.name", long = "model", value_name = "ID|FILE", env = "BATON_MODEL", hide_env_values = true)]
+    /// Model to load: the id of a known model (see `baton pull --list`), OWNER/NAME of a repository that was pulled, or the
+    /// path of a GGUF file or a folder
+    #[arg(
+        id = "model.name",
+        long = "model",
+        value_name = "ID|OWNER/NAME|PATH",
+        env = "BATON_MODEL",
+        hide_env_values = true
+    )]
     pub(crate) name: Option<String>,
     // The names of the forms would be taken for code in a comment.
     #[arg(
@@ -46,6 +53,16 @@ pub(crate) struct ModelSettings {
         help = "Round weights that are not quantised yet while they are loaded: q8_0, q6_k, q5_k, q4_k, q4_0, …; see `baton quantize`"
     )]
     pub(crate) quantize: Option<Rounding>,
+    /// File with the chat template to use instead of the model's own, or because it has none; the model then has another
+    /// digest
+    #[arg(
+        id = "model.chat_template",
+        long = "chat-template",
+        value_name = "FILE",
+        env = "BATON_CHAT_TEMPLATE",
+        hide_env_values = true
+    )]
+    pub(crate) chat_template: Option<PathBuf>,
     /// Folder with further model descriptions, in the form of this project's models/*.toml
     #[arg(id = "model.catalog", long = "catalog", value_name = "DIR", env = "BATON_CATALOG", hide_env_values = true)]
     pub(crate) catalog: Option<PathBuf>,
@@ -59,12 +76,12 @@ pub(crate) struct ModelSettings {
 #[command(next_help_heading = "Embedding")]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct EmbeddingSettings {
-    /// Model that embeds texts: the id of a known one (all-minilm-l6-v2) or the path of a folder with a BERT encoder in
-    /// safetensors; without it there is no /v1/embeddings
+    /// Model that embeds texts: the id of a known one (all-minilm-l6-v2), OWNER/NAME of a repository that was pulled, or the
+    /// path of a folder with a BERT encoder in safetensors; without it there is no /v1/embeddings, and packs larger than their budget are refused
     #[arg(
         id = "embedding.model",
         long = "embedding-model",
-        value_name = "ID|DIR",
+        value_name = "ID|OWNER/NAME|DIR",
         env = "BATON_EMBEDDING_MODEL",
         hide_env_values = true
     )]

@@ -6,6 +6,8 @@ use std::path::Path;
 use anyhow::{Context, Result, bail};
 use serde::Deserialize;
 
+use super::Wanted;
+
 /// The files of `models/`; each is named after the id in it.
 const BUILT_IN: [&str; 1] = [include_str!("../../../models/smollm2-135m-instruct.toml")];
 
@@ -90,7 +92,8 @@ impl Catalog {
         self.0.iter().find(|known| known.id == id).with_context(|| {
             let ids: Vec<&str> = self.0.iter().map(|known| known.id.as_str()).collect();
             format!(
-                "`{id}` is not a known model\nhint: known are {}; a file is named by its path, like ./{id}.gguf",
+                "`{id}` is not a known model\nhint: known are {}; a file is named by its path, like ./{id}.gguf, and a repository of \
+                 a hub by OWNER/NAME",
                 ids.join(", ")
             )
         })
@@ -103,6 +106,11 @@ impl Catalog {
 }
 
 impl Known {
+    /// What its file has to be.
+    pub(crate) fn wanted(&self) -> Wanted<'_> {
+        Wanted { id: &self.id, size: self.size, sha256: &self.sha256 }
+    }
+
     /// What to do to have it.
     pub(crate) fn how_to_fetch(&self) -> String {
         let hub = self.hub.as_ref().map(|HubSource { repo, revision, file }| {

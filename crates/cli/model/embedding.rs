@@ -1,11 +1,11 @@
 //! Embedding models as folders: which are known, where they lie, whether they are whole.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use serde::Deserialize;
 
-use super::{WheelSource, id_of_file, is_path};
+use super::{RepoName, Wanted, WheelSource, id_of_file, is_path, verify};
 use crate::config::Config;
 
 /// The files of `models/embedding/`; each is named after the id in it.
@@ -35,15 +35,17 @@ struct KnownFile {
     name: String,
     /// In bytes.
     size: u64,
-    /// 64 lowercase hex digits; `scripts/fetch-model` checks them.
-    #[expect(dead_code, reason = "checked when it is fetched")]
+    /// 64 lowercase hex digits.
     sha256: String,
 }
 
 /// The folder of the configured embedding model, and what clients call it; nothing if none is configured.
 pub(crate) fn find_embedding(config: &Config) -> Result<Option<(PathBuf, String)>> {
     let Some(name) = &config.embedding_model else { return Ok(None) };
-    if is_path(name) {
+    if let Some(repository) = RepoName::of_setting(name, Path::new("")) {
+        return Ok(Some((repository.pulled(&config.cache)?, repository.id())));
+    }
+    if is_path(name, Path::new("")) {
         let path = PathBuf::from(name);
         if !path.is_dir() {
             bail!("there is no folder {}\nhint: check --embedding-model", path.display());
@@ -51,15 +53,12 @@ pub(crate) fn find_embedding(config: &Config) -> Result<Option<(PathBuf, String)
         let id = id_of_file(&path);
         return Ok(Some((path, id)));
     }
-    let known: Vec<Known> = BUILT_IN
-        .iter()
-        .map(|text| toml::from_str(text))
-        .collect::<Result<_, _>>()
-        .context("a built-in model description is wrong")?;
+    let known = known()?;
     let Some(known) = known.iter().find(|known| known.id == *name) else {
         let ids: Vec<&str> = known.iter().map(|known| known.id.as_str()).collect();
         bail!(
-            "`{name}` is not a known embedding model\nhint: known are {}; a folder is named by its path, like ./{name}",
+            "`{name}` is not a known embedding model\nhint: known are {}; a folder is named by its path, like ./{name}, and a repository of a \
+             hub by OWNER/NAME",
             ids.join(", ")
         );
     };
@@ -81,4 +80,20 @@ pub(crate) fn find_embedding(config: &Config) -> Result<Option<(PathBuf, String)
         }
     }
     Ok(Some((folder, known.id.clone())))
+}
+
+/// Checks the digests of the configured embedding model's files in `folder`; false if they are not known.
+pub(crate) fn verify_embedding(folder: &Path, config: &Config) -> Result<bool> {
+    let named = |known: &Known| config.embedding_model.as_ref().is_some_and(|name| *name == known.id);
+    let Some(known) = known()?.into_iter().find(named) else { return Ok(false) };
+    let id = &known.id;
+    for KnownFile { name, size, sha256 } in &known.files {
+        verify(&folder.join(name), Wanted { id, size: *size, sha256 })?;
+    }
+    Ok(true)
+}
+
+fn known() -> Result<Vec<Known>> {
+    let read = BUILT_IN.iter().map(|text| toml::from_str(text));
+    read.collect::<Result<_, _>>().context("a built-in model description is wrong")
 }

@@ -29,6 +29,7 @@ fn pack(trial: &PackTrial) -> Value {
         "twin": record.twin.as_str(),
         "version": record.version,
         "digest": record.pack.to_string(),
+        "embedding_model": record.embedding_model.map(|digest| digest.to_string()),
         "bar": record.bar,
         "passed": record.passed(),
         "of": record.cases.len(),
@@ -50,6 +51,7 @@ fn case(case: &CaseTrial) -> Value {
         "outcome": outcome,
         "checks": case.checks.iter().map(check).collect::<Vec<_>>(),
         "answer": case.answer,
+        "passages": case.passages,
     })
 }
 

@@ -24,8 +24,9 @@ pub(crate) fn junit(trials: &[PackTrial], card: &ModelCard) -> String {
             ("model.digest", record.model.to_string()),
             ("bar", record.bar.to_string()),
         ];
+        let lookup = record.embedding_model.map(|digest| ("embedding-model.digest", digest.to_string()));
         text.push_str("    <properties>\n");
-        for (name, value) in properties {
+        for (name, value) in properties.into_iter().chain(lookup) {
             let _ = writeln!(text, "      <property name=\"{name}\" value=\"{}\"/>", escape(&value));
         }
         text.push_str("    </properties>\n");

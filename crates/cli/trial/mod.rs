@@ -20,7 +20,7 @@ use baton_server::ModelCard;
 use crate::judging::{Judge, choices};
 use crate::progress::Progress;
 use crate::wiring::Runtime;
-use answers::Answers;
+use answers::{Answered, Answers};
 use tiers::Tiers;
 
 pub(crate) use json::json;
@@ -49,6 +49,8 @@ pub(crate) struct CaseTrial {
     pub(crate) line: usize,
     /// The text, if one was asked for and came.
     pub(crate) answer: Option<String>,
+    /// The passages that were looked up for its text and its decisions, by name.
+    pub(crate) passages: Vec<String>,
     pub(crate) checks: Vec<CheckTrial>,
 }
 
@@ -87,23 +89,32 @@ pub(crate) async fn run(
     temperatures: &BTreeMap<Digest, Temperature>,
     now: fn() -> Timestamp,
 ) -> Result<Vec<PackTrial>> {
-    let mut answers = Answers::of(runtime, packs).await?.into_iter();
+    let grounds = packs.iter().map(|pack| runtime.ground(pack)).collect::<Result<Vec<_>>>()?;
+    let mut answers = Answers::of(runtime, packs, &grounds).await?.into_iter();
     let progress = Progress::count("decisions", packs.iter().map(|pack| choices(pack).count()).sum());
     let mut trials = Vec::new();
-    for pack in packs {
+    for (pack, ground) in packs.iter().zip(grounds) {
+        let embedding_model = ground.embedded_by();
         let temperature = temperatures.get(&pack.digest()).copied().unwrap_or(Temperature::ONE);
-        let twin = Judge::new(runtime, pack)?;
+        let twin = Judge::new(runtime, pack, ground)?;
         let tiers = Tiers::new(pack)?;
         let mut cases = Vec::new();
         for case in pack.cases() {
+            let Answered { text, mut passages } = answers.next().unwrap_or_default();
             let mut decided = Vec::new();
             for choice in case.checks.iter().filter_map(Check::choice) {
-                decided.push(decision(pack, choice, twin.choose(case, choice).await, temperature));
+                let scores = twin.choose(case, choice).await.map(|scored| {
+                    passages.extend(scored.passages);
+                    scored.scores
+                });
+                decided.push(decision(pack, choice, scores, temperature));
                 progress.advance(1);
             }
-            cases.push(judge(&tiers, case, answers.next().flatten(), decided));
+            passages.sort_unstable();
+            passages.dedup();
+            cases.push(CaseTrial { passages, ..judge(&tiers, case, text, decided) });
         }
-        trials.push(PackTrial::new(pack, cases, &runtime.card, now()));
+        trials.push(PackTrial::new(pack, cases, (&runtime.card, embedding_model), now()));
     }
     progress.finish();
     Ok(trials)
@@ -150,6 +161,7 @@ fn judge(tiers: &Tiers<'_>, case: &Case, answer: Option<Result<String, String>>,
         file: case.file.clone(),
         line: case.line,
         answer: answer.and_then(Result::ok),
+        passages: Vec::new(),
         checks,
     }
 }
@@ -165,15 +177,25 @@ fn spec(pack: &Pack, answer: &str) -> Option<CheckTrial> {
 }
 
 impl PackTrial {
-    fn new(pack: &Pack, cases: Vec<CaseTrial>, card: &ModelCard, at: Timestamp) -> Self {
+    fn new(
+        pack: &Pack,
+        cases: Vec<CaseTrial>,
+        (card, embedding_model): (&ModelCard, Option<Digest>),
+        at: Timestamp,
+    ) -> Self {
         let manifest = pack.manifest();
-        let tried = |case: &CaseTrial| TriedCase { name: case.name.clone(), outcome: case.outcome() };
+        let tried = |case: &CaseTrial| TriedCase {
+            name: case.name.clone(),
+            passages: case.passages.clone(),
+            outcome: case.outcome(),
+        };
         let record = Trial {
             twin: manifest.id.clone(),
             version: manifest.version.clone(),
             pack: pack.digest(),
             model: card.digest,
             model_name: card.id.clone(),
+            embedding_model,
             at,
             seed: SEED,
             bar: manifest.case_bar,

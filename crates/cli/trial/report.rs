@@ -55,6 +55,9 @@ fn told(case: &CaseTrial, text: &mut String) {
     if let (false, Some(answer)) = (is_passed(case), &case.answer) {
         let _ = writeln!(text, "           answer: {}", start(answer));
     }
+    if !is_passed(case) && !case.passages.is_empty() {
+        let _ = writeln!(text, "        looked up: {}", case.passages.join(", "));
+    }
 }
 
 fn is_passed(case: &CaseTrial) -> bool {

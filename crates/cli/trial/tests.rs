@@ -24,7 +24,7 @@ fn trial(answers: [Option<Result<&str, &str>>; 3]) -> PackTrial {
         .zip(answers)
         .map(|(case, answer)| judge(&tiers, case, answer.map(owned), Vec::new()))
         .collect();
-    PackTrial::new(&pack, cases, &card(), Timestamp::UNIX_EPOCH)
+    PackTrial::new(&pack, cases, (&card(), None), Timestamp::UNIX_EPOCH)
 }
 
 fn mixed() -> PackTrial {

@@ -4,7 +4,8 @@ use baton_contract::{Digest, TwinId};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-const FORMAT: u32 = 1;
+/// What was looked up is what format 2 has more; where nothing was, format 1 is written.
+const FORMATS: [u32; 2] = [1, 2];
 
 /// A version of a twin's pack that went live.
 #[derive(Clone, Debug, PartialEq)]
@@ -32,6 +33,8 @@ pub struct Tested {
     pub model: Digest,
     /// The model's name, for people.
     pub model_name: String,
+    /// The model that looked the pack's documents up, if they are more than its budget.
+    pub embedding_model: Option<Digest>,
     /// How many cases passed.
     pub passed: usize,
     /// How many there are.
@@ -41,6 +44,13 @@ pub struct Tested {
 }
 
 impl Tested {
+    /// Whether so many cases passed as the pack wants, on the model with this digest and, if documents were looked up, with
+    /// this embedding model.
+    pub fn passed_on(&self, model: Digest, embedding_model: Option<Digest>) -> bool {
+        let same_lookup = self.embedding_model.is_none() || self.embedding_model == embedding_model;
+        self.meets_bar() && self.model == model && same_lookup
+    }
+
     /// Whether so many cases passed as the pack wants.
     #[expect(clippy::cast_precision_loss, reason = "a pack has at most some hundred cases")]
     pub fn meets_bar(&self) -> bool {
@@ -51,15 +61,15 @@ impl Tested {
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct JournalV1 {
+struct JournalWire {
     format: u32,
     twin: String,
-    publications: Vec<PublicationV1>,
+    publications: Vec<PublicationWire>,
 }
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct PublicationV1 {
+struct PublicationWire {
     number: u64,
     rolled_back: bool,
     at: String,
@@ -68,6 +78,8 @@ struct PublicationV1 {
     pack: String,
     model: String,
     model_name: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    embedding_model: Option<String>,
     passed: usize,
     cases: usize,
     bar: f64,
@@ -82,7 +94,7 @@ struct Head {
 pub(crate) fn to_json(twin: &TwinId, publications: &[Publication]) -> String {
     let wire = |one: &Publication| {
         let Publication { number, rolled_back, at, by, version, pack, tested } = one;
-        PublicationV1 {
+        PublicationWire {
             number: *number,
             rolled_back: *rolled_back,
             at: at.to_string(),
@@ -91,13 +103,16 @@ pub(crate) fn to_json(twin: &TwinId, publications: &[Publication]) -> String {
             pack: pack.to_string(),
             model: tested.model.to_string(),
             model_name: tested.model_name.clone(),
+            embedding_model: tested.embedding_model.map(|digest| digest.to_string()),
             passed: tested.passed,
             cases: tested.cases,
             bar: tested.bar,
         }
     };
+    let looked_up = publications.iter().any(|one| one.tested.embedding_model.is_some());
+    let format = FORMATS[usize::from(looked_up)];
     let publications = publications.iter().map(wire).collect();
-    let journal = JournalV1 { format: FORMAT, twin: twin.to_string(), publications };
+    let journal = JournalWire { format, twin: twin.to_string(), publications };
     let mut text = serde_json::to_string_pretty(&journal).expect("texts and numbers can be written");
     text.push('\n');
     text
@@ -106,20 +121,25 @@ pub(crate) fn to_json(twin: &TwinId, publications: &[Publication]) -> String {
 /// Reads the journal of `twin`, or says in a lowercase sentence what is wrong with it.
 pub(crate) fn from_json(text: &str, twin: &TwinId) -> Result<Vec<Publication>, String> {
     let Head { format } = serde_json::from_str(text).map_err(|error| error.to_string())?;
-    if format != FORMAT {
-        return Err(format!("its format is {format}, and this version of Baton reads format {FORMAT}"));
+    if !FORMATS.contains(&format) {
+        return Err(format!("its format is {format}, and this version of Baton reads formats 1 and 2"));
     }
-    let wire: JournalV1 = serde_json::from_str(text).map_err(|error| error.to_string())?;
+    let wire: JournalWire = serde_json::from_str(text).map_err(|error| error.to_string())?;
     if wire.twin != twin.as_str() {
         return Err(format!("it is about the twin `{}`", wire.twin));
     }
     let publications: Vec<Publication> = wire.publications.into_iter().map(read).collect::<Result<_, _>>()?;
+    let looked_up = publications.iter().any(|one| one.tested.embedding_model.is_some());
+    if looked_up != (format == 2) {
+        return Err(format!("its format is {format}, which what was looked up contradicts"));
+    }
     let in_order = (1..).zip(&publications).all(|(number, one)| one.number == number);
     if in_order { Ok(publications) } else { Err("its numbers do not follow each other".to_owned()) }
 }
 
-fn read(wire: PublicationV1) -> Result<Publication, String> {
-    let PublicationV1 { number, rolled_back, at, by, version, pack, model, model_name, passed, cases, bar } = wire;
+fn read(wire: PublicationWire) -> Result<Publication, String> {
+    let PublicationWire { number, rolled_back, at, by, version, pack, model, model_name, .. } = wire;
+    let (embedding_model, passed, cases, bar) = (wire.embedding_model, wire.passed, wire.cases, wire.bar);
     if passed > cases || !(bar > 0.0 && bar <= 1.0) {
         return Err(format!("in number {number}, {passed} of {cases} cases passed, and {bar} is wanted"));
     }
@@ -131,6 +151,13 @@ fn read(wire: PublicationV1) -> Result<Publication, String> {
         by,
         version,
         pack: digest(&pack)?,
-        tested: Tested { model: digest(&model)?, model_name, passed, cases, bar },
+        tested: Tested {
+            model: digest(&model)?,
+            model_name,
+            embedding_model: embedding_model.as_deref().map(digest).transpose()?,
+            passed,
+            cases,
+            bar,
+        },
     })
 }

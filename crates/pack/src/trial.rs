@@ -23,6 +23,8 @@ pub struct Trial {
     pub model: Digest,
     /// The model's name, for people.
     pub model_name: String,
+    /// The model that looked the pack's documents up, if they are more than its budget.
+    pub embedding_model: Option<Digest>,
     /// When it ended.
     pub at: Timestamp,
     /// What all draws began with.
@@ -38,6 +40,8 @@ pub struct Trial {
 pub struct TriedCase {
     /// The case's name.
     pub name: String,
+    /// The passages that were looked up for it, by name.
+    pub passages: Vec<String>,
     /// What came of it.
     pub outcome: CaseOutcome,
 }
@@ -67,8 +71,14 @@ impl Trial {
 
     /// What came of it in numbers.
     pub fn tested(&self) -> Tested {
-        let (model, model_name) = (self.model, self.model_name.clone());
-        Tested { model, model_name, passed: self.passed(), cases: self.cases.len(), bar: self.bar }
+        Tested {
+            model: self.model,
+            model_name: self.model_name.clone(),
+            embedding_model: self.embedding_model,
+            passed: self.passed(),
+            cases: self.cases.len(),
+            bar: self.bar,
+        }
     }
 
     /// Whether so many cases passed as the pack wants.

@@ -81,6 +81,8 @@ pub struct Published {
     pub digest: Digest,
     /// The model that its cases were run on.
     pub model: Digest,
+    /// The model that looked the pack's documents up for its cases, if they are more than its budget.
+    pub embedding_model: Option<Digest>,
     /// How many cases passed, and how many there are.
     pub passed: (usize, usize),
     /// The share of the cases, in (0, 1], that the pack wants to pass.
@@ -108,6 +110,9 @@ struct PublishedBody<'a> {
     version: &'a str,
     digest: String,
     model: String,
+    /// Since version 2; a row of a pack that looks nothing up is of version 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    embedding_model: Option<String>,
     passed: usize,
     cases: usize,
     bar: f64,
@@ -190,11 +195,12 @@ impl Held {
 impl Published {
     fn body(&self) -> PublishedBody<'_> {
         PublishedBody {
-            v: 1,
+            v: if self.embedding_model.is_some() { 2 } else { 1 },
             number: self.number,
             version: &self.version,
             digest: self.digest.to_string(),
             model: self.model.to_string(),
+            embedding_model: self.embedding_model.map(|digest| digest.to_string()),
             passed: self.passed.0,
             cases: self.passed.1,
             bar: self.bar,

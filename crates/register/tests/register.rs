@@ -515,6 +515,7 @@ fn what_went_live_is_written_once_each_time() {
             version: "1.0.0".to_owned(),
             digest: Digest::of(text),
             model: Digest::of(b"weights"),
+            embedding_model: rolled_back.then(|| Digest::of(b"an encoder")),
             passed: (9, 10),
             bar: 0.9,
             on_trial: false,
@@ -531,8 +532,12 @@ fn what_went_live_is_written_once_each_time() {
     assert_eq!(
         body,
         serde_json::json!({
-            "v": 1, "event": "rolled-back", "number": 3, "version": "1.0.0", "digest": Digest::of(b"a").to_string(),
-            "model": Digest::of(b"weights").to_string(), "passed": 9, "cases": 10, "bar": 0.9, "on_trial": false,
+            "v": 2, "event": "rolled-back", "number": 3, "version": "1.0.0", "digest": Digest::of(b"a").to_string(),
+            "model": Digest::of(b"weights").to_string(), "embedding_model": Digest::of(b"an encoder").to_string(),
+            "passed": 9, "cases": 10, "bar": 0.9, "on_trial": false,
         })
     );
+    // What looks nothing up has the row that it always had.
+    let body = ledger.reader().unwrap().entry(0).unwrap().body;
+    assert!(body.contains("\"v\":1,") && !body.contains("embedding"), "{body}");
 }

@@ -31,7 +31,7 @@ impl Exchange {
             tokenizer: &state.tokenizer,
             template: &state.template,
             grammars: state.compiler.grammars(),
-            lookup: state.encoder.as_ref().map(|encoder| (encoder, state.passages.as_deref())),
+            lookup: (state.encoder.as_ref(), state.passages.as_deref()),
         };
         let twins = Models::ready(&state.models.base, offer, &text, state.engine.limits().max_context)?;
         state.desk.load(rules, spaces);

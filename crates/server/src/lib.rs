@@ -14,7 +14,7 @@
 //! # What a twin reads
 //! The pack's text comes first, as tokens that all cues share. Then, if `metadata` says `why`, `product` or `process`,
 //! a system message with them; then the caller's messages. `POST /v1/completions` to a twin puts the prompt right after
-//! the pack and renders no intent. `POST /v1/decisions` reads like a chat whose last message is the question, so that all
+//! the pack, and the passages that are looked up for it, and renders no intent. `POST /v1/decisions` reads like a chat whose last message is the question, so that all
 //! questions of one request share everything before it. Tools that a chat offers stand where the model's template puts
 //! them, or in a system message after those that come first.
 
@@ -57,4 +57,5 @@ pub use again::{ReplayError, Replayer};
 pub use config::{CaseShelf, Clock, Keys, ModelCard, Offer, ServerConfig, Services};
 pub use exchange::Exchange;
 pub use judging::hand_over;
+pub use library::{Citation, Library, LookedUp, lookup_of_decision};
 pub use server::{Error, Server};

@@ -13,8 +13,8 @@ use baton_pack::{Pack, Passage};
 use baton_text::{ChatMessage, Tokenizer};
 use serde::Serialize;
 
+use crate::Error;
 use crate::error::ApiError;
-use crate::state::AppState;
 use crate::twins::Model;
 
 /// Characters of a passage: about as much as small encoders read.
@@ -29,9 +29,10 @@ const MAGIC: &[u8] = b"baton passages 1\n";
 const HEADER: usize = 8;
 const CHECKSUM: usize = 32;
 
-/// A twin's documents.
-#[derive(Debug)]
-pub(crate) struct Library {
+/// A twin's documents. A clone shares the encoder, not the vectors.
+#[derive(Clone, Debug)]
+pub struct Library {
+    encoder: EncoderHandle,
     passages: Vec<Passage>,
     /// One of each passage.
     vectors: Vec<Vec<f32>>,
@@ -43,7 +44,7 @@ pub(crate) struct Library {
 
 /// A passage that was looked up for an answer.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub(crate) struct Citation {
+pub struct Citation {
     /// Names the passage in its pack.
     id: String,
     document: String,
@@ -55,28 +56,65 @@ pub(crate) struct Citation {
 
 /// What was looked up.
 #[derive(Debug, Default)]
-pub(crate) struct LookedUp {
-    /// The passages as the twin reads them; nothing where nothing is looked up.
-    pub(crate) message: Option<ChatMessage>,
-    pub(crate) cited: Vec<Citation>,
+pub struct LookedUp {
+    /// The passages as the twin reads them, right after its pack; nothing where nothing is looked up.
+    pub message: Option<ChatMessage>,
+    /// Which they are, in the order of the documents.
+    pub cited: Vec<Citation>,
 }
 
 impl Library {
-    /// Cuts a pack's documents and embeds them; blocks until that is done. Files lie in `folder`.
+    /// The documents of a pack that has more of them than its budget allows; nothing for any other pack. They are cut and
+    /// embedded, or their vectors read from a file in `folder`: that may take a while, and blocks.
     ///
     /// # Errors
-    /// The passages cannot be embedded.
-    pub(crate) fn open(
+    /// There is no `encoder`, or the passages cannot be embedded.
+    pub fn of(
         pack: &Pack,
-        encoder: &EncoderHandle,
+        encoder: Option<&EncoderHandle>,
         tokenizer: &Tokenizer,
         folder: Option<&Path>,
-    ) -> Result<Self, EmbedError> {
+    ) -> Result<Option<Self>, Error> {
+        let count = |text: &str| tokenizer.encode(text).len();
+        if !pack.looks_up(&count) {
+            return Ok(None);
+        }
+        let (twin, budget) = (pack.id().clone(), pack.manifest().context_budget);
+        let Some(encoder) = encoder else {
+            return Err(Error::OverBudget { twin, tokens: count(&pack.system_text()), budget });
+        };
         let passages = pack.passages(PASSAGE_CHARS);
-        let tokens = passages.iter().map(|passage| tokenizer.encode(&shown(passage)).len()).collect();
-        let spent = tokenizer.encode(&pack.lookup_text()).len() + FRAME_TOKENS;
-        let room = pack.manifest().context_budget.saturating_sub(spent);
-        Ok(Self { vectors: vectors(&passages, encoder, folder)?, passages, tokens, room })
+        let tokens = passages.iter().map(|passage| count(&shown(passage))).collect();
+        let room = budget.saturating_sub(count(&pack.lookup_text()) + FRAME_TOKENS);
+        let vectors = vectors(&passages, encoder, folder).map_err(|source| Error::Lookup { twin, source })?;
+        Ok(Some(Self { encoder: encoder.clone(), passages, vectors, tokens, room }))
+    }
+
+    /// Identifies the model that embeds the documents.
+    pub fn embedded_by(&self) -> Digest {
+        self.encoder.card().digest
+    }
+
+    /// Looks up what the documents say on `question`.
+    ///
+    /// # Errors
+    /// The question cannot be embedded.
+    pub async fn look_up(&self, question: &str) -> Result<LookedUp, EmbedError> {
+        let vectors = self.encoder.embed(vec![self.encoder.card().words.beginning(question)]).await?;
+        let nearest = vectors.first().map_or_else(Vec::new, |vector| self.nearest(vector));
+        if nearest.is_empty() {
+            return Ok(LookedUp::default());
+        }
+        let passages: String = nearest.iter().map(|(passage, _)| shown(passage)).collect();
+        let text = format!("Passages of what the expert has written down, as they fit what is asked:\n\n{passages}");
+        let cite = |(passage, nearness): (&Passage, f32)| Citation {
+            id: passage.id(),
+            document: passage.document.clone(),
+            passage: passage.number,
+            nearness,
+        };
+        let cited = nearest.into_iter().map(cite).collect();
+        Ok(LookedUp { message: Some(ChatMessage::system(text.trim_end())), cited })
     }
 
     /// The passages that are nearest to a vector, as many as there is room for and as are near enough, with how near
@@ -102,29 +140,21 @@ impl Library {
 ///
 /// # Errors
 /// The question cannot be embedded.
-pub(crate) async fn look_up(state: &AppState, model: &Model, question: &str) -> Result<LookedUp, ApiError> {
-    let library = model.twin().and_then(|twin| twin.library.as_ref());
-    let Some((library, encoder)) = library.zip(state.encoder.as_ref()) else { return Ok(LookedUp::default()) };
-    let vectors = encoder.embed(vec![encoder.card().words.beginning(question)]).await?;
-    let vector = vectors.first().ok_or_else(|| ApiError::internal("a question has no vector"))?;
-    let nearest = library.nearest(vector);
-    if nearest.is_empty() {
-        return Ok(LookedUp::default());
+pub(crate) async fn look_up(model: &Model, question: &str) -> Result<LookedUp, ApiError> {
+    match model.twin().and_then(|twin| twin.library.as_ref()) {
+        Some(library) => Ok(library.look_up(question).await?),
+        None => Ok(LookedUp::default()),
     }
-    let passages: String = nearest.iter().map(|(passage, _)| shown(passage)).collect();
-    let text = format!("Passages of what the expert has written down, as they fit what is asked:\n\n{passages}");
-    let cite = |(passage, nearness): (&Passage, f32)| Citation {
-        id: passage.id(),
-        document: passage.document.clone(),
-        passage: passage.number,
-        nearness,
-    };
-    Ok(LookedUp { message: Some(ChatMessage::system(text.trim_end())), cited: nearest.into_iter().map(cite).collect() })
+}
+
+/// What is looked up for questions to be decided: what was said, and what is asked about it.
+pub fn lookup_of_decision<'a>(said: &'a str, instructions: impl IntoIterator<Item = &'a str>) -> String {
+    std::iter::once(said).chain(instructions).collect::<Vec<_>>().join("\n")
 }
 
 impl Citation {
-    /// As the ledger has it.
-    pub(crate) fn id(&self) -> &str {
+    /// Names the passage in its pack, such as `refunds#3`; as the ledger has it.
+    pub fn id(&self) -> &str {
         &self.id
     }
 }
@@ -202,7 +232,8 @@ mod tests {
             |(number, text): (usize, &&str)| Passage { document: "d".to_owned(), number, text: (*text).to_owned() };
         let passages: Vec<Passage> = (1..).zip(texts).map(passage).collect();
         let vectors = vectors(&passages, encoder, folder).unwrap();
-        Library { tokens: texts.iter().map(|text| text.len()).collect(), passages, vectors, room }
+        let tokens = texts.iter().map(|text| text.len()).collect();
+        Library { encoder: encoder.clone(), passages, vectors, tokens, room }
     }
 
     fn nearest(library: &Library, encoder: &EncoderHandle, question: &str) -> Vec<usize> {

@@ -1,16 +1,19 @@
 //! Rendering and tokenising on blocking threads, a bounded number at once.
 
+use std::borrow::Cow;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use baton_contract::{Adapter, Prefix, Refusal, TokenId};
 use baton_judge::{Asked, Question};
 use baton_text::{ChatMessage, ChatTemplate, Role, Tokenizer, Tool};
 
+use crate::completions::Prompt;
 use crate::cue::Prompts;
 use crate::error::ApiError;
-use crate::library::{LookedUp, look_up};
+use crate::library::{Citation, LookedUp, look_up};
 use crate::state::AppState;
-use crate::twins::Model;
+use crate::twins::{Model, Twin};
 
 /// Runs `work` on a blocking thread once one of the places is free.
 ///
@@ -41,7 +44,7 @@ pub(crate) async fn chat(
     mut messages: Vec<ChatMessage>,
     tools: Vec<Tool>,
 ) -> Result<Prompts, ApiError> {
-    let LookedUp { message, cited } = look_up(state, &model, last_said(&messages)).await?;
+    let LookedUp { message, cited } = look_up(&model, last_said(&messages)).await?;
     // Right after the pack, which all cues share.
     messages.splice(1.min(messages.len())..1.min(messages.len()), message);
     off_thread(state, move |tokenizer, template| {
@@ -119,40 +122,69 @@ pub(crate) async fn questions(
     .await
 }
 
-/// The tokens of texts that no template renders; for a twin they follow the tokens of its pack.
+/// The tokens of texts that no template renders; for a twin they follow the tokens of its pack, and what its documents say
+/// on each text.
 ///
 /// # Errors
-/// The twin looks its documents up, or the thread panicked.
-pub(crate) async fn texts(
-    state: &AppState,
-    model: Model,
-    prompts: Vec<crate::completions::Prompt>,
-) -> Result<Prompts, ApiError> {
-    if model.twin().is_some_and(|twin| twin.library.is_some()) {
-        let message = format!("`{}` looks its documents up for what is asked; ask it in a chat", model.name());
-        return Err(ApiError::unsupported("model", message));
+/// The template does not take the pack, or the twin's documents cannot be looked up.
+pub(crate) async fn texts(state: &AppState, model: Model, prompts: Vec<Prompt>) -> Result<Prompts, ApiError> {
+    let mut looked_up = Vec::new();
+    for prompt in &prompts {
+        let text = match prompt {
+            Prompt::Text(text) => Cow::Borrowed(text),
+            Prompt::Tokens(tokens) => Cow::Owned(state.tokenizer.decode(tokens)),
+        };
+        looked_up.push(look_up(&model, &text).await?);
     }
     off_thread(state, move |tokenizer, template| {
         let prefix = model.twin().and_then(|twin| twin.prefix.clone());
-        let before: Vec<TokenId> = match model.twin() {
-            // Without a place to share from, the pack is a part of each prompt.
-            Some(twin) if prefix.is_none() => {
-                let pack = template
-                    .render(&[ChatMessage::system(&twin.system_text)], false)
-                    .map_err(|error| refused(&error))?;
-                tokenizer.encode_rendered(&pack)
-            }
-            _ => Vec::new(),
+        let (messages, cited): (Vec<_>, Vec<_>) = looked_up.into_iter().map(|one| (one.message, one.cited)).unzip();
+        let before = match model.twin() {
+            Some(twin) => before(twin, prefix.as_deref(), messages, (tokenizer, template))?,
+            None => vec![Vec::new(); prompts.len()],
         };
-        let encode = |prompt: crate::completions::Prompt| match prompt {
-            crate::completions::Prompt::Text(text) if model.twin().is_some() => tokenizer.encode(&text),
-            crate::completions::Prompt::Text(text) => tokenizer.encode_prompt(&text),
-            crate::completions::Prompt::Tokens(tokens) => tokens,
+        let encode = |prompt: Prompt| match prompt {
+            Prompt::Text(text) if model.twin().is_some() => tokenizer.encode(&text),
+            Prompt::Text(text) => tokenizer.encode_prompt(&text),
+            Prompt::Tokens(tokens) => tokens,
         };
-        let tokens = prompts.into_iter().map(|prompt| [before.clone(), encode(prompt)].concat()).collect();
-        Ok(Prompts { prefix, tokens, cited: Vec::new() })
+        let both = |(before, prompt): (Vec<TokenId>, Prompt)| [before, encode(prompt)].concat();
+        let tokens = before.into_iter().zip(prompts).map(both).collect();
+        Ok(Prompts { prefix, tokens, cited: once_each(cited.concat()) })
     })
     .await
+}
+
+/// What a twin reads between its pack's prefix and each text: passages, or nothing. Without a place to share from, the pack
+/// is a part of it.
+fn before(
+    twin: &Twin,
+    prefix: Option<&Prefix>,
+    passages: Vec<Option<ChatMessage>>,
+    (tokenizer, template): (&Tokenizer, &ChatTemplate),
+) -> Result<Vec<Vec<TokenId>>, ApiError> {
+    let before = |passages: Option<ChatMessage>| {
+        if prefix.is_some() && passages.is_none() {
+            return Ok(Vec::new());
+        }
+        let messages: Vec<ChatMessage> =
+            std::iter::once(ChatMessage::system(&twin.system_text)).chain(passages).collect();
+        let rendered = template.render(&messages, false).map_err(|error| refused(&error))?;
+        let mut tokens = tokenizer.encode_rendered(&rendered);
+        match prefix {
+            None => Ok(tokens),
+            Some(prefix) if tokens.starts_with(&prefix.tokens) => Ok(tokens.split_off(prefix.tokens.len())),
+            Some(_) => Err(ApiError::internal("the rendered passages do not begin with the pack's prefix")),
+        }
+    };
+    passages.into_iter().map(before).collect()
+}
+
+/// Passages in their order, those that were looked up for several texts once.
+fn once_each(mut cited: Vec<Citation>) -> Vec<Citation> {
+    let mut seen = BTreeSet::new();
+    cited.retain(|one| seen.insert(one.id().to_owned()));
+    cited
 }
 
 pub(crate) fn refused(error: &baton_text::Error) -> ApiError {

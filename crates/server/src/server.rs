@@ -188,7 +188,7 @@ pub(crate) fn state(config: ServerConfig, services: Services, filing: Filing) ->
     );
     let reader = Reader::new(tokenizer.clone(), template.clone())?;
     let grammars = Grammars::new(&tokenizer);
-    let lookup = encoder.as_ref().map(|encoder| (encoder, passages.as_deref()));
+    let lookup = (encoder.as_ref(), passages.as_deref());
     let text = ModelText { tokenizer: &tokenizer, template: &template, grammars: &grammars, lookup };
     let ready = Models::ready(&model, twins, &text, engine.limits().max_context)?;
     let models = Models::new(model, ready);

@@ -43,7 +43,7 @@ pub(crate) struct ModelText<'a> {
     pub(crate) template: &'a ChatTemplate,
     pub(crate) grammars: &'a Grammars,
     /// What embeds texts, if a model for it is loaded, and where vectors are kept.
-    pub(crate) lookup: Option<(&'a EncoderHandle, Option<&'a Path>)>,
+    pub(crate) lookup: (Option<&'a EncoderHandle>, Option<&'a Path>),
 }
 
 /// All that a client may write as `model`.
@@ -97,7 +97,8 @@ impl Models {
             if pack.has_adapter() != adapter.is_some() {
                 return Err(Error::Adapter(id));
             }
-            let library = library(&pack, text)?;
+            let (encoder, folder) = text.lookup;
+            let library = Library::of(&pack, encoder, text.tokenizer, folder)?;
             let system_text = if library.is_some() { pack.lookup_text() } else { pack.system_text() };
             let tokens = pack_prefix(text.tokenizer, text.template, &system_text);
             if tokens.len() >= max_context {
@@ -149,20 +150,6 @@ impl Models {
         let twins: Vec<Model> = self.twins().values().map(|twin| Model::Twin(Arc::clone(twin))).collect();
         std::iter::once(Model::Base(self.base.clone())).chain(twins)
     }
-}
-
-/// The pack's documents, if they are too many to be read with every cue.
-fn library(pack: &Pack, text: &ModelText<'_>) -> Result<Option<Library>, Error> {
-    let count = |text_of: &str| text.tokenizer.encode(text_of).len();
-    if !pack.looks_up(&count) {
-        return Ok(None);
-    }
-    let Some((encoder, folder)) = text.lookup else {
-        let (tokens, budget) = (count(&pack.system_text()), pack.manifest().context_budget);
-        return Err(Error::OverBudget { twin: pack.id().clone(), tokens, budget });
-    };
-    let library = Library::open(pack, encoder, text.tokenizer, folder);
-    library.map(Some).map_err(|source| Error::Lookup { twin: pack.id().clone(), source })
 }
 
 impl Model {

@@ -159,7 +159,7 @@ fn services(
         ledger: scratch.ledger()?,
         keys: Keys::new(KeyRing::new(InstallationSecret::new([0; 32]))),
         clock: Arc::new(|| Timestamp::now().as_second()),
-        passages: Some(config.cache.join("passages")),
+        passages: Some(wiring::passages_folder(config)),
         case_shelf: None,
     })
 }

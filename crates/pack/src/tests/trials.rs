@@ -27,10 +27,11 @@ fn trial(outcomes: [CaseOutcome; 3]) -> Trial {
         pack: pack.digest(),
         model: model(),
         model_name: "a-model".to_owned(),
+        embedding_model: None,
         at: Timestamp::constant(1_800_000_000, 0),
         seed: 0,
         bar: pack.manifest().case_bar,
-        cases: names.zip(outcomes).map(|(name, outcome)| TriedCase { name, outcome }).collect(),
+        cases: names.zip(outcomes).map(|(name, outcome)| TriedCase { name, passages: Vec::new(), outcome }).collect(),
     }
 }
 
@@ -78,7 +79,11 @@ fn a_file_that_is_no_trial_of_the_pack_is_refused_and_said_to_be() {
     let text = fs::read_to_string(&path).unwrap();
     let rows = [
         (String::new(), "is no record of cases: EOF"),
-        (text.replace("\"format\": 1", "\"format\": 2"), "its format is 2, and this version of Baton reads format 1"),
+        (
+            text.replace("\"format\": 1", "\"format\": 3"),
+            "its format is 3, and this version of Baton reads formats 1 and 2",
+        ),
+        (text.replace("\"format\": 1", "\"format\": 2"), "its format is 2, which what was looked up contradicts"),
         (text.replace("\"bar\": 0.75", "\"bar\": 0.0"), "its bar is 0"),
         (text.replace("\"bar\": 0.75", "\"bar\": 0.1"), "about another pack or model"),
         (text.replace("\"twin\": \"brewing\"", "\"twin\": \"roasting\""), "about another pack or model"),
@@ -135,6 +140,27 @@ fn the_file_of_format_1_stays_as_it_is() {
     let frozen = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures/packs/trial-v1.json");
     let frozen = fs::read_to_string(frozen).unwrap();
     assert_eq!(trial_file::from_json(&frozen).unwrap(), mixed());
+}
+
+#[test]
+fn what_was_looked_up_is_format_2() {
+    let mut trial = Trial { embedding_model: Some(Digest::of(b"an encoder")), ..mixed() };
+    trial.cases[0].passages = vec!["grinding#2".to_owned(), "water#1".to_owned()];
+    let frozen = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures/packs/trial-v2.json");
+    let frozen = fs::read_to_string(frozen).unwrap();
+    assert_eq!(trial_file::to_json(&trial), frozen);
+    assert_eq!(trial_file::from_json(&frozen).unwrap(), trial);
+    assert_eq!(trial.tested().embedding_model, trial.embedding_model);
+    let plain = trial_file::to_json(&mixed());
+    for text in [
+        frozen.replace("\"format\": 2", "\"format\": 1"),
+        frozen.replace("embedding_model", "embedder"),
+        plain.replace("\"format\": 1", "\"format\": 2"),
+        plain.replacen("\"outcome\"", "\"passages\": [\"water#1\"], \"outcome\"", 1),
+        plain.replace("\"format\": 1", "\"format\": 3"),
+    ] {
+        assert!(trial_file::from_json(&text).is_err(), "{text}");
+    }
 }
 
 proptest! {

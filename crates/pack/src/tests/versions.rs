@@ -11,7 +11,14 @@ use crate::publication::{from_json, to_json};
 use crate::{Pack, Publication, Tested, Timestamp, VersionError, Versions, target};
 
 fn tested(passed: usize) -> Tested {
-    Tested { model: Digest::of(b"a model"), model_name: "a-model".to_owned(), passed, cases: 3, bar: 0.75 }
+    Tested {
+        model: Digest::of(b"a model"),
+        model_name: "a-model".to_owned(),
+        embedding_model: None,
+        passed,
+        cases: 3,
+        bar: 0.75,
+    }
 }
 
 fn at(second: i64) -> Timestamp {
@@ -150,7 +157,11 @@ fn damage_is_said_and_publishing_the_content_again_mends_it() {
     let journal = versions.journal_of(pack.id());
     let text = fs::read_to_string(&journal).unwrap();
     for (text, expected) in [
-        (text.replace("\"format\": 1", "\"format\": 2"), "its format is 2, and this version of Baton reads format 1"),
+        (
+            text.replace("\"format\": 1", "\"format\": 3"),
+            "its format is 3, and this version of Baton reads formats 1 and 2",
+        ),
+        (text.replace("\"format\": 1", "\"format\": 2"), "its format is 2, which what was looked up contradicts"),
         (text.replace("\"number\": 1", "\"number\": 2"), "its numbers do not follow each other"),
         (text.replace("\"brewing\"", "\"roasting\""), "it is about the twin `roasting`"),
         (text.replace("\"passed\": 3", "\"passed\": 4"), "in number 1, 4 of 3 cases passed"),
@@ -200,5 +211,25 @@ fn the_journal_of_format_1_stays_as_it_is() {
     "#]]
     .assert_eq(&text);
     let frozen = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures/packs/journal-v1.json");
-    assert_eq!(from_json(&fs::read_to_string(frozen).unwrap(), &twin).unwrap(), [entry]);
+    let frozen = fs::read_to_string(frozen).unwrap();
+    assert_eq!(from_json(&frozen, &twin).unwrap(), std::slice::from_ref(&entry));
+
+    // What was looked up, and by which model, is format 2.
+    let encoder = Some(Digest::of(b"an encoder"));
+    let looked_up = Publication { tested: Tested { embedding_model: encoder, ..entry.tested.clone() }, ..entry };
+    let frozen = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures/packs/journal-v2.json");
+    let frozen = fs::read_to_string(frozen).unwrap();
+    assert_eq!(to_json(&twin, std::slice::from_ref(&looked_up)), frozen);
+    assert_eq!(from_json(&frozen, &twin).unwrap(), std::slice::from_ref(&looked_up));
+    assert!(from_json(&frozen.replace("\"format\": 2", "\"format\": 1"), &twin).is_err());
+    assert!(from_json(&text.replace("\"format\": 1", "\"format\": 2"), &twin).is_err());
+    let tested = &looked_up.tested;
+    assert!(tested.passed_on(tested.model, encoder) && !tested.passed_on(tested.model, None));
+    assert!(
+        !tested.passed_on(tested.model, Some(Digest::of(b"another")))
+            && !tested.passed_on(Digest::of(b"more weights"), encoder)
+    );
+    let plain = Tested { embedding_model: None, ..tested.clone() };
+    assert!(plain.passed_on(plain.model, None) && plain.passed_on(plain.model, encoder));
+    assert!(!Tested { passed: 0, ..plain.clone() }.passed_on(plain.model, None));
 }

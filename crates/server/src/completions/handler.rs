@@ -29,9 +29,10 @@ pub(crate) async fn create(
     let (n, ask) = (cue.params().n as usize, cue.params().stream);
     let count = prompts.len() * n;
     let echoes = if echo { echoes(&state.tokenizer, &prompts, n) } else { vec![String::new(); count] };
-    let reply = Reply::new(&state, "cmpl", cue.model.name(), cue.extra.clone())?;
+    let mut reply = Reply::new(&state, "cmpl", cue.model.name(), cue.extra.clone())?;
     let cue = cue.filed(&state, sent.as_ref(), &reply.id)?;
     let prompts = render::texts(&state, cue.model.clone(), prompts).await?;
+    reply.extra = reply.extra.with_citations(&prompts.cited);
     let mut generation = cue
         .submit(&state, prompts, top_logprobs, Some(DEFAULT_MAX_TOKENS))
         .map_err(|error| error.or_param("prompt"))?;

