@@ -118,16 +118,35 @@ impl Checker<'_> {
         for name in keywords.get("required").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str) {
             at.expect(members.contains_key(name), || format!("`{name}` is missing"))?;
         }
-        let named = keywords.get("properties").and_then(Value::as_object);
+        let count = members.len() as u64;
+        let bound = |name: &str| keywords.get(name).and_then(Value::as_u64);
+        if let Some(least) = bound("minProperties") {
+            at.expect(count >= least, || format!("it must have at least {least} members"))?;
+        }
+        if let Some(most) = bound("maxProperties") {
+            at.expect(count <= most, || format!("it must have at most {most} members"))?;
+        }
         for (name, value) in members {
-            let Some(schema) = named.and_then(|named| named.get(name)).or(keywords.get("additionalProperties")) else {
-                continue;
-            };
             let shown: String = name.chars().take(80).collect();
             let path = format!("{}/{shown}", at.path);
-            self.value(schema, value, At { path: &path, ..at })?;
+            self.schemas_for(keywords, name)
+                .try_for_each(|schema| self.value(schema, value, At { path: &path, ..at }))?;
         }
         Ok(())
+    }
+
+    /// What the member `name` must meet: its own schema and those of the patterns that it matches, or else that of all others.
+    fn schemas_for<'s>(&'s self, keywords: &'s Map<String, Value>, name: &str) -> impl Iterator<Item = &'s Value> {
+        let map = |keyword: &str| keywords.get(keyword).and_then(Value::as_object);
+        let own = map("properties").and_then(|named| named.get(name));
+        let matches = |pattern: &str| self.schema.pattern(pattern).is_some_and(|pattern| pattern.is_match(name));
+        let patterns = map("patternProperties").into_iter().flatten();
+        let mut found: Vec<&Value> = own.into_iter().collect();
+        found.extend(patterns.filter(|(pattern, _)| matches(pattern)).map(|(_, schema)| schema));
+        if found.is_empty() {
+            found.extend(keywords.get("additionalProperties"));
+        }
+        found.into_iter()
     }
 
     fn items(&self, keywords: &Map<String, Value>, items: &[Value], at: At<'_>) -> Checked {

@@ -44,7 +44,7 @@ fn ends(schema: &Value, ended: &HashSet<String>) -> bool {
 /// Whether there is a type of which a value has an end.
 fn types(keywords: &Map<String, Value>, ends: &dyn Fn(&Value) -> bool) -> bool {
     let of_type = |name: &str| match name {
-        "object" => members(keywords).all(ends),
+        "object" => members(keywords).all(ends) && one_more(keywords, ends),
         "array" => items(keywords).all(ends),
         _ => true,
     };
@@ -59,8 +59,20 @@ fn types(keywords: &Map<String, Value>, ends: &dyn Fn(&Value) -> bool) -> bool {
 fn members(keywords: &Map<String, Value>) -> impl Iterator<Item = &Value> {
     let named = keywords.get("properties").and_then(Value::as_object);
     let required = keywords.get("required").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str);
-    required
-        .filter_map(move |name| named.and_then(|map| map.get(name)).or_else(|| keywords.get("additionalProperties")))
+    // A name that a pattern may match is taken to have a value.
+    let others = keywords.get("additionalProperties").filter(|_| !keywords.contains_key("patternProperties"));
+    required.filter_map(move |name| named.and_then(|map| map.get(name)).or(others))
+}
+
+/// Whether, if there must be a member that is not required, there is one of which a value has an end.
+fn one_more(keywords: &Map<String, Value>, ends: &dyn Fn(&Value) -> bool) -> bool {
+    let least = keywords.get("minProperties").and_then(Value::as_u64).unwrap_or_default();
+    let required = keywords.get("required").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
+    let map = |keyword: &str| keywords.get(keyword).and_then(Value::as_object).into_iter().flatten();
+    let named = map("properties").filter(|(name, _)| !required.iter().any(|one| one == name.as_str()));
+    least <= required.len() as u64
+        || named.chain(map("patternProperties")).any(|(_, schema)| ends(schema))
+        || keywords.get("additionalProperties").is_none_or(ends)
 }
 
 /// The schemas of the items that an array must have.

@@ -12,6 +12,7 @@ use llguidance::toktrie::{ApproximateTokEnv, InferenceCapabilities};
 use llguidance::{Matcher, ParserFactory};
 use serde_json::{Value, json};
 
+use crate::exclusive::simplified;
 use crate::limits::{BUILD_FUEL, COMPILE_STACK, GRAMMAR_SIZE, LEXER_STATES, STEP_FUEL, STEP_ITEMS};
 use crate::walk::SchemaWalk;
 use crate::{Schema, SchemaError, vocabulary};
@@ -105,7 +106,7 @@ fn compile(factory: &ParserFactory, schema: &Schema) -> Result<Matcher, SchemaEr
 
 /// A schema with what is ours to say of blanks and escapes.
 pub(crate) fn with_options(schema: &Value) -> Value {
-    let mut source = schema.clone();
+    let mut source = simplified(schema);
     if let Value::Object(keywords) = &mut source {
         let options = json!({"whitespace_pattern": BLANKS, "json_allowed_escapes": ESCAPES});
         keywords.insert("x-guidance".to_owned(), options);
@@ -132,6 +133,10 @@ fn explain(error: &str, schema: &Schema) -> SchemaError {
         let path = schema.doubtful().iter().find(|path| path.ends_with("/oneOf")).map_or("", String::as_str);
         let message = "`oneOf` can be honoured only where no value meets two of its options; use `anyOf`";
         return SchemaError::new(path, message);
+    }
+    if error.contains("min/maxProperties only") {
+        let message = "`minProperties` and `maxProperties` can be honoured only where all `properties` are `required`";
+        return SchemaError::new("", message);
     }
     let reason = first_line(error);
     let message = match (reason.strip_prefix("Unsatisfiable schema: "), reason.as_str()) {

@@ -15,12 +15,23 @@ use crate::{SchemaError, format};
 
 const TYPES: [&str; 7] = ["object", "array", "string", "number", "integer", "boolean", "null"];
 /// Keywords that say nothing about whether an answer is right.
-const ANNOTATIONS: [&str; 8] =
-    ["title", "description", "$comment", "default", "examples", "deprecated", "readOnly", "writeOnly"];
+const ANNOTATIONS: [&str; 11] = [
+    "title",
+    "description",
+    "$comment",
+    "default",
+    "examples",
+    "deprecated",
+    "readOnly",
+    "writeOnly",
+    "contentEncoding",
+    "contentMediaType",
+    "contentSchema",
+];
 /// Drafts whose schemas mean the same as far as their keywords are honoured here.
 const DRAFTS: [&str; 3] = ["draft/2020-12/schema", "draft/2019-09/schema", "draft-07/schema"];
 /// Keywords that cannot be honoured while an answer is drawn, and what to do instead.
-const REFUSED: [(&str, &str); 18] = [
+const REFUSED: [(&str, &str); 15] = [
     ("not", "say what is allowed, not what is not"),
     ("if", "write the alternatives with `anyOf`"),
     ("then", "write the alternatives with `anyOf`"),
@@ -28,10 +39,7 @@ const REFUSED: [(&str, &str); 18] = [
     ("contains", "describe all items with `items`"),
     ("minContains", "describe all items with `items`"),
     ("maxContains", "describe all items with `items`"),
-    ("patternProperties", "name the properties"),
-    ("propertyNames", "name the properties"),
-    ("minProperties", "list what is needed in `required`"),
-    ("maxProperties", "set `additionalProperties` to false"),
+    ("propertyNames", "use `patternProperties` with `additionalProperties` set to false"),
     ("dependentRequired", "write the alternatives with `anyOf`"),
     ("dependentSchemas", "write the alternatives with `anyOf`"),
     ("dependencies", "write the alternatives with `anyOf`"),
@@ -43,14 +51,16 @@ const REFUSED: [(&str, &str); 18] = [
 
 /// Reads one schema.
 pub(crate) struct Reader<'a> {
-    source: &'a Value,
+    pub(crate) source: &'a Value,
     pub(crate) patterns: HashMap<String, Regex>,
     pub(crate) doubtful: Vec<String>,
     subschemas: usize,
-    references: Vec<(String, String)>,
+    pub(crate) references: Vec<(String, String)>,
+    /// Pointers that lead elsewhere than to a definition of the schema's top, each with the name it gets there.
+    pub(crate) elsewhere: Vec<(String, String)>,
 }
 
-type Read<T = Value> = Result<T, SchemaError>;
+pub(crate) type Read<T = Value> = Result<T, SchemaError>;
 
 impl<'a> Reader<'a> {
     pub(crate) fn new(source: &'a Value) -> Read<Self> {
@@ -62,12 +72,13 @@ impl<'a> Reader<'a> {
             return Err(SchemaError::new("", format!("the schema has {bytes} bytes; at most {BYTES} can be honoured")));
         }
         let (patterns, doubtful, references) = (HashMap::new(), Vec::new(), Vec::new());
-        Ok(Self { source, patterns, doubtful, subschemas: 0, references })
+        Ok(Self { source, patterns, doubtful, subschemas: 0, references, elsewhere: Vec::new() })
     }
 
     /// The schema as it is checked.
     pub(crate) fn root(&mut self) -> Read {
-        let root = self.subschema(self.source, "", 0)?;
+        let mut root = self.subschema(self.source, "", 0)?;
+        self.bring_here(&mut root)?;
         for (path, reference) in &self.references {
             if target(&root, reference).is_none() {
                 let message = format!("`{}` leads nowhere", clip(reference));
@@ -80,7 +91,7 @@ impl<'a> Reader<'a> {
         Ok(root)
     }
 
-    fn subschema(&mut self, schema: &Value, path: &str, depth: usize) -> Read {
+    pub(crate) fn subschema(&mut self, schema: &Value, path: &str, depth: usize) -> Read {
         self.subschemas += 1;
         if self.subschemas > SUBSCHEMAS {
             return Err(SchemaError::new(path, format!("more than {SUBSCHEMAS} subschemas")));
@@ -103,6 +114,7 @@ impl<'a> Reader<'a> {
                 read.insert(keyword.clone(), value);
             }
         }
+        enough_names(&read, path)?;
         if let Some(Value::String(name)) = read.remove("format") {
             read = self.with_format(read, &name);
         }
@@ -119,12 +131,22 @@ impl<'a> Reader<'a> {
             "required" => required(value, at)?,
             "properties" => return self.named(value, at, (depth, PROPERTIES)).map(Some),
             "$defs" | "definitions" if is_root => return self.named(value, at, (depth, SUBSCHEMAS)).map(Some),
+            // Read where something refers to them.
+            "$defs" | "definitions" if value.is_object() => return Ok(None),
+            "patternProperties" => {
+                let mut patterns = value.as_object().into_iter().flat_map(Map::keys);
+                patterns.try_for_each(|text| self.pattern_text(text, at))?;
+                return self.named(value, at, (depth, PROPERTIES)).map(Some);
+            }
+            // Every name is a string.
+            "propertyNames" if [json!(true), json!({}), json!({"type": "string"})].contains(value) => return Ok(None),
             "items" if value.is_array() => {
                 return Err(SchemaError::new(at, "`items` is one schema; use `prefixItems`"));
             }
             "additionalProperties" | "items" => return self.subschema(value, at, depth + 1).map(Some),
             "anyOf" | "oneOf" | "allOf" | "prefixItems" => return self.options((keyword, value), at, depth).map(Some),
-            "$ref" => self.reference(value, at)?,
+            "$ref" => return self.reference(value, at).map(Some),
+            "minProperties" | "maxProperties" => count(value, at, PROPERTIES as u64)?,
             "minItems" | "maxItems" => count(value, at, ITEMS)?,
             "minLength" | "maxLength" => count(value, at, LENGTH)?,
             "minimum" | "maximum" | "exclusiveMinimum" | "exclusiveMaximum" => number(value, at)?,
@@ -146,6 +168,7 @@ impl<'a> Reader<'a> {
         }
         let mut read = Map::new();
         for (name, schema) in map {
+            spellable(name, at)?;
             read.insert(name.clone(), self.subschema(schema, &format!("{at}/{}", escape(name)), depth + 1)?);
         }
         Ok(Value::Object(read))
@@ -161,19 +184,12 @@ impl<'a> Reader<'a> {
         Ok(Value::Array(list.iter().enumerate().map(read).collect::<Read<_>>()?))
     }
 
-    fn reference(&mut self, value: &Value, at: &str) -> Read<()> {
-        let plain = |name: &str| !name.is_empty() && !name.contains(['/', '~', '%', '#']);
-        let own = |text: &str| {
-            text == "#" || ["#/$defs/", "#/definitions/"].iter().any(|at| text.strip_prefix(at).is_some_and(plain))
-        };
-        let text = value.as_str().filter(|text| own(text));
-        let text = text.ok_or_else(|| SchemaError::new(at, "a reference is `#` or `#/$defs/` and a plain name"))?;
-        self.references.push((at.to_owned(), text.to_owned()));
-        Ok(())
-    }
-
     fn pattern(&mut self, value: &Value, at: &str) -> Read<()> {
         let text = value.as_str().ok_or_else(|| SchemaError::new(at, "a pattern is a string"))?;
+        self.pattern_text(text, at)
+    }
+
+    fn pattern_text(&mut self, text: &str, at: &str) -> Read<()> {
         if text.chars().count() > PATTERN_CHARS {
             return Err(SchemaError::new(at, format!("a pattern has {PATTERN_CHARS} characters at most")));
         }
@@ -233,14 +249,37 @@ fn literal(value: &Value, at: &str) -> Read<()> {
     match value {
         Value::Number(_) => number(value, at),
         Value::Array(list) => list.iter().try_for_each(|item| literal(item, at)),
-        Value::Object(map) => map.values().try_for_each(|item| literal(item, at)),
-        Value::Null | Value::Bool(_) | Value::String(_) => Ok(()),
+        Value::Object(map) => {
+            map.iter().try_for_each(|(name, item)| spellable(name, at).and_then(|()| literal(item, at)))
+        }
+        Value::String(text) => spellable(text, at),
+        Value::Null | Value::Bool(_) => Ok(()),
     }
+}
+
+/// Text that stands for itself is drawn as it is, so what JSON spells only by a code cannot be in it.
+fn spellable(text: &str, at: &str) -> Read<()> {
+    match text.chars().find(|c| *c < ' ' && !"\n\r\t\u{8}\u{c}".contains(*c)) {
+        None => Ok(()),
+        Some(found) => Err(SchemaError::new(at, format!("the control character {found:?} cannot be drawn"))),
+    }
+}
+
+/// A name that is not among the required ones may be drawn twice, so one more than these can be asked for and no more.
+fn enough_names(read: &Map<String, Value>, path: &str) -> Read<()> {
+    let needed = read.get("minProperties").and_then(Value::as_u64).unwrap_or_default();
+    let named = read.get("required").and_then(Value::as_array).map_or(0, Vec::len) as u64;
+    if needed <= named + 1 {
+        return Ok(());
+    }
+    let message = "`minProperties` can be honoured up to one more than `required` names; list what is needed there";
+    Err(SchemaError::new(&format!("{path}/minProperties"), message))
 }
 
 fn required(value: &Value, at: &str) -> Read<()> {
     let names: Option<Vec<&str>> = value.as_array().and_then(|list| list.iter().map(Value::as_str).collect());
     let names = names.ok_or_else(|| SchemaError::new(at, "an array of names is needed"))?;
+    names.iter().try_for_each(|name| spellable(name, at))?;
     let distinct: HashSet<&&str> = names.iter().collect();
     if names.len() > PROPERTIES || distinct.len() < names.len() {
         return Err(SchemaError::new(at, format!("at most {PROPERTIES} names, none of them twice")));
@@ -296,9 +335,7 @@ fn unknown(keyword: &str, at: &str) -> SchemaError {
     let message = match REFUSED.iter().find(|(refused, _)| *refused == keyword) {
         Some((_, instead)) => format!("`{keyword}` cannot be honoured while an answer is drawn; {instead}"),
         None if keyword == "uniqueItems" => "`uniqueItems` cannot be honoured while an answer is drawn".to_owned(),
-        None if ["$defs", "definitions", "$id"].contains(&keyword.as_str()) => {
-            format!("`{keyword}` stands at the top of a schema only")
-        }
+        None if keyword == "$id" => "`$id` stands at the top of a schema only".to_owned(),
         None => format!("`{keyword}` is not a keyword that can be honoured"),
     };
     SchemaError::new(at, message)

@@ -22,6 +22,26 @@ fn table() -> Vec<(Value, &'static [&'static str], &'static [&'static str])> {
             &["\"2026-02-28\""],
             &["\"2026-13-01\"", "\"2026-04-31\"", "\"x\""],
         ),
+        (
+            json!({"type": "string", "format": "date"}),
+            &["\"2024-02-29\"", "\"2000-02-29\""],
+            &["\"2023-02-29\"", "\"1900-02-29\""],
+        ),
+        (
+            json!({"type": "string", "format": "duration"}),
+            &["\"P1M\"", "\"P1DT12H\"", "\"PT90M\"", "\"P3W\""],
+            &["\"P\"", "\"PT1D\"", "\"P1H\""],
+        ),
+        (
+            json!({"type": "string", "format": "ipv6"}),
+            &["\"::\"", "\"2001:db8::1\"", "\"::ffff:10.0.0.1\"", "\"1:2:3:4:5:6:7:8\""],
+            &["\"1::2::3\"", "\"12345::\"", "\"1:2:3:4:5:6:7:8:9\""],
+        ),
+        (
+            json!({"type": "string", "format": "uri"}),
+            &["\"https://example.org/a/b?c=d#e\"", "\"mailto:a@b.c\"", "\"urn:isbn:1\""],
+            &["\"//example.org\"", "\"a b\"", "\"https://a b\""],
+        ),
         (json!({"type": "string", "format": "date-time"}), &["\"2026-02-28T12:00:00Z\""], &["\"2026-02-28\""]),
         (json!({"type": "string", "format": "email"}), &["\"a.b@c.org\""], &["\"a@\"", "\"@b.c\""]),
         (
@@ -53,8 +73,22 @@ fn table() -> Vec<(Value, &'static [&'static str], &'static [&'static str])> {
             &[r#"{"a":1}"#, r#"{"a":1,"c":[true,{"d":null}]}"#],
             &[r#"{"c":1}"#],
         ),
+    ]
+}
+
+/// The same for schemas that are made of others.
+fn combined() -> Vec<(Value, &'static [&'static str], &'static [&'static str])> {
+    vec![
         (json!({"anyOf": [{"type": "integer"}, {"type": "null"}]}), &["7", "null"], &["\"7\""]),
         (json!({"oneOf": [{"type": "integer"}, {"type": "string"}]}), &["7", "\"7\""], &["null"]),
+        (
+            json!({"oneOf": [{"$ref": "#/$defs/cat"}, {"$ref": "#/$defs/dog"}], "$defs": {
+            "kind": {"enum": ["dog", "hound"]},
+            "cat": {"type": "object", "properties": {"kind": {"const": "cat"}}, "required": ["kind"]},
+            "dog": {"type": "object", "properties": {"kind": {"$ref": "#/$defs/kind"}}, "required": ["kind"]}}}),
+            &[r#"{"kind":"cat"}"#, r#"{"kind":"hound"}"#],
+            &[r#"{"kind":"bird"}"#, "{}"],
+        ),
         (json!({"type": ["string", "null"], "maxLength": 1}), &["\"a\"", "null"], &["\"ab\""]),
         (json!({"allOf": [{"type": "integer", "minimum": 3}, {"maximum": 5}]}), &["3", "5"], &["2", "6"]),
         (
@@ -62,6 +96,28 @@ fn table() -> Vec<(Value, &'static [&'static str], &'static [&'static str])> {
             "properties": {"next": {"anyOf": [{"$ref": "#/$defs/node"}, {"type": "null"}]}}, "required": ["next"]}}}),
             &[r#"{"next":{"next":null}}"#],
             &[r#"{"next":{}}"#, "null"],
+        ),
+        (
+            json!({"type": "object", "properties": {"a": {"type": "integer"}, "b": {"$ref": "#/properties/a"}}}),
+            &[r#"{"a":1,"b":2}"#],
+            &[r#"{"b":"2"}"#],
+        ),
+        (
+            json!({"type": "array", "items": {"$defs": {"x/y": {"items": {"$ref": "#/items/$defs/x~1y"}, "type": "array"}},
+            "$ref": "#/items/$defs/x~1y"}}),
+            &["[[[]]]"],
+            &["[1]", "[[1]]"],
+        ),
+        (
+            json!({"type": "object", "patternProperties": {"^x-": {"type": "string"}}, "additionalProperties": false}),
+            &["{}", r#"{"x-a":"b"}"#],
+            &[r#"{"x-a":1}"#, r#"{"a":"b"}"#],
+        ),
+        (
+            json!({"type": "object", "additionalProperties": {"type": "integer"}, "minProperties": 1, "maxProperties": 2,
+            "propertyNames": {"type": "string"}}),
+            &[r#"{"a":1}"#, r#"{"a":1,"b":2}"#],
+            &["{}", r#"{"a":1,"b":2,"c":3}"#],
         ),
         (
             json!({"title": "T", "description": "d", "$schema": "https://json-schema.org/draft/2020-12/schema",
@@ -74,7 +130,7 @@ fn table() -> Vec<(Value, &'static [&'static str], &'static [&'static str])> {
 
 #[test]
 fn what_can_be_drawn_passes_the_check_and_what_cannot_breaks_it() {
-    for (source, good, bad) in table() {
+    for (source, good, bad) in table().into_iter().chain(combined()) {
         let schema = Schema::read(&source).unwrap();
         let grammar = compile(&source);
         let value = |text: &str| serde_json::from_str::<Value>(text);

@@ -19,8 +19,19 @@ fn schema() -> impl Strategy<Value = Value> {
         })),
         prop::sample::select(vec!["^[a-f]{2,5}$", "b", "^(yes|no)$", "^\\w+-\\d{2}$", "^.$"])
             .prop_map(|pattern| json!({"type": "string", "pattern": pattern})),
-        prop::sample::select(vec!["date", "time", "date-time", "duration", "email", "hostname", "ipv4", "uuid"])
-            .prop_map(|format| json!({"type": "string", "format": format})),
+        prop::sample::select(vec![
+            "date",
+            "time",
+            "date-time",
+            "duration",
+            "email",
+            "hostname",
+            "ipv4",
+            "ipv6",
+            "uri",
+            "uuid"
+        ])
+        .prop_map(|format| json!({"type": "string", "format": format})),
         (-300..300_i32, 0..500_i32).prop_map(|(least, more)| json!({
             "type": "integer", "minimum": least, "maximum": least + more,
         })),

@@ -31,9 +31,9 @@ fn keywords_that_cannot_be_honoured_are_refused_by_path() {
         json!({"type": "array", "items": {"type": "string"}, "uniqueItems": true}),
         json!({"type": "array", "items": [{"type": "string"}]}),
         json!({"type": "array", "contains": {}}),
-        json!({"type": "object", "patternProperties": {"^a": {}}}),
+        json!({"type": "object", "patternProperties": {"(a": {}}}),
+        json!({"type": "object", "propertyNames": {"maxLength": 3}}),
         json!({"type": "object", "properties": {"a/b~c": {"nullable": true}}}),
-        json!({"type": "object", "minProperties": 1}),
         json!({"type": "string", "format": "iri"}),
         json!({"type": "string", "pattern": "(?=a)b"}),
         json!({"type": "string", "pattern": "(a"}),
@@ -51,7 +51,7 @@ fn keywords_that_cannot_be_honoured_are_refused_by_path() {
         json!({"$ref": "https://example.org/schema"}),
         json!({"$ref": "#/$defs/missing"}),
         json!({"$ref": "#/properties/a"}),
-        json!({"type": "object", "properties": {"a": {"$defs": {}}}}),
+        json!({"type": "object", "properties": {"a": {"$id": "b"}}}),
         json!({"$schema": "https://example.org/own"}),
         json!({"type": "string", "minLenght": 3}),
         json!({"type": "string", "x-guidance": {"lenient": true}}),
@@ -66,10 +66,10 @@ fn keywords_that_cannot_be_honoured_are_refused_by_path() {
         at `/uniqueItems`: `uniqueItems` cannot be honoured while an answer is drawn
         at `/items`: `items` is one schema; use `prefixItems`
         at `/contains`: `contains` cannot be honoured while an answer is drawn; describe all items with `items`
-        at `/patternProperties`: `patternProperties` cannot be honoured while an answer is drawn; name the properties
+        at `/patternProperties`: the pattern cannot be honoured: unclosed group
+        at `/propertyNames`: `propertyNames` cannot be honoured while an answer is drawn; use `patternProperties` with `additionalProperties` set to false
         at `/properties/a~1b~0c/nullable`: `nullable` cannot be honoured while an answer is drawn; add "null" to `type`
-        at `/minProperties`: `minProperties` cannot be honoured while an answer is drawn; list what is needed in `required`
-        at `/format`: the formats that can be honoured are date, time, date-time, duration, email, hostname, ipv4, uuid
+        at `/format`: the formats that can be honoured are date, time, date-time, duration, email, hostname, ipv4, ipv6, uri, uuid
         at `/pattern`: the pattern cannot be honoured: look-around, including look-ahead and look-behind, is not supported
         at `/pattern`: the pattern cannot be honoured: unclosed group
         at `/pattern`: the pattern cannot be honoured: lookarounds not supported yet; WordUnicode in regex /\bword/
@@ -83,15 +83,39 @@ fn keywords_that_cannot_be_honoured_are_refused_by_path() {
         at `/enum`: an array of 1 to 500 values is needed
         at `/anyOf`: an array of 1 to 64 schemas is needed
         at `/required`: at most 256 names, none of them twice
-        at `/$ref`: a reference is `#` or `#/$defs/` and a plain name
+        at `/$ref`: a reference is `#` or a pointer into the same schema, as `#/$defs/name` is
         at `/$ref`: `#/$defs/missing` leads nowhere
-        at `/$ref`: a reference is `#` or `#/$defs/` and a plain name
-        at `/properties/a/$defs`: `$defs` stands at the top of a schema only
+        at `/$ref`: `#/properties/a` leads nowhere
+        at `/properties/a/$id`: `$id` stands at the top of a schema only
         at `/$schema`: only schemas of draft 2020-12, 2019-09 and 7 can be honoured
         at `/minLenght`: `minLenght` is not a keyword that can be honoured
         at `/x-guidance`: `x-guidance` is not a keyword that can be honoured
         at `/oneOf`: `oneOf` can be honoured only where no value meets two of its options; use `anyOf`
     "#]].assert_eq(&told);
+}
+
+#[test]
+fn what_can_be_honoured_in_part_is_refused_where_it_cannot() {
+    let told = refusals(&[
+        json!({"type": "object", "properties": {"a": {}, "b": {}}, "minProperties": 1}),
+        json!({"const": "a\u{0}b"}),
+        json!({"type": "object", "properties": {"a\u{1}": {}}}),
+        json!({"type": "object", "minProperties": 2}),
+        json!({"oneOf": [
+            {"type": "object", "properties": {"a": {"const": 1}}, "required": ["a"]},
+            {"type": "object", "properties": {"a": {"const": 2}}},
+        ]}),
+        json!({"type": "object", "patternProperties": {"a": {"type": "string"}, "b": {"type": "integer"}}}),
+    ]);
+    expect![[r"
+        `minProperties` and `maxProperties` can be honoured only where all `properties` are `required`
+        at `/const`: the control character '\0' cannot be drawn
+        at `/properties`: the control character '\u{1}' cannot be drawn
+        at `/minProperties`: `minProperties` can be honoured up to one more than `required` names; list what is needed there
+        at `/oneOf`: `oneOf` can be honoured only where no value meets two of its options; use `anyOf`
+        the schema cannot be honoured: patternProperty regexes /a/ and /b/ are not disjoint
+    "]]
+    .assert_eq(&told);
 }
 
 #[test]
