@@ -86,7 +86,9 @@ fn grammars(rules: &CallRules) -> Vec<GrammarWithLexer> {
 pub(crate) fn source(rules: &CallRules) -> String {
     let CallRules { form, tools, must, many } = rules;
     let again = |what: &str| if *many { format!(" ({what}){{0,{}}}", CALLS - 1) } else { String::new() };
-    let call = if form.list { format!("LIST call{} END", again("COMMA call")) } else { "call".to_owned() };
+    let named = form.named.as_ref();
+    let one = if named.is_some() { "tool" } else { "call" };
+    let call = if form.list { format!("LIST call{} END", again("COMMA call")) } else { one.to_owned() };
     let close = form.close.as_ref().map_or(String::new(), |close| format!(" {}", mark(close)));
     let mut lark = if form.bare {
         let tag = form.open.as_ref().map(|open| format!("{} ", mark(open)));
@@ -113,6 +115,11 @@ pub(crate) fn source(rules: &CallRules) -> String {
     // Writing to a String cannot fail.
     let _ = writeln!(lark, "tool: {}", alternatives.join(" | "));
     for (index, (name, _)) in tools.iter().enumerate() {
+        if let Some(named) = named {
+            let id = named.id.as_ref().map_or(String::new(), |id| format!("{} ID ", mark(id)));
+            let _ = writeln!(lark, r#"tool_{index}: "{name}" {id}{} @arguments_{index}"#, mark(&named.arguments));
+            continue;
+        }
         let _ = writeln!(lark, "tool_{index}: NAME_{index} @arguments_{index} CLOSE");
         let _ = writeln!(lark, r#"NAME_{index}: "{name}\"" B? "," B? "\"{}\"" B? ":" B?"#, form.arguments);
     }
@@ -127,6 +134,7 @@ COMMA: B? ","
 END: B? "]"
 FENCE: B? "```"
 TEXT: /(?s:.+)/
+ID: /[A-Za-z0-9]{9}/
 B: /\x20|\n\x20{0,8}/
 "#;
 /// What may stand before a call that no mark begins.

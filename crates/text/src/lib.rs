@@ -41,7 +41,7 @@ pub use prefix::{pack_prefix, pack_prefix_with_tools};
 pub use stop::{StopMatcher, Stopping};
 pub use template::{ChatTemplate, Rendered};
 pub use tokenizer::{LeadingBlank, SpecialTokens, Tokenizer, TokenizerSpec};
-pub use tools::{Answered, CallForm, CallPart, CallReader, Mark, Tool, ToolCall};
+pub use tools::{Answered, CallForm, CallPart, CallReader, Mark, Named, Tool, ToolCall};
 
 #[cfg(test)]
 mod tests;

@@ -1,7 +1,7 @@
 //! Calls of tools: what may be drawn, for every form.
 
 use baton_contract::{Constraint, Next, TokenId};
-use baton_text::{CallForm, Mark};
+use baton_text::{CallForm, Mark, Named};
 use expect_test::expect;
 use serde_json::{Value, json};
 
@@ -9,15 +9,23 @@ use super::{MARK, grammars};
 use crate::calls::source;
 use crate::{CallGrammar, CallRules, Schema};
 
-fn forms() -> [(&'static str, CallForm); 5] {
+fn forms() -> [(&'static str, CallForm); 8] {
     // One token of the scaffold stands for the marks that are tokens.
     let token = |text| Mark::Token { token: MARK, text };
-    let form = |open, close, list, bare, arguments| CallForm { open, close, list, bare, arguments };
+    let form = |open, close, list, bare, arguments| CallForm { open, close, list, bare, arguments, named: None };
+    let named = |open, id, arguments| CallForm {
+        named: Some(Named { id, arguments }),
+        ..form(Some(open), None, false, false, "arguments")
+    };
+    let (args, id) = (Mark::Text("[ARGS]"), Mark::Text("[CALL_ID]"));
     let (open, close) = (Mark::Text("<tool_call>"), Mark::Text("</tool_call>"));
     [
         ("hermes", form(Some(open), Some(close), false, false, "arguments")),
         ("mistral", form(Some(token("[TOOL_CALLS]")), None, true, false, "arguments")),
         ("phi", form(Some(token("<|tool_call|>")), Some(token("<|/tool_call|>")), true, false, "arguments")),
+        ("newer", named(token("[TOOL_CALLS]"), None, token("[ARGS]"))),
+        ("with id", named(token("[TOOL_CALLS]"), Some(token("[CALL_ID]")), token("[ARGS]"))),
+        ("spelled", named(Mark::Text("[TOOL_CALLS]"), Some(id), args)),
         ("llama", form(Some(token("<|python_tag|>")), None, false, true, "parameters")),
         ("gemma", form(None, None, false, true, "parameters")),
     ]
@@ -130,6 +138,28 @@ fn marks_that_are_tokens_are_no_text() {
     let call = WEATHER.replace("arguments", "parameters");
     assert_eq!(draw(&llama, &format!("⟨⟩{call}")), Ok(true));
     assert_eq!(draw(&llama, "⟨⟩oh"), Err(1));
+}
+
+#[test]
+fn a_call_may_be_its_name_and_its_arguments() {
+    let city = r#"{"city": "Oslo"}"#;
+    let rows = [
+        ("newer", format!("⟨⟩weather⟨⟩{city}⟨⟩weather_now⟨⟩{{}}")),
+        ("with id", format!("⟨⟩weather⟨⟩a1B2c3D4e⟨⟩{city}⟨⟩weather_now⟨⟩000000000⟨⟩{{}}")),
+        ("spelled", format!("[TOOL_CALLS]weather[CALL_ID]a1B2c3D4e[ARGS]{city}")),
+    ];
+    for (name, call) in rows {
+        let (must, may) = (compile(&rules(name, true, true)), compile(&rules(name, false, true)));
+        assert_eq!(draw(&must, &call), Ok(true), "{name}");
+        assert_eq!(draw(&may, &call), Ok(true), "{name}");
+        assert_eq!(draw(&may, &format!("So.\n{call}")), Ok(true), "{name}");
+        assert!(draw(&may, &format!("{call} so")).is_err(), "{name}: calls come last");
+        assert!(draw(&must, &call.replace("Oslo", "Paris")).is_err(), "{name}");
+        assert!(draw(&must, &call.replace("weather", "whether")).is_err(), "{name}");
+        assert_eq!(draw(&must, ""), Ok(false), "{name}");
+    }
+    let with_id = compile(&rules("with id", true, true));
+    assert!(draw(&with_id, &format!("⟨⟩weather⟨⟩short⟨⟩{city}")).is_err());
 }
 
 #[test]

@@ -179,7 +179,11 @@ impl Choice {
             Some(Emission::Failed(message)) => return self.fail(message, told),
             None => return self.fail("the engine ended the answer without saying why".to_owned(), told),
         };
-        self.tell(piece, end.is_some(), told);
+        let ended = end.as_ref().and_then(|end| match end {
+            Event::End { reason, .. } => Some(*reason),
+            _ => None,
+        });
+        self.tell(piece, ended, told);
         let Some(end) = end else { return true };
         if let Event::End { reason, usage, .. } = &end {
             self.meter.end(*reason, usage);
@@ -188,8 +192,8 @@ impl Choice {
         false
     }
 
-    /// Tells a piece of text, or what is called in it.
-    fn tell(&mut self, mut piece: Piece, is_last: bool, told: &mut VecDeque<Event>) {
+    /// Tells a piece of text, or what is called in it; `ended` says how if it is the last.
+    fn tell(&mut self, mut piece: Piece, ended: Option<FinishReason>, told: &mut VecDeque<Event>) {
         let Some(calls) = &mut self.calls else {
             if !(piece.text.is_empty() && piece.tokens.is_empty()) {
                 told.push_back(Event::Text(piece));
@@ -197,8 +201,8 @@ impl Choice {
             return;
         };
         let mut parts = calls.push(&piece.text);
-        if is_last {
-            parts.extend(calls.finish());
+        if let Some(reason) = ended {
+            parts.extend(calls.finish(reason == FinishReason::Length));
         }
         // Every token is reported, also where it has become a part of a call.
         if !piece.tokens.is_empty() {

@@ -18,9 +18,10 @@ pub enum Mark {
     },
 }
 
-/// How a model writes calls: `open`, one object or a list of them, `close`.
+/// How a model writes calls: `open`, one call or a list of them, `close`.
 ///
-/// An object is `{"name": …, "arguments": {…}}`; the second key is `arguments` or `parameters`.
+/// A call is an object `{"name": …, "arguments": {…}}`, whose second key is `arguments` or `parameters`, or its name and
+/// then its arguments.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CallForm {
     /// Comes before a call, or before the list of calls.
@@ -33,6 +34,17 @@ pub struct CallForm {
     pub bare: bool,
     /// The key of a call's arguments.
     pub arguments: &'static str,
+    /// What stands between a call's name and its arguments where it is no object.
+    pub named: Option<Named>,
+}
+
+/// How a call is written as its name and then its arguments, each call after `open`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Named {
+    /// Comes after the name and before an id of nine letters and digits, which some models give.
+    pub id: Option<Mark>,
+    /// Comes before the arguments.
+    pub arguments: Mark,
 }
 
 /// A form before the vocabulary is known.
@@ -42,27 +54,32 @@ struct Row {
     list: bool,
     bare: bool,
     arguments: &'static str,
+    named: bool,
 }
 
 /// Qwen, SmolLM and all that learned from Hermes; also what a model is taught whose template knows of no tools.
-const HERMES: Row =
-    Row { open: Some("<tool_call>"), close: Some("</tool_call>"), list: false, bare: false, arguments: "arguments" };
-const MISTRAL: Row = Row { open: Some("[TOOL_CALLS]"), close: None, list: true, bare: false, arguments: "arguments" };
-const PHI: Row =
-    Row { open: Some("<|tool_call|>"), close: Some("<|/tool_call|>"), list: true, bare: false, arguments: "arguments" };
+const HERMES: Row = Row { open: Some("<tool_call>"), close: Some("</tool_call>"), ..PLAIN };
+/// A call as one object, and nothing around it.
+const PLAIN: Row = Row { open: None, close: None, list: false, bare: false, arguments: "arguments", named: false };
+const MISTRAL: Row = Row { open: Some("[TOOL_CALLS]"), list: true, ..PLAIN };
+/// Mistral's models since 2025: `[TOOL_CALLS]name[ARGS]{…}`, for a time with `[CALL_ID]` and an id after the name.
+const NEWER_MISTRAL: Row = Row { open: Some("[TOOL_CALLS]"), named: true, ..PLAIN };
+const PHI: Row = Row { open: Some("<|tool_call|>"), close: Some("<|/tool_call|>"), list: true, ..PLAIN };
 /// The tag is for built-in tools, but the models write it before others, too.
-const LLAMA: Row = Row { open: Some("<|python_tag|>"), close: None, list: false, bare: true, arguments: "parameters" };
-const GEMMA: Row = Row { open: None, close: None, list: false, bare: true, arguments: "parameters" };
+const LLAMA: Row = Row { open: Some("<|python_tag|>"), bare: true, arguments: "parameters", ..PLAIN };
+const GEMMA: Row = Row { bare: true, arguments: "parameters", ..PLAIN };
 
 /// What templates write that ask for calls in forms that are not read here; they are used as if they knew of no tools.
-const OTHER_FORMS: [&str; 3] = ["<function=", "[ARGS]", "<|tool_calls_section_begin|>"];
+const OTHER_FORMS: [&str; 2] = ["<function=", "<|tool_calls_section_begin|>"];
 
 impl CallForm {
     /// The form that a model with this template and vocabulary writes; false if the template means another one.
     pub(crate) fn of(template: &str, tokenizer: &Tokenizer) -> (Self, bool) {
         let has = |text: &str| template.contains(text);
         let is_known = !OTHER_FORMS.iter().any(|text| has(text));
-        let row = if is_known && has("[TOOL_CALLS]") {
+        let row = if is_known && has("[TOOL_CALLS]") && has("[ARGS]") {
+            NEWER_MISTRAL
+        } else if is_known && has("[TOOL_CALLS]") {
             MISTRAL
         } else if is_known && (has("<|tool_call|>") || has("<|tool|>")) {
             PHI
@@ -82,7 +99,9 @@ impl CallForm {
         let Row { list, bare, arguments, .. } = row;
         // Where a call may do without it, only a true token counts: nobody spells it by chance.
         let open = row.open.map(mark).filter(|open| !bare || matches!(open, Mark::Token { .. }));
-        (Self { open, close: row.close.map(mark), list, bare, arguments }, is_known)
+        let named =
+            row.named.then(|| Named { id: has("[CALL_ID]").then(|| mark("[CALL_ID]")), arguments: mark("[ARGS]") });
+        (Self { open, close: row.close.map(mark), list, bare, arguments, named }, is_known)
     }
 
     /// Whether calls have ids of nine letters and digits.

@@ -1,5 +1,7 @@
 //! The beginning of a call, up to its arguments.
 
+use super::{Mark, Named};
+
 /// What is to be said of the beginning of a text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Head {
@@ -39,6 +41,16 @@ pub(super) fn fenced_head(text: &str) -> Head {
     }
 }
 
+/// Reads `name[ARGS]{` or `name[CALL_ID]…[ARGS]{`, by the marks of a form.
+pub(super) fn named_head(text: &str, named: &Named) -> Head {
+    let mut cursor = Cursor(text);
+    match cursor.named(named) {
+        Ok(name) => Head::Call { name, at: text.len() - cursor.0.len() },
+        Err(Miss::End) => Head::Partial,
+        Err(Miss::Other) => Head::Not,
+    }
+}
+
 fn found(text: &str, mut cursor: Cursor<'_>) -> Head {
     match cursor.head() {
         Ok(name) => Head::Call { name, at: text.len() - cursor.0.len() },
@@ -64,6 +76,31 @@ impl Cursor<'_> {
         self.one_of(&["\"arguments\"", "\"parameters\""])?;
         self.blanks();
         self.word(":")?;
+        match self.0.chars().next() {
+            Some('{') => Ok(name),
+            Some(_) => Err(Miss::Other),
+            None => Err(Miss::End),
+        }
+    }
+
+    fn named(&mut self, named: &Named) -> Result<String, Miss> {
+        self.blanks();
+        let name = self.plain();
+        if name.is_empty() {
+            return Err(if self.0.is_empty() { Miss::End } else { Miss::Other });
+        }
+        self.blanks();
+        if let Some(id) = &named.id
+            && self.0.starts_with(id.text())
+        {
+            self.0 = &self.0[id.text().len()..];
+            self.plain();
+        }
+        let marks: Vec<&str> = named.id.iter().chain([&named.arguments]).map(Mark::text).collect();
+        if marks.iter().any(|mark| mark.len() > self.0.len() && mark.starts_with(self.0)) {
+            return Err(Miss::End);
+        }
+        self.word(named.arguments.text())?;
         match self.0.chars().next() {
             Some('{') => Ok(name),
             Some(_) => Err(Miss::Other),
@@ -103,12 +140,18 @@ impl Cursor<'_> {
 
     /// A name up to its closing quotation mark; names need no escapes.
     fn name(&mut self) -> Result<String, Miss> {
+        let name = self.plain();
+        self.literal("\"")?;
+        if name.is_empty() { Err(Miss::Other) } else { Ok(name) }
+    }
+
+    /// Letters, digits, `_` and `-`.
+    fn plain(&mut self) -> String {
         let is_part = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
         let rest = self.0.trim_start_matches(is_part);
         let name = self.0[..self.0.len() - rest.len()].to_owned();
         self.0 = rest;
-        self.literal("\"")?;
-        if name.is_empty() { Err(Miss::Other) } else { Ok(name) }
+        name
     }
 
     fn blanks(&mut self) {

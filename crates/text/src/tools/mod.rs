@@ -9,7 +9,7 @@ mod head;
 mod reader;
 pub(crate) mod writing;
 
-pub use form::{CallForm, Mark};
+pub use form::{CallForm, Mark, Named};
 pub use reader::{CallPart, CallReader};
 
 use serde_json::{Map, Value, json};

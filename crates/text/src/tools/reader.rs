@@ -2,7 +2,7 @@
 
 use baton_contract::TokenId;
 
-use super::head::{Head, fenced_head, head};
+use super::head::{Head, fenced_head, head, named_head};
 use super::{CallForm, Mark};
 
 /// A part of an answer.
@@ -78,6 +78,9 @@ impl CallReader {
         if self.form.close.as_ref().is_some_and(|close| close.is(token)) {
             return Some(Vec::new());
         }
+        if let Some(between) = self.between(token) {
+            return Some(self.push(between));
+        }
         let open = self.form.open.as_ref().filter(|open| open.is(token))?.text();
         let mut parts = Vec::new();
         match self.state {
@@ -90,11 +93,23 @@ impl CallReader {
         Some(parts)
     }
 
-    /// Ends the answer: what is left of it.
-    pub fn finish(&mut self) -> Vec<CallPart> {
+    /// The spelling of a mark that stands between a call's name and its arguments, if it is one and stands there.
+    fn between(&self, token: TokenId) -> Option<&'static str> {
+        let named = self.form.named.as_ref().filter(|_| matches!(self.state, State::Head))?;
+        named.id.iter().chain([&named.arguments]).find(|mark| mark.is(token)).map(Mark::text)
+    }
+
+    /// Ends the answer: what is left of it. Of one that was `cut`, the beginning of a call or of its mark is no text.
+    pub fn finish(&mut self, cut: bool) -> Vec<CallPart> {
         let mut parts = Vec::new();
         let held = std::mem::take(&mut self.held);
         match self.state {
+            State::Text { fresh } if cut => {
+                let is_beginning = fresh && self.form.bare && fenced_head(&held) == Head::Partial;
+                let text = if is_beginning { 0 } else { held.len() - self.part_of_mark(&held) };
+                tell(&mut parts, held[..text].trim_end_matches(BLANKS));
+            }
+            State::Head if cut => {}
             State::Text { .. } => tell(&mut parts, &held),
             State::Head => tell(&mut parts, &format!("{}{held}", self.lead)),
             // What may be held here is a part of a mark.
@@ -107,7 +122,7 @@ impl CallReader {
     fn step(&mut self, parts: &mut Vec<CallPart>) -> bool {
         match self.state {
             State::Text { fresh } => self.text(fresh, parts),
-            State::Head => match head(&self.held) {
+            State::Head => match self.head() {
                 Head::Partial => false,
                 Head::Not => {
                     tell(parts, &std::mem::take(&mut self.lead));
@@ -121,6 +136,16 @@ impl CallReader {
         }
     }
 
+    fn head(&self) -> Head {
+        self.form.named.as_ref().map_or_else(|| head(&self.held), |named| named_head(&self.held, named))
+    }
+
+    /// How many bytes at the end of a text may be the beginning of the mark.
+    fn part_of_mark(&self, text: &str) -> usize {
+        let Some(Mark::Text(open)) = self.form.open else { return 0 };
+        (1..open.len()).rev().find(|end| text.ends_with(&open[..*end])).unwrap_or(0)
+    }
+
     fn text(&mut self, fresh: bool, parts: &mut Vec<CallPart>) -> bool {
         if fresh && self.form.bare {
             match fenced_head(&self.held) {
@@ -129,17 +154,15 @@ impl CallReader {
                 Head::Call { name, at } => return self.call(name, at, parts),
             }
         }
-        let mut may_be_mark = 0;
-        if let Some(Mark::Text(open)) = self.form.open {
-            if let Some(at) = self.held.find(open) {
-                tell(parts, self.held[..at].trim_end_matches(BLANKS));
-                self.held.drain(..at + open.len());
-                self.begin(open);
-                return true;
-            }
-            may_be_mark = (1..open.len()).rev().find(|end| self.held.ends_with(&open[..*end])).unwrap_or(0);
+        if let Some(Mark::Text(open)) = self.form.open
+            && let Some(at) = self.held.find(open)
+        {
+            tell(parts, self.held[..at].trim_end_matches(BLANKS));
+            self.held.drain(..at + open.len());
+            self.begin(open);
+            return true;
         }
-        let text = self.held[..self.held.len() - may_be_mark].trim_end_matches(BLANKS).len();
+        let text = self.held[..self.held.len() - self.part_of_mark(&self.held)].trim_end_matches(BLANKS).len();
         if text > 0 {
             self.state = State::Text { fresh: false };
             tell(parts, &self.held[..text]);
@@ -167,7 +190,8 @@ impl CallReader {
         if !told.is_empty() {
             parts.push(CallPart::Arguments(told));
         }
-        self.state = if end.is_some() { State::Tail { open: true } } else { State::Arguments(nesting) };
+        self.state =
+            if end.is_some() { State::Tail { open: self.form.named.is_none() } } else { State::Arguments(nesting) };
         end.is_some()
     }
 

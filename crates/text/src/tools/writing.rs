@@ -82,6 +82,10 @@ fn lesson(tools: &[Value], form: &CallForm) -> String {
     let listed: Vec<String> = tools.iter().map(python_json).collect();
     let shape = format!("{{\"name\": <the tool's name>, \"{}\": <an object with its arguments>}}", form.arguments);
     let how = match (&form.open, &form.close) {
+        (Some(open), _) if form.named.is_some() => {
+            let (name, arguments) = ("<the tool's name>", "<an object with its arguments>");
+            format!("write this, once for each call:\n{}{}", open.text(), named(form, name, "<an id>", arguments))
+        }
         (Some(open), Some(close)) if !form.bare => {
             format!("write this, once for each call:\n{}\n{shape}\n{}", open.text(), close.text())
         }
@@ -99,6 +103,14 @@ fn lesson(tools: &[Value], form: &CallForm) -> String {
 fn calls(calls: &[ToolCall], form: &CallForm) -> String {
     let object = |call: &ToolCall| python_json(&json!({"name": call.name, form.arguments: call.arguments}));
     let objects: Vec<String> = calls.iter().map(object).collect();
+    if form.named.is_some() {
+        let one = |call: &ToolCall| {
+            let arguments = python_json(&json!(call.arguments));
+            let open = form.open.as_ref().map_or("", super::Mark::text);
+            format!("{open}{}", named(form, &call.name, &short_id(&call.id), &arguments))
+        };
+        return calls.iter().map(one).collect();
+    }
     let (open, close) =
         (form.open.as_ref().map_or("", super::Mark::text), form.close.as_ref().map_or("", super::Mark::text));
     match (form.list, form.bare) {
@@ -108,6 +120,13 @@ fn calls(calls: &[ToolCall], form: &CallForm) -> String {
             objects.iter().map(|object| format!("{open}\n{object}\n{close}")).collect::<Vec<_>>().join("\n")
         }
     }
+}
+
+/// A call as its name and then its arguments.
+fn named(form: &CallForm, name: &str, id: &str, arguments: &str) -> String {
+    let Some(named) = &form.named else { return String::new() };
+    let id = named.id.as_ref().map_or(String::new(), |mark| format!("{}{id}", mark.text()));
+    format!("{name}{id}{}{arguments}", named.arguments.text())
 }
 
 /// The last nine letters and digits of an id, which is what Mistral's templates take.

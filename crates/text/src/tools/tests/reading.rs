@@ -28,7 +28,16 @@ fn said(answer: &str) -> Vec<Said<'_>> {
 }
 
 /// Reads an answer whose texts come in pieces; pieces of one kind are joined again.
-fn read<'t>(form: &CallForm, answer: &'t str, mut pieces: impl FnMut(&'t str) -> Vec<&'t str>) -> Vec<CallPart> {
+fn read<'t>(form: &CallForm, answer: &'t str, pieces: impl FnMut(&'t str) -> Vec<&'t str>) -> Vec<CallPart> {
+    read_to_end(form, answer, pieces, false)
+}
+
+fn read_to_end<'t>(
+    form: &CallForm,
+    answer: &'t str,
+    mut pieces: impl FnMut(&'t str) -> Vec<&'t str>,
+    cut: bool,
+) -> Vec<CallPart> {
     let mut reader = CallReader::new(form);
     let mut told = Vec::new();
     for part in said(answer) {
@@ -37,7 +46,7 @@ fn read<'t>(form: &CallForm, answer: &'t str, mut pieces: impl FnMut(&'t str) ->
             Said::Token(token) => told.extend(reader.mark(token).unwrap()),
         }
     }
-    told.extend(reader.finish());
+    told.extend(reader.finish(cut));
     let mut joined: Vec<CallPart> = Vec::new();
     for part in told {
         match (joined.last_mut(), part) {
@@ -62,7 +71,7 @@ fn shown(parts: &[CallPart]) -> String {
     if parts.is_empty() { "nothing".to_owned() } else { parts.iter().map(one).collect::<Vec<_>>().join(" | ") }
 }
 
-const ANSWERS: [(&str, &str); 33] = [
+const ANSWERS: [(&str, &str); 40] = [
     ("hermes", "<tool_call>\n{\"name\": \"f\", \"arguments\": {\"a\": 1}}\n</tool_call>"),
     ("hermes", "Let me see.\n\n<tool_call>{\"name\":\"f\",\"arguments\":{}}</tool_call>"),
     (
@@ -89,6 +98,13 @@ const ANSWERS: [(&str, &str); 33] = [
     ("mistral", "[TOOL_CALLS][{\"name\": \"f\", \"arguments\": {}}]"),
     ("mistral", "⟨5⟩none"),
     ("mistral", "⟨5⟩[{\"name\": \"f\", \"arguments\": {}}, oh"),
+    ("newer", "⟨5⟩f⟨9⟩{\"a\": \"[ARGS]\"}⟨5⟩g-1⟨9⟩{}"),
+    ("newer", "So.\n⟨5⟩f⟨9⟩{\"a\": 1}"),
+    ("newer", "⟨5⟩f⟨9⟩none"),
+    ("newer", "⟨5⟩[{\"name\": \"f\"}]"),
+    ("with id", "[TOOL_CALLS]f[CALL_ID]a1b2c3d4e[ARGS]{\"a\": 1}[TOOL_CALLS]g[CALL_ID]000000000[ARGS]{}"),
+    ("with id", "So. [TOOL_CALLS]f[ARGS]{\"a\": 1}"),
+    ("with id", "[TOOL_CALLS]f[CALL_ID]a1b2"),
     ("phi", "⟨6⟩[{\"name\": \"f\", \"arguments\": {}}]⟨7⟩"),
     ("phi", "⟨6⟩[{\"name\": \"f\", \"arguments\": {}}]⟨7⟩ done"),
     ("llama", "{\"name\": \"f\", \"parameters\": {\"a\": 1}}"),
@@ -102,6 +118,7 @@ const ANSWERS: [(&str, &str); 33] = [
 ];
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "two lines for each answer")]
 fn calls_are_told_from_text() {
     let told = ANSWERS.iter().fold(String::new(), |mut all, (name, answer)| {
         let parts = read(&form(name), answer, |text| vec![text]);
@@ -155,6 +172,20 @@ fn calls_are_told_from_text() {
                 text "[TOOL_CALLS]none"
         mistral "⟨5⟩[{\"name\": \"f\", \"arguments\": {}}, oh"
                 f | {} | text ", oh"
+        newer   "⟨5⟩f⟨9⟩{\"a\": \"[ARGS]\"}⟨5⟩g-1⟨9⟩{}"
+                f | {"a": "[ARGS]"} | g-1 | {}
+        newer   "So.\n⟨5⟩f⟨9⟩{\"a\": 1}"
+                text "So." | f | {"a": 1}
+        newer   "⟨5⟩f⟨9⟩none"
+                text "[TOOL_CALLS]f[ARGS]none"
+        newer   "⟨5⟩[{\"name\": \"f\"}]"
+                text "[TOOL_CALLS][{\"name\": \"f\"}]"
+        with id "[TOOL_CALLS]f[CALL_ID]a1b2c3d4e[ARGS]{\"a\": 1}[TOOL_CALLS]g[CALL_ID]000000000[ARGS]{}"
+                f | {"a": 1} | g | {}
+        with id "So. [TOOL_CALLS]f[ARGS]{\"a\": 1}"
+                text "So." | f | {"a": 1}
+        with id "[TOOL_CALLS]f[CALL_ID]a1b2"
+                text "[TOOL_CALLS]f[CALL_ID]a1b2"
         phi     "⟨6⟩[{\"name\": \"f\", \"arguments\": {}}]⟨7⟩"
                 f | {}
         phi     "⟨6⟩[{\"name\": \"f\", \"arguments\": {}}]⟨7⟩ done"
@@ -176,6 +207,30 @@ fn calls_are_told_from_text() {
         gemma   "  \n"
                 text "  \n"
     "#]].assert_eq(&told);
+}
+
+#[test]
+fn an_answer_that_is_cut_in_a_call_has_nothing_of_its_beginning_as_text() {
+    let calls = [
+        ("hermes", "So. <tool_call>\n{\"name\": \"f\", \"arguments\": {\"a\": 1}}\n</tool_call>", "So."),
+        ("mistral", "So. ⟨5⟩[{\"name\": \"f\", \"arguments\": {\"a\": 1}}]", "So."),
+        ("newer", "So. ⟨5⟩f⟨9⟩{\"a\": 1}", "So."),
+        ("with id", "So. [TOOL_CALLS]f[CALL_ID]a1b2c3d4e[ARGS]{\"a\": 1}", "So."),
+        ("llama", "{\"name\": \"f\", \"parameters\": {\"a\": 1}}", ""),
+        ("gemma", "```json\n{\"name\": \"f\", \"parameters\": {\"a\": 1}}\n```", ""),
+    ];
+    for (name, answer, text) in calls {
+        for (at, _) in
+            answer.char_indices().skip(text.len()).filter(|(at, _)| !answer[..*at].ends_with(['⟨', '5', '9']))
+        {
+            let parts = read_to_end(&form(name), &answer[..at], |text| vec![text], true);
+            let told =
+                parts.iter().find_map(|part| if let CallPart::Text(text) = part { Some(text.as_str()) } else { None });
+            assert_eq!(told.unwrap_or_default(), text, "{name}: {:?}", &answer[..at]);
+        }
+    }
+    let told = |answer| shown(&read_to_end(&form("hermes"), answer, |text| vec![text], true));
+    assert_eq!(told("a < b and <tool_x"), "text \"a < b and <tool_x\"");
 }
 
 #[test]
@@ -218,11 +273,11 @@ proptest! {
         for (_, form) in forms().iter().filter(|(_, form)| !matches!(form.open, Some(Mark::Token { .. }))) {
             let mut reader = CallReader::new(form);
             let mut told = reader.push(&answer);
-            told.extend(reader.finish());
+            told.extend(reader.finish(false));
             let mut apart = CallReader::new(form);
             let mut pieces: Vec<CallPart> =
                 answer.char_indices().flat_map(|(at, c)| apart.push(&answer[at..at + c.len_utf8()])).collect();
-            pieces.extend(apart.finish());
+            pieces.extend(apart.finish(false));
             let text = |parts: &[CallPart]| parts.iter().fold(String::new(), |all, part| match part {
                 CallPart::Text(text) | CallPart::Arguments(text) => all + text,
                 CallPart::Call { name } => all + "call " + name,

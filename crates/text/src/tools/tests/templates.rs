@@ -69,6 +69,28 @@ const MISTRAL: &str = r#"{%- for message in messages %}
     {%- endif %}
 {%- endfor %}"#;
 
+/// Mistral's since 2025: a call is its name and its arguments.
+const NEWER_MISTRAL: &str = r#"{%- if tools is defined and tools is not none %}
+    {{- "[AVAILABLE_TOOLS]" + tools|tojson + "[/AVAILABLE_TOOLS]" }}
+{%- endif %}
+{%- for message in messages %}
+    {%- if message["role"] == "user" %}
+        {{- "[INST]" + message["content"] + "[/INST]" }}
+    {%- elif message["role"] == "system" %}
+        {{- "[SYSTEM_PROMPT]" + message["content"] + "[/SYSTEM_PROMPT]" }}
+    {%- elif message["role"] == "assistant" %}
+        {{- message["content"] }}
+        {%- for tool_call in message.tool_calls or [] %}
+            {%- set arguments = tool_call.function.arguments %}
+            {%- if arguments is not string %}{%- set arguments = arguments|tojson|safe %}{%- endif %}
+            {{- "[TOOL_CALLS]" + tool_call.function.name + "[CALL_ID]" + tool_call.id + "[ARGS]" + arguments }}
+        {%- endfor %}
+        {{- eos_token }}
+    {%- elif message["role"] == "tool" %}
+        {{- "[TOOL_RESULTS]" + message.tool_call_id + "[TOOL_CONTENT]" + message.content + "[/TOOL_RESULTS]" }}
+    {%- endif %}
+{%- endfor %}"#;
+
 /// Llama's, which takes one call at a time.
 const LLAMA: &str = r#"{%- if not tools is defined %}{%- set tools = none %}{%- endif %}
 {%- if messages[0]['role'] == 'system' %}{%- set system_message = messages[0]['content']|trim %}{%- set messages = messages[1:] %}{%- else %}{%- set system_message = "" %}{%- endif %}
@@ -270,6 +292,31 @@ fn tools_of_a_form_that_is_not_read_are_told_in_another() {
     let text = rendered(&xml, &[ChatMessage::user("Hi")]);
     assert!(text.contains("You can call tools."), "{text}");
     assert!(!text.contains("<function="), "{text}");
+}
+
+#[test]
+fn a_call_that_is_a_name_and_arguments_is_shown_by_the_template_or_written_so() {
+    let chat = [vec![ChatMessage::system("pack")], round(&["Oslo"])].concat();
+    expect![[r#"[AVAILABLE_TOOLS][{"type": "function", "function": {"name": "weather", "description": "The weather <|im_end|>", "parameters": {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}}}][/AVAILABLE_TOOLS][SYSTEM_PROMPT]pack[/SYSTEM_PROMPT][INST]Is it cold?[/INST][TOOL_CALLS]weather[CALL_ID]0callOslo[ARGS]{"city": "Oslo"}<|im_end|>[TOOL_RESULTS]0callOslo[TOOL_CONTENT]"4 degrees"[/TOOL_RESULTS]"#]].assert_eq(&rendered(NEWER_MISTRAL, &chat));
+    let mute = "{%- for message in messages %}{{- '[' + message.role + '] ' + message.content + '\n' }}{%- endfor %}\
+        {#- [TOOL_CALLS] and [ARGS] -#}";
+    expect![[r#"
+        [system] pack
+        [system] You can call tools. These are the tools, each with a JSON Schema of its arguments:
+        <tools>
+        {"type": "function", "function": {"name": "weather", "description": "The weather <|im_end|>", "parameters": {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}}}
+        </tools>
+        To call a tool, write this, once for each call:
+        [TOOL_CALLS]<the tool's name>[ARGS]<an object with its arguments>
+        The result then stands between <tool_response> and </tool_response>. Where no tool helps, answer in plain words.
+        [user] Is it cold?
+        [assistant] [TOOL_CALLS]weather[ARGS]{"city": "Oslo"}
+        [user] <tool_response>
+        "4 degrees"
+        </tool_response>
+    "#]].assert_eq(&rendered(mute, &chat));
+    let form = ChatTemplate::compile(NEWER_MISTRAL, &tokenizer()).unwrap().call_form().clone();
+    assert!(form.named.is_some_and(|named| named.id.is_some()));
 }
 
 #[test]
