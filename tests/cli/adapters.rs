@@ -1,7 +1,10 @@
 //! Packs with adapters on the real model.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 
 use safetensors::Dtype;
 use safetensors::tensor::TensorView;
@@ -155,4 +158,77 @@ fn a_wrong_adapter_is_refused_while_others_serve() {
     super::serve::listed(&home, "cue", &["`physics` at /v1/chat/completions"]);
     let exported = home.baton(&["ledger", "show", "--oldest-first", "--kind", "cue", "--json"]);
     assert!(exported.stdout.contains(&adapter), "{}", exported.report());
+}
+
+#[test]
+fn another_adapter_goes_live_while_cues_run_and_bad_ones_never_do() {
+    let home = home("0.5");
+    put(&home, adapter(0.05));
+    bind(&home, &format!("blake3:{}", "0".repeat(64)));
+    bind(&home, &digest(&chat(&home).stderr));
+    let publish = || home.baton(&[&["twin", "publish", "physics", "--packs", "packs"][..], &LITTLE].concat());
+    let version = |from: &str, to: &str| {
+        let path = home.path("packs/physics/twin.toml");
+        fs::write(&path, fs::read_to_string(&path).unwrap().replace(from, to)).unwrap();
+    };
+    assert_eq!(publish().code, Some(0));
+    let served = Served::start(&home, "packs");
+    let key = served.key.clone().unwrap();
+    // The version of an answer, its adapter, and what it says.
+    let cue = || {
+        let messages = json!([{"role": "user", "content": "What is gravity?"}]);
+        let body = json!({"model": "physics", "max_tokens": 12, "temperature": 0, "messages": messages});
+        let (status, answer) = served.ask("POST", "/v1/chat/completions", &key, &body);
+        assert_eq!(status, 200, "{answer}");
+        let reply: Value = serde_json::from_str(answer.split("\r\n\r\n").nth(1).unwrap()).unwrap();
+        let (twin, said) = (&reply["baton"]["twin"], &reply["choices"][0]["message"]["content"]);
+        let text = |value: &Value| value.as_str().unwrap().to_owned();
+        (text(&twin["pack_version"]), (text(&twin["adapter_digest"]), text(said)))
+    };
+    let over = AtomicBool::new(false);
+    let answers = thread::scope(|scope| {
+        let conductor = || {
+            let mut answers = vec![cue()];
+            while !over.load(Ordering::Relaxed) {
+                answers.push(cue());
+            }
+            answers
+        };
+        let conductors = [(); 3].map(|()| scope.spawn(conductor));
+        version("1.0.0", "1.1.0");
+        put(&home, adapter(0.0));
+        let run = publish();
+        // The server looks each second; a conductor that panics ends the test by itself.
+        while run.code == Some(0) && cue().0 != "1.1.0" && !conductors.iter().any(thread::ScopedJoinHandle::is_finished)
+        {
+        }
+        over.store(true, Ordering::Relaxed);
+        assert_eq!(run.code, Some(0), "{}", run.report());
+        conductors.map(|conductor| conductor.join().unwrap()).concat()
+    });
+    let mut by_version: BTreeMap<_, BTreeSet<_>> = BTreeMap::new();
+    for (version, answer) in answers {
+        by_version.entry(version).or_default().insert(answer);
+    }
+    let each: Vec<_> = by_version.values().collect();
+    assert!(each.len() == 2 && each.iter().all(|answers| answers.len() == 1), "no answer is of both: {by_version:?}");
+    let [(one, says), (other, says_other)] = [0, 1].map(|at| each[at].first().unwrap());
+    assert!(one != other && says != says_other, "{by_version:?}");
+
+    version("1.1.0", "1.2.0");
+    let (config, mut cut) = adapter(0.05);
+    cut.truncate(cut.len() - 1);
+    let too_large = config.replace("\"r\":4", "\"r\":257");
+    assert_ne!(too_large, config);
+    for (bad, sentence) in [
+        ((config, cut), "adapter_model.safetensors is damaged or cut off"),
+        (adapter(f32::NAN), "holds a value that is not a finite number"),
+        ((too_large, adapter(0.05).1), "what is not supported: rank 257"),
+    ] {
+        put(&home, bad);
+        let run = publish();
+        assert!(run.code == Some(1) && run.stderr.contains(sentence), "{}", run.report());
+        let (version, (adapter, _)) = cue();
+        assert_eq!((version.as_str(), &adapter), ("1.1.0", other), "it serves on");
+    }
 }

@@ -28,6 +28,12 @@ impl Adapter {
         self.digest
     }
 
+    /// The same without its weights: enough to know it again, not to compute with it.
+    #[must_use]
+    pub fn named(&self) -> Self {
+        Self { digest: self.digest, weights: Arc::new(()) }
+    }
+
     /// The weights, if they are of the type that the executor reads.
     pub fn weights<W: 'static>(&self) -> Option<&W> {
         self.weights.downcast_ref()

@@ -68,6 +68,13 @@ impl Prefix {
         }
         Self { digest: digester.finish(), label, tokens, adapter }
     }
+
+    /// The same without the weights of its adapter: enough to know it again, not to compute it.
+    #[must_use]
+    pub fn named(&self) -> Self {
+        let adapter = self.adapter.as_ref().map(Adapter::named);
+        Self { digest: self.digest, label: self.label.clone(), tokens: self.tokens.clone(), adapter }
+    }
 }
 
 impl Generate {

@@ -22,6 +22,7 @@ pub(crate) struct Prefixes {
 /// One prefix. It holds no blocks, or all it needs.
 #[derive(Debug)]
 pub(crate) struct Entry {
+    /// While nobody names it, without the weights of its adapter: they are free to go.
     pub(crate) prefix: Arc<Prefix>,
     pub(crate) blocks: Vec<BlockId>,
     /// Tokens whose keys and values are in the blocks.
@@ -58,6 +59,13 @@ impl Entry {
     /// It and its blocks, as a plan names them.
     pub(crate) fn kept(&self) -> KeptPrefix {
         KeptPrefix { prefix: Arc::clone(&self.prefix), blocks: self.blocks.clone() }
+    }
+
+    /// Lets go of the adapter's weights if no sequence names the prefix.
+    fn rest(&mut self) {
+        if self.users + self.wanted == 0 && self.prefix.adapter.is_some() {
+            self.prefix = Arc::new(self.prefix.named());
+        }
     }
 
     fn is_idle(&self) -> bool {
@@ -101,13 +109,16 @@ impl Prefixes {
             restoring: false,
             payer: None,
         };
-        self.entries.entry(prefix.digest).or_insert_with(new).wanted += 1;
+        let entry = self.entries.entry(prefix.digest).or_insert_with(new);
+        entry.prefix = Arc::clone(prefix);
+        entry.wanted += 1;
     }
 
     /// A sequence that names the prefix no longer waits.
     pub(crate) fn unwant(&mut self, digest: &Digest) {
         if let Some(entry) = self.entries.get_mut(digest) {
             entry.wanted -= 1;
+            entry.rest();
         }
         self.forget_if_unused(digest);
     }
@@ -125,6 +136,7 @@ impl Prefixes {
         if let Some(entry) = self.entries.get_mut(digest) {
             entry.users -= 1;
             entry.last_used = self.clock;
+            entry.rest();
         }
         self.forget_if_unused(digest);
     }

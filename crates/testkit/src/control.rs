@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use baton_contract::SequenceId;
-use baton_scheduler::StepPlan;
+use baton_contract::{Adapter, SequenceId};
+use baton_scheduler::{Span, StepPlan};
 
 use crate::SimulatedClock;
 
@@ -118,14 +118,19 @@ impl Control {
     }
 }
 
-/// Plans are not `Clone`, so that none is committed twice by accident.
+fn named(span: &Span) -> Span {
+    Span { adapter: span.adapter.as_ref().map(Adapter::named), ..span.clone() }
+}
+
+/// Plans are not `Clone`, so that none is committed twice by accident. What is remembered of adapters are their names: nobody
+/// else keeps their weights, and this must not either.
 fn copy_of(plan: &StepPlan) -> StepPlan {
     let StepPlan { step, restores, copies, spans, stores } = plan;
     StepPlan {
         step: *step,
         restores: restores.clone(),
         copies: copies.clone(),
-        spans: spans.clone(),
+        spans: spans.iter().map(named).collect(),
         stores: stores.clone(),
     }
 }

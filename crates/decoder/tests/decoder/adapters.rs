@@ -88,6 +88,39 @@ fn a_mixed_batch_equals_merged_weights() {
     }
 }
 
+/// Holds one batch, a sequence for each adapter, against the weights that each was merged into.
+fn assert_merged(file: &Writer, loras: &[(Lora, f32)]) {
+    let decoder = load(file);
+    let placed: Vec<_> =
+        loras.iter().map(|(lora, _)| decoder.adapter(&lora.read(decoder.architecture()).unwrap()).unwrap()).collect();
+    let prompts = prompts(loras.len());
+    let got = together(&decoder, &placed.iter().map(Some).collect::<Vec<_>>(), &prompts);
+    for (sequence, ((lora, factor), prompt)) in loras.iter().zip(&prompts).enumerate() {
+        let mut merged = file.clone();
+        lora.merge(&mut merged, true, |_| *factor);
+        let want = reference::logits(&merged, decoder.architecture(), prompt);
+        let plain = reference::logits(file, decoder.architecture(), prompt);
+        for (step, rows) in got.iter().enumerate() {
+            let off = difference(&rows[sequence], &want[36 + step]);
+            assert!(off < 5e-5, "sequence {sequence}, step {step}: off by {off:e}");
+        }
+        assert!(difference(&plain[39], &want[39]) > 0.01, "sequence {sequence} is without effect");
+    }
+}
+
+#[test]
+fn each_projection_alone_is_adapted() {
+    let alone = |(seed, (name, ..)): (u64, &(&str, &str, usize, usize))| (Lora::new(seed, 4, 4.0, &[name]), 1.0);
+    assert_merged(&tiny::model("llama"), &(20..).zip(&MODULES).map(alone).collect::<Vec<_>>());
+}
+
+#[test]
+fn the_largest_rank_is_computed_stabilised_or_not() {
+    let (plain, stabilised) = (Lora::new(30, 256, 32.0, &all()), Lora::new(31, 256, 2.0, &all()));
+    let stabilised = stabilised.with("use_rslora", json!(true));
+    assert_merged(&tiny::model("llama"), &[(plain, 32.0 / 256.0), (stabilised, 2.0 / 16.0)]);
+}
+
 #[test]
 fn sequences_do_not_notice_others_adapters() {
     let decoder = load(&tiny::model("llama"));

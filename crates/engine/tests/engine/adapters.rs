@@ -125,3 +125,48 @@ fn a_prefix_of_another_adapter_is_refused_and_foreign_weights_end_nothing_else()
     assert!(collect(engine.submit(cue(0, Some(&foreign))).unwrap()).end.is_err());
     assert!(collect(engine.submit(cue(0, None)).unwrap()).end.is_ok(), "the engine goes on");
 }
+
+#[test]
+fn hundreds_of_adapters_take_turns_in_the_memory_of_a_few() {
+    let versions: Vec<Adapter> = (0..200).map(version).collect();
+    let bytes = versions[0].weights::<AdapterWeights>().unwrap().bytes();
+    let (roomy, tight) = (engine(limits(), usize::MAX), engine(limits(), 5 * bytes));
+    let outcomes = |engine: &EngineHandle, at_once: usize| {
+        let mut outcomes = Vec::new();
+        for wave in versions.chunks(at_once) {
+            let streams: Vec<_> = wave.iter().map(|version| engine.submit(cue(0, Some(version))).unwrap()).collect();
+            outcomes.extend(streams.into_iter().map(collect));
+        }
+        outcomes
+    };
+    let expected = outcomes(&roomy, 1);
+    for (number, (found, expected)) in outcomes(&tight, 40).iter().zip(&expected).enumerate() {
+        assert_same(found, expected, &format!("version {number}"));
+    }
+    let mut different: Vec<&[TokenId]> = expected.iter().map(|outcome| &outcome.tokens[..]).collect();
+    different.sort_unstable();
+    different.dedup();
+    assert!(different.len() > 100, "adapters without effect: {}", different.len());
+}
+
+#[test]
+fn nobody_keeps_the_weights_of_an_adapter_that_nobody_asks_for() {
+    let engine = engine(limits(), 0);
+    let expected = alone(cue(1, Some(&version(1))));
+    let weights = Arc::new(AdapterWeights::random(&architecture(), 8, 1, 0.5).unwrap());
+    let alive = Arc::downgrade(&weights);
+    let twins = Adapter::new(Digest::of(&[1]), weights);
+    let asked = || engine.submit(cue(1, Some(&twins))).unwrap();
+    // One that leaves amid the pack's tokens, and one that is answered.
+    drop(asked());
+    assert_same(&collect(asked()), &expected, "the first");
+    assert!(alive.upgrade().is_some(), "its twin is served");
+    drop(twins);
+    // What comes after it has been taken up by the engine.
+    assert!(collect(engine.submit(cue(0, None)).unwrap()).end.is_ok());
+    assert!(alive.upgrade().is_none(), "its twin was withdrawn");
+    // The pack's tokens are still there for a twin that has the same adapter again.
+    let again = collect(engine.submit(cue(1, Some(&version(1)))).unwrap());
+    assert_same(&again, &expected, "the second");
+    assert!(again.end.unwrap().1.cached >= 64);
+}

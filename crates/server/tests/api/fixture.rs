@@ -401,12 +401,17 @@ pub(crate) fn ledger(folder: &Path) -> Ledger {
 /// A twin's pack; edited, its instructions say something else.
 fn pack(id: &str, edited: bool) -> Pack {
     if edited {
-        let folder = tempfile::tempdir().unwrap();
-        copy(&packs().join(id), folder.path()).unwrap();
-        std::fs::write(folder.path().join("instructions.md"), "Think again.").unwrap();
-        return Pack::load(folder.path()).unwrap();
+        return pack_with(id, |folder| std::fs::write(folder.join("instructions.md"), "Think again.").unwrap());
     }
     Pack::load(&packs().join(id)).unwrap()
+}
+
+/// A twin's pack from a copy of its folder that was changed.
+pub(crate) fn pack_with(id: &str, change: impl FnOnce(&Path)) -> Pack {
+    let folder = tempfile::tempdir().unwrap();
+    copy(&packs().join(id), folder.path()).unwrap();
+    change(folder.path());
+    Pack::load(folder.path()).unwrap()
 }
 
 fn ring() -> (KeyRing, String, String) {

@@ -1,3 +1,4 @@
+mod adapters;
 mod again;
 mod cancel;
 mod cases;
