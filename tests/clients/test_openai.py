@@ -592,6 +592,14 @@ class Responses(unittest.TestCase):
         self.assertEqual(response.status, "in_progress")
         eventually(lambda: client.responses.retrieve(response.id).status != "in_progress")
         self.assertEqual(client.responses.retrieve(response.id).output_text, self.create().output_text)
+        with self.create(background=True, stream=True) as stream:
+            begun = [next(stream) for _ in range(4)]
+        rest = list(client.responses.retrieve(begun[0].response.id, stream=True,
+                                              starting_after=begun[-1].sequence_number))
+        self.assertEqual([event.sequence_number for event in rest], list(range(4, 4 + len(rest))))
+        self.assertEqual(rest[-1].response.output_text, self.create().output_text)
+        self.assertEqual("".join(event.delta for event in rest if event.type == "response.output_text.delta"),
+                         rest[-1].response.output_text)
         long = self.create(background=True, max_output_tokens=4000, input="Count to a thousand, one number a line.")
         self.assertEqual(client.responses.cancel(long.id).status, "cancelled")
         with self.assertRaises(openai.BadRequestError):

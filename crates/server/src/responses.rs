@@ -2,12 +2,14 @@
 //! from an earlier one, run in the background, and be read again.
 //!
 //! A response is kept nowhere but in the ledger, as the row that every cue has. Its request is filed with all items that
-//! it goes on from, so that one row tells the whole of it, also to who replays it.
+//! it goes on from, so that one row tells the whole of it, also to who replays it. Only the events of the last few that
+//! ran in the background stay in memory for a while, for who lost the connection.
 
 mod body;
 mod chunks;
 mod handler;
 mod items;
+mod log;
 mod lookup;
 mod routes;
 mod running;

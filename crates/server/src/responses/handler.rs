@@ -52,13 +52,14 @@ pub(crate) async fn create(
     let prompts = prompts.map_err(|error| error.renamed("messages", "input"))?;
     head.baton = serde_json::to_value(cue.extra.clone().with_citations(&prompts.cited)).unwrap_or_default();
     let mut generation = cue.submit(&state, prompts, None, None).map_err(|error| error.or_param("input"))?;
-    if streamed {
-        return Ok(stream(ResponseStream::new(head, generation), state.config.keep_alive));
-    }
     if background {
         let body = head.body(Status::InProgress, &[], None, None);
-        state.running.start(head, principal.conductor().clone(), generation);
-        return Ok(Json(body).into_response());
+        let log = state.running.start(head, principal.conductor().clone(), generation);
+        let told = streamed.then(|| stream(log.read(None), state.config.keep_alive));
+        return Ok(told.unwrap_or_else(|| Json(body).into_response()));
+    }
+    if streamed {
+        return Ok(stream(ResponseStream::new(head, generation), state.config.keep_alive));
     }
     let answer = collect(&mut generation, 1).await?.pop().ok_or_else(|| ApiError::internal("an answer was lost"))?;
     Ok(Json(answered(&head, answer)).into_response())

@@ -2,12 +2,14 @@
 
 use std::sync::Arc;
 
+use axum::body::Bytes;
 use baton_contract::ConductorId;
 use baton_register::{Ended, KeptReply};
 use serde_json::{Value, json};
 
 use super::PATH;
 use super::body::{Head, Said, Status, usage};
+use super::chunks::Teller;
 use crate::cue::Call;
 use crate::error::ApiError;
 use crate::state::AppState;
@@ -78,6 +80,15 @@ impl Found {
         let error = (self.status == Status::Failed).then_some("the answer failed, or broke the twin's spec");
         let spent = usage(self.tokens.0, None, self.tokens.1);
         self.head.body(self.status, &self.head.output(&self.said, self.status), Some(&spent), error)
+    }
+
+    /// As events. After the one of number `after` comes the last one alone, for how many there were is not kept.
+    pub(super) fn events(&self, after: Option<u64>) -> Vec<Bytes> {
+        let teller = Teller::new(self.head.clone());
+        match after {
+            None => teller.all(&self.said, self.status, &self.body()),
+            Some(after) => teller.only_last(after, self.status, &self.body()),
+        }
     }
 
     /// What it was told.

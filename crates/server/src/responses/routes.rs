@@ -5,34 +5,80 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::{Path, Query, State};
-use baton_authority::{Act, On, may};
+use axum::response::{IntoResponse, Response};
+use baton_authority::{Act, On, Principal, may};
 use baton_register::KeptReply;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::items::Reader;
+use super::log::Whole;
 use super::lookup::find;
 use crate::error::ApiError;
-use crate::http::{Caller, only};
+use crate::http::{Caller, only, stream};
 use crate::state::AppState;
 
 /// Items of one page, if the caller does not say how many, and at most.
 const PAGE: usize = 20;
 const LONGEST_PAGE: usize = 100;
 
-/// `GET /v1/responses/{id}`.
+/// `GET /v1/responses/{id}`; with `stream=true` as events, those after the number `starting_after` if that is there.
 pub(crate) async fn retrieve(
     State(state): State<Arc<AppState>>,
     Caller(principal): Caller,
     Path(id): Path<String>,
     Query(query): Query<HashMap<String, String>>,
-) -> Result<Json<Value>, ApiError> {
+) -> Result<Response, ApiError> {
     may(&principal, Act::ReadOwn, On::default())?;
-    only(&query, &[])?;
-    if let Some(body) = state.running.body(&id, principal.conductor()) {
-        return Ok(Json(body));
+    only(&query, &["stream", "starting_after"])?;
+    if let Some(from) = streamed(&query)? {
+        return events(&state, &principal, &id, from).await;
     }
-    Ok(Json(find(&state, principal.conductor(), &id).await?.body()))
+    if let Some(body) = state.running.body(&id, principal.conductor()) {
+        return Ok(Json(body).into_response());
+    }
+    Ok(Json(find(&state, principal.conductor(), &id).await?.body()).into_response())
+}
+
+/// Where a stream begins.
+#[derive(Clone, Copy)]
+enum Begin {
+    Start,
+    After(u64),
+}
+
+/// Whether a stream is asked for, and from where.
+fn streamed(query: &HashMap<String, String>) -> Result<Option<Begin>, ApiError> {
+    let after = query.get("starting_after").map(|text| text.parse());
+    let after = after.transpose().map_err(|_| {
+        ApiError::invalid("starting_after", "`starting_after` is the number of an event, as in its `sequence_number`")
+    })?;
+    match query.get("stream").map(String::as_str) {
+        Some("true") => Ok(Some(after.map_or(Begin::Start, Begin::After))),
+        None | Some("false") if after.is_none() => Ok(None),
+        None | Some("false") => {
+            Err(ApiError::invalid("starting_after", "`starting_after` is allowed only with `stream=true`"))
+        }
+        Some(_) => Err(ApiError::invalid("stream", "`stream` is `true` or `false`")),
+    }
+}
+
+async fn events(state: &Arc<AppState>, principal: &Principal, id: &str, from: Begin) -> Result<Response, ApiError> {
+    let after = match from {
+        Begin::Start => None,
+        Begin::After(event) => Some(event),
+    };
+    let silence = state.config.keep_alive;
+    if let Some(log) = state.running.log(id, principal.conductor()) {
+        return Ok(stream(log.read(after), silence));
+    }
+    // It may have been deleted or erased since.
+    let found = find(state, principal.conductor(), id).await;
+    let found = found.inspect_err(|_| state.running.forget(id))?;
+    Ok(match state.running.ended_log(id) {
+        Some(log) => stream(log.read(after), silence),
+        None => stream(Whole(found.events(after)), silence),
+    })
 }
 
 /// `DELETE /v1/responses/{id}`: it is told no more. The row stays, and its texts until they are erased.
@@ -47,6 +93,7 @@ pub(crate) async fn delete(
     let at = Timestamp::from_second((state.clock)()).unwrap_or(Timestamp::MIN);
     let entry = KeptReply::deletion(&found.head.id, principal.conductor(), at).map_err(baton_register::Error::from)?;
     state.desk.run(move |register| Ok(register.ledger().append(entry).wait().map(drop)?)).await?;
+    state.running.forget(&id);
     Ok(Json(json!({"id": id, "object": "response", "deleted": true})))
 }
 

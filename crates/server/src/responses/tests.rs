@@ -26,6 +26,7 @@ fn read(fields: &str) -> Result<ResponseRequest, String> {
 fn what_clients_send_is_taken() {
     let rows = [
         r#""instructions": "be brief", "max_output_tokens": 9, "temperature": 0.5, "top_p": 0.9, "seed": 7"#,
+        r#""background": true, "stream": true"#,
         r#""store": false, "background": false, "stream": true, "stream_options": {"include_obfuscation": false}"#,
         r#""text": {"format": {"type": "text"}, "verbosity": "medium"}, "truncation": "disabled", "include": []"#,
         r#""text": {"format": {"type": "json_schema", "name": "x", "strict": true, "schema": {"type": "object"}}}"#,
@@ -97,7 +98,6 @@ fn what_cannot_be_honoured_is_refused_by_name() {
         r#""input": [{"type": "function_call_output", "call_id": "1", "output": "x"}]"#,
         r#""instructions": ["x"]"#,
         r#""store": "yes""#,
-        r#""background": true, "stream": true"#,
         r#""background": true, "store": false"#,
         r#""stream_options": {}"#,
         r#""stream": true, "stream_options": {"include_obfuscation": true}"#,
@@ -137,7 +137,6 @@ fn what_cannot_be_honoured_is_refused_by_name() {
         input[0].call_id [invalid_value] no call before this has the same `call_id`
         instructions [invalid_value] `instructions` must be a string, not an array
         store [invalid_value] `store` must be a boolean, not a string
-        background [unsupported_parameter] a response in the background is not streamed; retrieve it when it has ended
         background [invalid_value] a response in the background is stored; leave `store` out
         stream_options [invalid_value] `stream_options` is allowed only with `stream: true`
         stream_options.include_obfuscation [unsupported_parameter] streams are not padded here; leave `include_obfuscation` out

@@ -69,10 +69,6 @@ impl ResponseRequest {
         let background = fields.flag("background")?;
         let stream = fields.flag("stream")?;
         take_stream_options(&mut fields, stream)?;
-        if background && stream {
-            let message = "a response in the background is not streamed; retrieve it when it has ended";
-            return Err(ApiError::unsupported("background", message));
-        }
         if background && !store {
             return Err(ApiError::invalid("background", "a response in the background is stored; leave `store` out"));
         }

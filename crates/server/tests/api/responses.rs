@@ -402,6 +402,78 @@ async fn one_in_the_background_is_waited_for_or_cancelled() {
     assert_eq!(server.get(&path).await.json(), cancelled, "a restart keeps what was there");
 }
 
+/// The events of a stream, each by itself.
+fn events(reply: &Reply) -> Vec<String> {
+    assert_eq!(reply.status, 200, "{}", reply.body);
+    reply.body.split_terminator("\n\n").map(str::to_owned).collect()
+}
+
+#[tokio::test]
+async fn a_stream_in_the_background_is_gone_on_with() {
+    let server = serve(says(CALL)).await;
+    let asked = json!({"background": true, "stream": true, "tools": tools()});
+    let whole = events(&server.post(PATH, &body(asked)).await);
+    let first: Value = serde_json::from_str(whole[0].split_once("data: ").unwrap().1).unwrap();
+    let path = format!("{PATH}/{}", id_of(&first["response"]));
+    assert_eq!(first["response"]["status"], "in_progress");
+    for after in [0, 7, whole.len() - 2] {
+        let rest = server.get(&format!("{path}?stream=true&starting_after={after}")).await;
+        assert_eq!(events(&rest), whole[after + 1..], "after {after}");
+    }
+    assert_eq!(events(&server.get(&format!("{path}?stream=true")).await), whole);
+    let over = server.get(&format!("{path}?stream=true&starting_after={}", whole.len() - 1)).await;
+    assert_eq!((over.status, over.body.as_str()), (200, ""));
+    let bad = ["?stream=maybe", "?starting_after=1", "?stream=true&starting_after=x", "?stream=true&from=1"];
+    for query in bad {
+        assert_eq!(server.get(&format!("{path}{query}")).await.status, 400, "{query}");
+    }
+    assert_eq!(send(&server, "GET", &format!("{path}?stream=true"), &server.bob).await.status, 404);
+    assert_eq!(send(&server, "DELETE", &path, &server.ada).await.status, 200);
+    assert_eq!(server.get(&format!("{path}?stream=true")).await.status, 404, "what was deleted is told no more");
+}
+
+#[tokio::test]
+async fn one_in_the_background_goes_on_when_who_reads_it_leaves() {
+    let mut server = serve(alphabet()).await;
+    server.control.hold();
+    let mut client = server.client().await;
+    let asked = body(json!({"background": true, "stream": true, "max_output_tokens": 5})).to_string();
+    client.send(&request("POST", PATH, &server.ada, &asked)).await;
+    let begun = client.read_until("response.in_progress").await;
+    drop(client);
+    let id = begun.split_once("\"id\":\"").unwrap().1.split_once('"').unwrap().0.to_owned();
+    let path = format!("{PATH}/{id}?stream=true&starting_after=1");
+    let mut again = server.client().await;
+    again.send(&request("GET", &path, &server.ada, "")).await;
+    server.control.release();
+    let rest = again.reply().await;
+    let last = events(&rest).pop().unwrap();
+    let last: Value = serde_json::from_str(last.split_once("data: ").unwrap().1).unwrap();
+    assert_eq!(told(&last["response"]), "incomplete \"abcde\" 5");
+    assert!(rest.body.starts_with("event: response.output_item.added"), "{}", rest.body);
+    drop(again);
+
+    server.stop();
+    let folder = server.over().await;
+    let server = serve_in(folder, says("yes"), World::usual()).await;
+    let rest = events(&server.get(&path).await);
+    assert_eq!(rest.len(), 1, "after a restart the end is told, which has it all");
+    assert!(rest[0].contains("\"sequence_number\":2") && rest[0].contains("\"text\":\"abcde\""), "{}", rest[0]);
+    let whole = events(&server.get(&format!("{PATH}/{id}?stream=true")).await);
+    let kinds: Vec<&str> = whole.iter().map(|event| event.lines().next().unwrap()).collect();
+    expect![[r"
+        event: response.created
+        event: response.in_progress
+        event: response.output_item.added
+        event: response.content_part.added
+        event: response.output_text.delta
+        event: response.output_text.done
+        event: response.content_part.done
+        event: response.output_item.done
+        event: response.incomplete"]]
+    .assert_eq(&kinds.join("\n"));
+}
+
 #[tokio::test]
 async fn a_twin_with_a_spec_answers_by_it() {
     let server = serve_twins(says(r#"{"severity": "high", "page": true}"#), &["triage"]).await;
