@@ -2,8 +2,9 @@
 
 use std::fs;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
+use super::serve::Served;
 use super::support::{Home, Run};
 use super::trial::LITTLE;
 
@@ -89,6 +90,34 @@ fn cases_are_run_and_versions_published_with_what_is_looked_up() {
     assert!(run.stdout.contains(&format!(", documents looked up by {by}, wanted 50 %")), "{by}: {}", run.report());
     let row = home.baton(&["ledger", "show", "--kind", "publication", "--json"]).stdout;
     assert!(row.contains(embedded_by), "{row}");
+
+    // A server looks up the same, and has it off trial with this embedding model alone.
+    let settings = |model: &str| home.write("baton.toml", &format!("[embedding]\nmodel = \"{model}\"\n"));
+    let key = |args: &[&str]| home.baton(&[&["key", "new"], args].concat()).stdout.trim().to_owned();
+    let (ada, grace) = (key(&["ada"]), key(&["grace", "--expert-for", "house"]));
+    let serves = || {
+        let served = Served::start(&home, "packs");
+        let ask = |method: &str, path: &str, key: &str, body: &Value| -> Value {
+            let (status, answer) = served.ask(method, path, key, body);
+            assert_eq!(status, 200, "{answer}");
+            serde_json::from_str(answer.split("\r\n\r\n").nth(1).unwrap()).unwrap()
+        };
+        let asked = json!([{"role": "user", "content": "How often are passwords of services changed?"}]);
+        let reply =
+            ask("POST", "/v1/chat/completions", &ada, &json!({"model": "house", "max_tokens": 1, "messages": asked}));
+        let cited =
+            reply["baton"]["citations"].as_array().unwrap().iter().map(|one| one["id"].clone()).collect::<Vec<_>>();
+        (Value::from(cited), ask("GET", "/v1/twins", &grace, &Value::Null)["data"][0]["on_trial"].clone())
+    };
+    settings("all-minilm-l6-v2");
+    assert_eq!(serves(), (pack["cases"][0]["passages"].clone(), Value::from(false)));
+    let other = home.path("other");
+    super::support::copy(&baton_testkit::embedding_model_path(), &other);
+    let described = fs::read_to_string(other.join("tokenizer_config.json")).unwrap();
+    fs::write(other.join("tokenizer_config.json"), described + "\n").unwrap();
+    settings("./other");
+    assert_eq!(serves().1, Value::from(true), "its cases were not run with this one");
+    fs::remove_file(home.path("baton.toml")).unwrap();
 
     let run = baton(&home, &["twin", "calibrate", "house"], &EMBEDS);
     assert!(run.stdout.contains("house  not calibrated: ") && run.stdout.contains("cases"), "{}", run.report());

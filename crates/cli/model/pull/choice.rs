@@ -22,6 +22,8 @@ const TEXTS: [&str; 9] = [
     "vocab.txt",
 ];
 const CONFIG: &str = "config.json";
+/// What texts are cut into tokens by: the second one in models that embed.
+const TOKENIZERS: [&str; 2] = ["tokenizer.json", "vocab.txt"];
 const MODULES: &str = "modules.json";
 const WEIGHTS: &str = "model.safetensors";
 pub(super) const INDEX: &str = "model.safetensors.index.json";
@@ -83,11 +85,14 @@ pub(super) fn read_list(text: &str) -> Result<Vec<Entry>> {
 /// What of these files is wanted: `file` if that is named, else the folder in safetensors, else the only file in GGUF.
 pub(super) fn choose(files: &[Entry], file: Option<&str>) -> Result<Choice> {
     let find = |path: &str| files.iter().find(|entry| entry.path == path).cloned();
-    let ggufs: Vec<&Entry> = files.iter().filter(|entry| is_gguf(&entry.path)).collect();
+    let ggufs: Vec<&Entry> = files.iter().filter(|entry| is_gguf(&entry.path) && !is_part(&entry.path)).collect();
     let listed = |entries: &[&Entry]| entries.iter().map(|entry| entry.path.as_str()).collect::<Vec<_>>().join(", ");
     if let Some(file) = file {
         if !is_gguf(file) {
             bail!("{file} is no file in GGUF\nhint: a folder in safetensors is pulled without --file");
+        }
+        if is_part(file) {
+            bail!("{file} is one of several parts of a model, and only models in one file are read in GGUF");
         }
         return find(file).map(Choice::Gguf).with_context(|| match &ggufs[..] {
             [] => format!("it has no {file}, and nothing in GGUF"),
@@ -96,6 +101,10 @@ pub(super) fn choose(files: &[Entry], file: Option<&str>) -> Result<Choice> {
     }
     let weights = find(WEIGHTS).or_else(|| find(INDEX));
     match (weights, find(CONFIG), &ggufs[..]) {
+        (Some(_), Some(_), _) if TOKENIZERS.iter().all(|name| find(name).is_none()) => bail!(
+            "it has no tokenizer.json, by which texts are cut into tokens\n\
+             hint: look for a repository of the same model that has one"
+        ),
         (Some(weights), Some(_), _) => {
             let is_module = |path: &str| find(MODULES).is_some() && is_config_of_module(path);
             let texts = files.iter().filter(|entry| TEXTS.contains(&entry.path.as_str()) || is_module(&entry.path));
@@ -120,12 +129,25 @@ fn without_weights(files: &[Entry]) -> anyhow::Error {
             pickle.path
         );
     }
+    if files.iter().any(|entry| is_gguf(&entry.path)) {
+        return anyhow::anyhow!(
+            "its models in GGUF are in several parts each, and only models in one file are read in GGUF"
+        );
+    }
     if files.iter().any(|entry| entry.path == "adapter_model.safetensors") {
         return anyhow::anyhow!(
             "it has a LoRA adapter and no model\nhint: put the adapter into a pack's adapter/ folder"
         );
     }
     anyhow::anyhow!("it has no {WEIGHTS}, no {INDEX} and no file in GGUF")
+}
+
+/// Whether a file in GGUF is a part like `m-00001-of-00003.gguf`.
+fn is_part(path: &str) -> bool {
+    let is_number = |text: &str| text.len() == 5 && text.bytes().all(|byte| byte.is_ascii_digit());
+    path.strip_suffix(".gguf").and_then(|name| name.rsplit_once("-of-")).is_some_and(|(before, all)| {
+        is_number(all) && before.rsplit_once('-').is_some_and(|(_, number)| is_number(number))
+    })
 }
 
 /// Whether a path is one like `1_Pooling/config.json`.
@@ -181,6 +203,10 @@ mod tests {
             told(&["model.safetensors"], None),
             told(&["model.safetensors"], Some("model.safetensors")),
             told(&["adapter_config.json", "adapter_model.safetensors"], None),
+            told(&["a-00001-of-00002.gguf", "a-00002-of-00002.gguf"], None),
+            told(&["a-00001-of-00002.gguf"], Some("a-00001-of-00002.gguf")),
+            told(&["a-00001-of-00002.gguf", "one-of-a-kind.gguf"], None),
+            told(&["config.json", "model.safetensors", "tokenizer.model"], None),
             told(&[], None),
             told(&[], Some("a.gguf")),
         ];
@@ -201,6 +227,11 @@ mod tests {
             hint: a folder in safetensors is pulled without --file
             error: it has a LoRA adapter and no model
             hint: put the adapter into a pack's adapter/ folder
+            error: its models in GGUF are in several parts each, and only models in one file are read in GGUF
+            error: a-00001-of-00002.gguf is one of several parts of a model, and only models in one file are read in GGUF
+            gguf one-of-a-kind.gguf
+            error: it has no tokenizer.json, by which texts are cut into tokens
+            hint: look for a repository of the same model that has one
             error: it has no model.safetensors, no model.safetensors.index.json and no file in GGUF
             error: it has no a.gguf, and nothing in GGUF"]].assert_eq(&rows.join("\n"));
     }
