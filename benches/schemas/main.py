@@ -3,6 +3,7 @@
 BATON` asks a served Baton and writes the results."""
 import datetime
 import json
+import os
 import pathlib
 import sys
 import tempfile
@@ -64,6 +65,7 @@ def write_report(archive, work, baton):
     with tempfile.TemporaryDirectory() as data, \
             Served(baton, str(ROOT / "twin-packs"), data, "--log", "warn") as served:
         asker, requests = asked.Asker(served), own_requests()
+        result["load"] = os.getloadavg()[0]
         result["costs"] = asked.costs(asker, requests, ROUNDS)
         result["answers"] = {"greedy": asked.answers(asker, requests, {"temperature": 0}),
                              "sampled": asked.answers(asker, requests, {"temperature": 1, "seed": 7}),

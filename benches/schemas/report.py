@@ -84,6 +84,7 @@ def page(result):
         lines += ["Reading and compiling a schema that is taken: p50 %.1f ms, p95 %.1f ms, at most %.1f ms."
                   % (quantile(times, 0.5), quantile(times, 0.95), max(times)), ""]
     lines += wrongs(published["wrong"] + own["wrong"]) + asked(result["answers"], result["costs"])
+    lines += ["The machine's load was %.1f before these timings began." % result["load"], ""]
     lines += ["## Published set, by file", ""]
     lines += table(["file", *COLUMNS], [[name, *row.values()] for name, row in published["groups"].items()])
     return "\n".join(lines)
