@@ -10,6 +10,7 @@ use crate::limits::{
     BYTES, ITEMS, LENGTH, MULTIPLE, NESTING, NUMBER, OPTIONS, PATTERN_BYTES, PATTERN_CHARS, PATTERN_NESTING, PLACES,
     PROPERTIES, SUBSCHEMAS, VALUES,
 };
+use crate::names::spelled_out;
 use crate::schema::target;
 use crate::{SchemaError, format};
 
@@ -39,7 +40,7 @@ const REFUSED: [(&str, &str); 15] = [
     ("contains", "describe all items with `items`"),
     ("minContains", "describe all items with `items`"),
     ("maxContains", "describe all items with `items`"),
-    ("propertyNames", "use `patternProperties` with `additionalProperties` set to false"),
+    ("propertyNames", "give it an `enum` or a `pattern` and nothing else, or name the properties"),
     ("dependentRequired", "write the alternatives with `anyOf`"),
     ("dependentSchemas", "write the alternatives with `anyOf`"),
     ("dependencies", "write the alternatives with `anyOf`"),
@@ -104,8 +105,9 @@ impl<'a> Reader<'a> {
             Value::Object(keywords) => keywords,
             _ => return Err(SchemaError::new(path, "a schema is an object, true or false")),
         };
+        let spelled_out = spelled_out(keywords, self.source);
         let mut read = Map::new();
-        for (keyword, value) in keywords {
+        for (keyword, value) in spelled_out.as_ref().unwrap_or(keywords) {
             let at = format!("{path}/{}", escape(keyword));
             if ANNOTATIONS.contains(&keyword.as_str()) {
                 continue;

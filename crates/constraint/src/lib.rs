@@ -20,6 +20,7 @@ mod format;
 mod grammar;
 mod keywords;
 mod limits;
+mod names;
 mod references;
 mod schema;
 mod vocabulary;

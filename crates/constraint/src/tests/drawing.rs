@@ -120,6 +120,17 @@ fn combined() -> Vec<(Value, &'static [&'static str], &'static [&'static str])> 
             &["{}", r#"{"a":1,"b":2,"c":3}"#],
         ),
         (
+            json!({"type": "object", "propertyNames": {"$ref": "#/$defs/kind"}, "additionalProperties": {"type": "integer"},
+            "$defs": {"kind": {"type": "string", "enum": ["cat", "dog"]}}, "required": ["dog"]}),
+            &[r#"{"cat":1,"dog":2}"#, r#"{"dog":2}"#],
+            &["{}", r#"{"dog":2,"bird":3}"#, r#"{"dog":"2"}"#],
+        ),
+        (
+            json!({"type": "object", "propertyNames": {"pattern": "^[a-z]{2}$"}}),
+            &["{}", r#"{"de":1,"en":[]}"#],
+            &[r#"{"German":1}"#],
+        ),
+        (
             json!({"title": "T", "description": "d", "$schema": "https://json-schema.org/draft/2020-12/schema",
             "type": "integer", "default": "x", "examples": [1]}),
             &["1"],

@@ -67,7 +67,7 @@ fn keywords_that_cannot_be_honoured_are_refused_by_path() {
         at `/items`: `items` is one schema; use `prefixItems`
         at `/contains`: `contains` cannot be honoured while an answer is drawn; describe all items with `items`
         at `/patternProperties`: the pattern cannot be honoured: unclosed group
-        at `/propertyNames`: `propertyNames` cannot be honoured while an answer is drawn; use `patternProperties` with `additionalProperties` set to false
+        at `/propertyNames`: `propertyNames` cannot be honoured while an answer is drawn; give it an `enum` or a `pattern` and nothing else, or name the properties
         at `/properties/a~1b~0c/nullable`: `nullable` cannot be honoured while an answer is drawn; add "null" to `type`
         at `/format`: the formats that can be honoured are date, time, date-time, duration, email, hostname, ipv4, ipv6, uri, uuid
         at `/pattern`: the pattern cannot be honoured: look-around, including look-ahead and look-behind, is not supported
