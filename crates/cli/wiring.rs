@@ -120,7 +120,7 @@ impl Runtime {
         let start = Start {
             weights: Arc::clone(&file),
             blocks: engine_config.scheduler.blocks,
-            store: store(config),
+            store: store(config, place),
             adapter_memory: bytes(config.adapter_memory),
             most: (engine_config.scheduler.max_sequences, engine_config.scheduler.token_budget),
             form: Arc::clone(&form),
@@ -272,10 +272,16 @@ pub(crate) fn passages_folder(config: &Config) -> PathBuf {
     config.cache.join("passages")
 }
 
-fn store(config: &Config) -> Option<PrefixStore> {
-    let limit = config.prefix_store.0;
-    let store = || StoreConfig { folder: prefix_folder(config), limit, now: Arc::new(SystemTime::now) };
-    (limit > 0).then(|| PrefixStore::new(store()))
+fn store(config: &Config, place: Place) -> Option<PrefixStore> {
+    let (limit, memory) = (config.prefix_store.0, prefix_memory(config, place));
+    let store = || StoreConfig { folder: prefix_folder(config), limit, memory, now: Arc::new(SystemTime::now) };
+    (limit > 0 || memory > 0).then(|| PrefixStore::new(store()))
+}
+
+/// Bytes of prefixes in the host's memory. Without a GPU the system's own copies of the files do.
+fn prefix_memory(config: &Config, place: Place) -> usize {
+    let usual = if matches!(place, Place::Gpu { .. }) { ByteSize::gibibytes(2) } else { ByteSize(0) };
+    bytes(config.prefix_memory.unwrap_or(usual))
 }
 
 /// Limits that follow from the machine, the model and the configuration.
@@ -312,7 +318,7 @@ fn engine_config(config: &Config, architecture: &Architecture, file: &ModelFile,
         max_sequences: config.max_running,
         max_waiting: config.max_waiting,
         max_context: architecture.max_context,
-        keep_prefixes: config.prefix_store.0 > 0,
+        keep_prefixes: config.prefix_store.0 > 0 || prefix_memory(config, place) > 0,
     };
     Ok(EngineConfig { scheduler, vocabulary: architecture.vocabulary, clock: Clock::system() })
 }

@@ -68,6 +68,8 @@ pub(crate) struct Config {
     pub(crate) kv_cache_memory: ByteSize,
     pub(crate) adapter_memory: ByteSize,
     pub(crate) prefix_store: ByteSize,
+    /// What suits the machine, if nothing is said.
+    pub(crate) prefix_memory: Option<ByteSize>,
     pub(crate) max_running: usize,
     pub(crate) max_waiting: usize,
     pub(crate) listen: String,
@@ -139,6 +141,7 @@ impl Config {
                 || ByteSize::gibibytes(1),
             ),
             prefix_store: layers.pick("engine.prefix_store", |s| &s.engine.prefix_store, || ByteSize::gibibytes(4)),
+            prefix_memory: layers.pick_some("engine.prefix_memory", |s| &s.engine.prefix_memory, None),
             max_running: layers.pick("engine.max_running", |s| &s.engine.max_running, || 64),
             max_waiting: layers.pick("engine.max_waiting", |s| &s.engine.max_waiting, || 256),
             listen: layers.pick("server.listen", |s| &s.server.listen, || "127.0.0.1:8000".to_owned()),
@@ -168,7 +171,7 @@ impl Config {
 
     /// The same, but prefixes are not kept: what is measured is to be computed, and serves nobody afterwards.
     pub(crate) fn without_prefix_store(&self) -> Self {
-        Self { prefix_store: ByteSize(0), ..self.clone() }
+        Self { prefix_store: ByteSize(0), prefix_memory: Some(ByteSize(0)), ..self.clone() }
     }
 
     /// A table of all settings, each with where it came from.

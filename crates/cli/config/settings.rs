@@ -180,6 +180,16 @@ pub(crate) struct EngineSettings {
         hide_env_values = true
     )]
     pub(crate) prefix_store: Option<ByteSize>,
+    /// Host memory for computed packs that are not in use, so that they come back faster than from the disk; on a machine
+    /// with a GPU it is pinned [default: 2 GiB with a GPU, else 0: the system keeps files in memory by itself]
+    #[arg(
+        id = "engine.prefix_memory",
+        long = "prefix-memory",
+        value_name = "SIZE",
+        env = "BATON_PREFIX_MEMORY",
+        hide_env_values = true
+    )]
+    pub(crate) prefix_memory: Option<ByteSize>,
     /// Sequences that are computed at once [default: 64]
     #[arg(
         id = "engine.max_running",

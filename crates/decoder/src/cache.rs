@@ -102,32 +102,34 @@ impl<B: Backend> PagedCache<B> {
         Ok(())
     }
 
-    /// Copies `tokens` positions out of `blocks`: layer by layer, of each all blocks. What is left of the last block
-    /// is zeros, whatever the cache holds there.
+    /// Begins to copy one layer of `blocks` out to its place in `to`, which holds layer after layer, of each all blocks.
+    /// [`Backend::begin_export`] says what may be done meanwhile.
     ///
     /// # Errors
-    /// One of the blocks does not exist.
-    pub fn export(&self, kernels: &B, blocks: &[u32], tokens: usize) -> Result<Vec<u8>, Error> {
-        let layer_bytes = self.form.layer_bytes(blocks.len());
-        let mut bytes = vec![0; self.form.layers * layer_bytes];
-        for (pages, to) in self.layers.iter().zip(bytes.chunks_exact_mut(layer_bytes.max(1))) {
-            for (index, (block, to)) in blocks.iter().zip(to.chunks_exact_mut(self.form.layer_bytes(1))).enumerate() {
-                kernels.export_block(pages, *block, tokens.saturating_sub(index * BLOCK).min(BLOCK), to)?;
-            }
-        }
-        Ok(bytes)
+    /// There is no such layer or block, or `to` is too short.
+    pub fn begin_export(&self, kernels: &B, layer: usize, blocks: &[u32], to: &mut B::Staged) -> Result<(), Error> {
+        let pages = self.layers.get(layer).ok_or(BatchError::Cache)?;
+        Ok(kernels.begin_export(pages, blocks, to, layer * self.form.layer_bytes(blocks.len()))?)
     }
 
-    /// Copies one layer of blocks in that were exported from a cache of the same form.
+    /// Begins to copy one layer of `blocks` in from its place in `from`, which was copied out of a cache of the same form.
+    /// [`Backend::begin_import`] says what may be done meanwhile.
     ///
     /// # Errors
-    /// There is no such layer or block, or `from` is not as long as one layer of the blocks.
-    pub fn import_layer(&mut self, kernels: &B, layer: usize, blocks: &[u32], from: &[u8]) -> Result<(), Error> {
-        let fits = from.len() == self.form.layer_bytes(blocks.len());
-        let pages = self.layers.get(layer).filter(|_| fits).ok_or(BatchError::Cache)?;
-        for (block, from) in blocks.iter().zip(from.chunks_exact(self.form.layer_bytes(1))) {
-            kernels.import_block(pages, *block, from)?;
+    /// There is no such layer or block, or `from` is too short.
+    pub fn begin_import(&self, kernels: &B, layer: usize, blocks: &[u32], from: &B::Staged) -> Result<(), Error> {
+        let pages = self.layers.get(layer).ok_or(BatchError::Cache)?;
+        Ok(kernels.begin_import(pages, blocks, from, layer * self.form.layer_bytes(blocks.len()))?)
+    }
+
+    /// Writes zeros over what lies behind the first `tokens` positions of exported blocks: it may be anybody's.
+    pub fn blank(&self, kernels: &B, tokens: usize, exported: &mut [u8]) {
+        let blocks = tokens.div_ceil(BLOCK);
+        let (layer, block) = (self.form.layer_bytes(blocks).max(1), self.form.layer_bytes(1));
+        for (pages, layer) in self.layers.iter().zip(exported.chunks_exact_mut(layer)) {
+            if let Some(last) = layer.chunks_exact_mut(block.max(1)).next_back() {
+                kernels.blank(pages, tokens - (blocks - 1) * BLOCK, last);
+            }
         }
-        Ok(())
     }
 }

@@ -6,8 +6,8 @@ use baton_decoder::{Backend, Batch, Decoder, Kernels, PagedCache, SpanLayout};
 use baton_scheduler::{KeptPrefix, Owner, Span, StepPlan};
 
 use crate::adapters::Resident;
-use crate::error::chain;
-use crate::{DeviceDraws, Draw, Executor, ExecutorError, PrefixStore, Restored, Sample, Sampler};
+use crate::moves::Moves;
+use crate::{DeviceDraws, Draw, Executor, ExecutorError, Moved, PrefixStore, Restored, Sample, Sampler};
 
 /// Runs plans on a decoder and its paged cache.
 pub struct DecoderExecutor<B: Backend = Kernels> {
@@ -16,7 +16,8 @@ pub struct DecoderExecutor<B: Backend = Kernels> {
     sampler: Sampler,
     /// Present where the backend draws.
     device: Option<DeviceDraws>,
-    store: Option<PrefixStore>,
+    /// Present if prefixes are kept.
+    moves: Option<Moves<B>>,
     adapters: Resident<B>,
 }
 
@@ -26,7 +27,7 @@ impl<B: Backend> DecoderExecutor<B> {
         // A vocabulary that is too long for a device is drawn from on the host.
         let vocabulary = decoder.architecture().vocabulary;
         let device = decoder.kernels().draws().then(|| DeviceDraws::new(vocabulary).ok()).flatten();
-        Self { decoder, cache, sampler: Sampler::new(), device, store: None, adapters: Resident::new(usize::MAX) }
+        Self { decoder, cache, sampler: Sampler::new(), device, moves: None, adapters: Resident::new(usize::MAX) }
     }
 
     /// The same, after batches of every size that a device prepares for: one token each of up to `sequences`, and one of
@@ -60,7 +61,7 @@ impl<B: Backend> DecoderExecutor<B> {
     /// The same, with prefixes kept in `store`, if there is one.
     #[must_use]
     pub fn with_store(self, store: Option<PrefixStore>) -> Self {
-        Self { store, ..self }
+        Self { moves: store.map(Moves::new), ..self }
     }
 
     /// The same, with at most so many bytes of adapters where the decoder reads them, unless one step needs more.
@@ -68,35 +69,22 @@ impl<B: Backend> DecoderExecutor<B> {
     pub fn with_adapter_memory(self, bytes: usize) -> Self {
         Self { adapters: Resident::new(bytes), ..self }
     }
-
-    /// Hands a prefix that is complete to the store.
-    fn store(&mut self, kept: &KeptPrefix) {
-        let KeptPrefix { prefix, blocks } = kept;
-        let form = self.cache.form();
-        let Some(store) = self.store.as_mut().filter(|store| store.has_room(prefix, &form)) else { return };
-        match self.cache.export(self.decoder.kernels(), blocks, prefix.tokens.len()) {
-            Ok(bytes) => store.write(prefix, &form, bytes),
-            Err(error) => tracing::error!(twin = prefix.label, %error, "a prefix could not be copied out of the cache"),
-        }
-    }
 }
 
 impl<B: Backend> Executor for DecoderExecutor<B> {
     fn restore(&mut self, kept: &KeptPrefix) -> Restored {
-        let Self { decoder, cache, store: Some(store), .. } = self else { return Restored::Absent };
-        let KeptPrefix { prefix, blocks } = kept;
-        let form = cache.form();
-        let mut take = |layer: usize, bytes: &[u8]| cache.import_layer(decoder.kernels(), layer, blocks, bytes);
-        match store.read(prefix, &form, &mut take) {
-            Ok(true) => Restored::Whole,
-            Ok(false) => Restored::Absent,
-            Err(damage) => {
-                let (twin, file) = (&prefix.label, store.path_of(prefix, &form));
-                let reason = chain(&damage);
-                tracing::warn!(twin, file = %file.display(), reason, "a stored prefix is computed again");
-                Restored::Damaged
-            }
-        }
+        let Self { decoder, cache, moves: Some(moves), .. } = self else { return Restored::Absent };
+        moves.restore(decoder.kernels(), cache, kept)
+    }
+
+    fn store(&mut self, kept: &KeptPrefix) -> bool {
+        let Self { decoder, cache, moves: Some(moves), .. } = self else { return false };
+        moves.store(decoder.kernels(), cache, kept)
+    }
+
+    fn moved(&mut self, wait: bool) -> Vec<Moved> {
+        let Self { decoder, cache, moves: Some(moves), .. } = self else { return Vec::new() };
+        moves.go_on(decoder.kernels(), cache, wait)
     }
 
     fn step(
@@ -111,7 +99,6 @@ impl<B: Backend> Executor for DecoderExecutor<B> {
         let adapters: Vec<_> = adapters.iter().map(Option::as_deref).collect();
         let forward = self.decoder.forward_adapted(&batch(plan), &adapters, &mut self.cache);
         let logits = forward.map_err(step_error)?;
-        plan.stores.iter().for_each(|kept| self.store(kept));
         let Some(logits) = logits else { return Ok(Vec::new()) };
         if let Some(device) = &mut self.device {
             let (kernels, sampler) = (self.decoder.kernels(), &mut self.sampler);

@@ -9,15 +9,15 @@ use std::sync::mpsc::{Receiver, channel, sync_channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use baton_contract::{Emission, SequenceId, TokenLogprobs};
-use baton_scheduler::{Drawn, Owner, Scheduler, SchedulerConfig, StepEvent, StepPlan};
+use baton_contract::{Digest, Emission, SequenceId, TokenLogprobs};
+use baton_scheduler::{Drawn, KeptPrefix, Owner, Scheduler, SchedulerConfig, StepEvent, StepPlan};
 use tokio::sync::oneshot;
 
 use crate::command::{Command, Job};
 use crate::error::chain;
 use crate::handle::{Board, Shared};
 use crate::walkers::Walkers;
-use crate::{Draw, EngineConfig, EngineHandle, Executor, ExecutorError, Restored, Sample};
+use crate::{Draw, EngineConfig, EngineHandle, Executor, ExecutorError, Moved, Restored, Sample};
 
 /// Failed steps in a row that make an engine unhealthy.
 const UNHEALTHY_AFTER: u32 = 3;
@@ -39,6 +39,8 @@ struct Device {
     scheduler: Scheduler,
     walkers: Walkers,
     board: Board,
+    /// Prefixes that are copied beside the steps, and whose they are.
+    moving: HashMap<Digest, String>,
     /// Failed steps since the last one that succeeded.
     failures: u32,
     /// Set by the first drain; a later one can only bring it forward.
@@ -117,6 +119,7 @@ impl Device {
             scheduler,
             walkers,
             board,
+            moving: HashMap::new(),
             failures: 0,
             deadline: None,
             drains: Vec::new(),
@@ -126,17 +129,23 @@ impl Device {
 
     fn run(mut self) {
         while self.receive() {
+            self.moved(false);
             match self.scheduler.plan() {
                 Some(plan) => {
                     self.publish();
                     self.step(plan);
                 }
+                None if self.scheduler.moving() > 0 => self.moved(true),
                 None if self.jobs.is_empty() => {}
                 None => self.stalled(),
             }
         }
         self.shared.stop();
         self.fail_all("the server is shutting down; send the request again later");
+        // What was computed to be kept is kept.
+        while self.scheduler.moving() > 0 {
+            self.moved(true);
+        }
         self.publish();
     }
 
@@ -149,7 +158,7 @@ impl Device {
             }
             let command = match self.commands.try_recv() {
                 Ok(command) => command,
-                Err(_) if !self.jobs.is_empty() => return true,
+                Err(_) if !self.jobs.is_empty() || self.scheduler.moving() > 0 => return true,
                 Err(_) => {
                     self.check_invariants();
                     self.publish();
@@ -203,7 +212,10 @@ impl Device {
         let took = self.shared.config.clock.now().saturating_duration_since(started);
         self.board.counters.busy += took;
         match outcome {
-            Ok(samples) => self.commit(plan, samples, took),
+            Ok(samples) => {
+                self.store(&plan);
+                self.commit(plan, samples, took);
+            }
             Err(error) => self.abort(plan, &error),
         }
         if self.board.counters.steps.is_multiple_of(CHECK_EVERY) {
@@ -211,20 +223,59 @@ impl Device {
         }
     }
 
-    /// Brings prefixes back. One for which that does not work is computed in later steps.
+    /// Begins to bring prefixes back. One for which that does not work is computed in later steps.
     fn restore(&mut self, plan: &StepPlan) {
         for kept in &plan.restores {
-            let restored = catch_unwind(AssertUnwindSafe(|| self.executor.restore(kept)));
-            match restored {
+            match catch_unwind(AssertUnwindSafe(|| self.executor.restore(kept))) {
                 Ok(Restored::Whole) => self.scheduler.restored(&kept.prefix.digest),
+                Ok(Restored::Begun) => self.begin_move(kept),
                 Ok(Restored::Absent) => {}
-                Ok(Restored::Damaged) => {
-                    *self.board.counters.prefixes_damaged.entry(kept.prefix.label.clone()).or_default() += 1;
-                }
                 Err(payload) => {
                     let (twin, error) = (&kept.prefix.label, panic_text(payload.as_ref()));
                     tracing::error!(twin, error, "a prefix could not be restored, and is computed");
                 }
+            }
+        }
+    }
+
+    /// Begins to keep the prefixes that a step has completed.
+    fn store(&mut self, plan: &StepPlan) {
+        for kept in &plan.stores {
+            match catch_unwind(AssertUnwindSafe(|| self.executor.store(kept))) {
+                Ok(true) => self.begin_move(kept),
+                Ok(false) => {}
+                Err(payload) => {
+                    let (twin, error) = (&kept.prefix.label, panic_text(payload.as_ref()));
+                    tracing::error!(twin, error, "a prefix could not be kept");
+                }
+            }
+        }
+    }
+
+    fn begin_move(&mut self, kept: &KeptPrefix) {
+        self.scheduler.moves(&kept.prefix.digest);
+        self.moving.insert(kept.prefix.digest, kept.prefix.label.clone());
+    }
+
+    /// Goes on with what is copied beside the steps.
+    fn moved(&mut self, wait: bool) {
+        if self.scheduler.moving() == 0 {
+            return;
+        }
+        for moved in self.executor.moved(wait) {
+            let (Moved::Restored { prefix, .. } | Moved::Damaged(prefix) | Moved::Stored(prefix)) = moved;
+            let Some(twin) = self.moving.remove(&prefix) else { continue };
+            let counters = &mut self.board.counters;
+            match moved {
+                Moved::Restored { from_memory, .. } => {
+                    self.scheduler.restored(&prefix);
+                    *counters.prefixes_from_memory.entry(twin).or_default() += u64::from(from_memory);
+                }
+                Moved::Damaged(_) => {
+                    self.scheduler.unmoved(&prefix);
+                    *counters.prefixes_damaged.entry(twin).or_default() += 1;
+                }
+                Moved::Stored(_) => self.scheduler.unmoved(&prefix),
             }
         }
     }

@@ -1,6 +1,6 @@
 //! The seam between deciding and computing.
 
-use baton_contract::{Generate, SequenceId, TokenId, TokenLogprobs};
+use baton_contract::{Digest, Generate, SequenceId, TokenId, TokenLogprobs};
 use baton_scheduler::{KeptPrefix, StepPlan};
 
 use crate::{Allowed, ExecutorError};
@@ -16,8 +16,21 @@ pub trait Executor {
         Restored::Absent
     }
 
-    /// Carries out one step: copies blocks, computes all spans, draws a token for each entry of `draws`, and keeps the
-    /// prefixes that are to be stored, as well as it can.
+    /// Begins to keep a prefix that a step has completed. True if its blocks are read beside the steps from now on, until
+    /// [`moved`](Self::moved) says that they no longer are.
+    fn store(&mut self, kept: &KeptPrefix) -> bool {
+        let _ = kept;
+        false
+    }
+
+    /// Goes on with what is copied beside the steps, and says what is over. If `wait`, there is nothing else to do: it
+    /// then waits for a few milliseconds if that helps.
+    fn moved(&mut self, wait: bool) -> Vec<Moved> {
+        let _ = wait;
+        Vec::new()
+    }
+
+    /// Carries out one step: copies blocks, computes all spans, and draws a token for each entry of `draws`.
     ///
     /// `draws` has one entry for each span with `draws` set, in the order of the spans; so has the result. An error
     /// inside the result concerns that sequence alone.
@@ -38,8 +51,24 @@ pub enum Restored {
     Whole,
     /// It is not kept.
     Absent,
-    /// It is kept, but cannot be used; why has been reported.
-    Damaged,
+    /// It is copied beside the steps; [`Executor::moved`] will tell.
+    Begun,
+}
+
+/// What was copied beside the steps and no longer is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Moved {
+    /// All of a prefix is in its blocks, from the host's memory or from a file.
+    Restored {
+        /// Which.
+        prefix: Digest,
+        /// Whether it was in memory.
+        from_memory: bool,
+    },
+    /// A prefix is kept, but cannot be used; why has been reported.
+    Damaged(Digest),
+    /// A prefix's blocks have been read.
+    Stored(Digest),
 }
 
 /// What is needed to draw the next token of one sequence.

@@ -60,6 +60,8 @@ pub struct Counters {
     pub broken_invariants: u64,
     /// Stored prefixes that could not be used, by label.
     pub prefixes_damaged: BTreeMap<String, u64>,
+    /// How often the prefix of each label was restored from the host's memory, and not from a file.
+    pub prefixes_from_memory: BTreeMap<String, u64>,
     /// Time spent in steps.
     pub busy: Duration,
     /// Seconds a step took.
@@ -115,6 +117,7 @@ impl Default for Counters {
             refused_busy: 0,
             broken_invariants: 0,
             prefixes_damaged: BTreeMap::new(),
+            prefixes_from_memory: BTreeMap::new(),
             busy: Duration::ZERO,
             step_seconds: Histogram::new(STEP_SECONDS),
             step_tokens: Histogram::new(STEP_TOKENS),

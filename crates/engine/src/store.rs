@@ -1,8 +1,8 @@
 //! Prefixes that outlive the process: one file each, in a folder of bounded size.
 //!
 //! A file is named after everything that its bits depend on, and is written beside its place and renamed, so that
-//! several processes may share a folder. Reading is done by the engine's thread; checksums of new files are made, and
-//! the files written, by a thread of the store's own.
+//! several processes may share a folder. Files are written, and their checksums made, by a thread of the store's own;
+//! [`StoredPrefix`] reads one on any thread.
 //!
 //! The checksum finds damage, not forgery: whoever may write to the folder decides what a twin has read.
 
@@ -32,8 +32,10 @@ const QUEUE: usize = 4;
 pub struct StoreConfig {
     /// Made, for its owner only, when the first file is written.
     pub folder: PathBuf,
-    /// Most bytes of all files together; those read or written longest ago give way.
+    /// Most bytes of all files together; those read or written longest ago give way. At 0 there are no files.
     pub limit: u64,
+    /// Most bytes of prefixes that are kept in the host's memory as well, pinned where a device computes.
+    pub memory: usize,
     /// The time of day, by which the order of use is kept.
     pub now: Arc<dyn Fn() -> SystemTime + Send + Sync>,
 }
@@ -48,8 +50,42 @@ pub struct PrefixStore {
     writer: Option<(SyncSender<Task>, JoinHandle<()>)>,
 }
 
-/// Takes one layer of a prefix: its index, and its bytes as the cache exported them.
-pub type Take<'a> = dyn FnMut(usize, &[u8]) -> Result<(), baton_decoder::Error> + 'a;
+/// A prefix's bytes as the cache exported them, wherever they are.
+pub type Payload = Arc<dyn AsRef<[u8]> + Send + Sync>;
+
+/// A prefix's file, whether it is there or not.
+pub struct StoredPrefix {
+    path: PathBuf,
+    header: Header,
+    now: Arc<dyn Fn() -> SystemTime + Send + Sync>,
+}
+
+impl StoredPrefix {
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Whether something is there.
+    pub fn exists(&self) -> bool {
+        self.path.symlink_metadata().is_ok()
+    }
+
+    /// Bytes of the payload.
+    pub fn payload_bytes(&self) -> usize {
+        self.header.payload_bytes()
+    }
+
+    /// Reads the payload into `to`, which has its size. False if the file is not there.
+    ///
+    /// What has been read is to be used only once this has returned true: the checksum comes last.
+    ///
+    /// # Errors
+    /// The file cannot be read, or is not what it should be.
+    pub fn read(&self, to: &mut [u8]) -> Result<bool, Damage> {
+        file::read(&self.path, &self.header, (self.now)(), to)
+    }
+}
 
 /// How much a folder of prefixes holds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -77,40 +113,34 @@ impl PrefixStore {
         Self { config, writer: None }
     }
 
-    /// Where this store keeps a prefix.
-    pub fn path_of(&self, prefix: &Prefix, form: &CacheForm) -> PathBuf {
-        Self::path(&self.config.folder, prefix, form)
-    }
-
     /// Where a prefix is kept, in a folder of prefixes.
     pub fn path(folder: &Path, prefix: &Prefix, form: &CacheForm) -> PathBuf {
         folder.join(folder::name(&key(prefix, form)))
     }
 
-    /// Reads a prefix and hands out layer by layer. False if it is not kept.
-    ///
-    /// What was handed out is to be used only once this has returned true: the checksum comes last.
-    ///
-    /// # Errors
-    /// The file cannot be read, or is not what it should be, or `take` failed.
-    pub fn read(&self, prefix: &Prefix, form: &CacheForm, take: &mut Take<'_>) -> Result<bool, Damage> {
-        let key = key(prefix, form);
-        let path = self.path_of(prefix, form);
-        file::read(&path, &Header::new(key, prefix, form), (self.config.now)(), take)
+    /// The file of a prefix.
+    pub fn stored(&self, prefix: &Prefix, form: &CacheForm) -> StoredPrefix {
+        let header = Header::new(key(prefix, form), prefix, form);
+        StoredPrefix { path: Self::path(&self.config.folder, prefix, form), header, now: Arc::clone(&self.config.now) }
     }
 
-    /// Whether a prefix would be kept if it were given.
+    /// Most bytes of prefixes in the host's memory.
+    pub fn memory(&self) -> usize {
+        self.config.memory
+    }
+
+    /// Whether a prefix would be written if it were given.
     pub fn has_room(&self, prefix: &Prefix, form: &CacheForm) -> bool {
         let bytes = Header::new(key(prefix, form), prefix, form).file_bytes();
         let limit = self.config.limit;
-        if bytes > limit {
+        if limit > 0 && bytes > limit {
             tracing::warn!(twin = prefix.label, bytes, limit, "the prefix is larger than all that may be kept");
         }
         bytes <= limit
     }
 
-    /// Has a prefix written, in the place of one that is there. `payload` is what the cache exported. Returns at once.
-    pub fn write(&mut self, prefix: &Prefix, form: &CacheForm, payload: Vec<u8>) {
+    /// Has a prefix written, in the place of one that is there. Returns at once.
+    pub fn write(&mut self, prefix: &Prefix, form: &CacheForm, payload: Payload) {
         let key = key(prefix, form);
         let header = Header::new(key, prefix, form);
         let task = Task { label: prefix.label.clone(), name: folder::name(&key), header, payload };
@@ -145,7 +175,7 @@ impl Drop for PrefixStore {
 }
 
 /// Names everything that the keys and values of a prefix depend on.
-fn key(prefix: &Prefix, form: &CacheForm) -> Digest {
+pub(crate) fn key(prefix: &Prefix, form: &CacheForm) -> Digest {
     let tokens: Vec<u8> = prefix.tokens.iter().flat_map(|token| token.to_le_bytes()).collect();
     let mut digester = Digester::new("baton stored prefix v1");
     digester.field(prefix.digest.as_bytes()).field(&tokens).field(form.to_string().as_bytes()).finish()

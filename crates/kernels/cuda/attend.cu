@@ -5,7 +5,7 @@
 // The query heads of one key head, for all rows of the unit, are the rows of one product. Rows whose keys are spread over
 // several units leave partial results, which `merge` folds in the order of the keys: no sum depends on which block of
 // threads was first.
-#include "mma.cuh"
+#include "ptx.cuh"
 
 namespace {
 
@@ -34,43 +34,6 @@ struct Unit {
 };
 
 constexpr float LOG2E = 1.4426950408889634f;
-
-__device__ __forceinline__ uint32_t shared_address(const void *p) {
-    return static_cast<uint32_t>(__cvta_generic_to_shared(p));
-}
-
-// Copies 16 bytes, or writes as many zeros.
-__device__ __forceinline__ void copy16(void *to, const void *from, bool wanted) {
-    const int bytes = wanted ? 16 : 0;
-    asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;\n" ::"r"(shared_address(to)), "l"(from), "r"(bytes));
-}
-__device__ __forceinline__ void copies_commit() { asm volatile("cp.async.commit_group;\n" ::); }
-template <int LEFT> __device__ __forceinline__ void copies_wait() {
-    asm volatile("cp.async.wait_group %0;\n" ::"n"(LEFT));
-}
-
-__device__ __forceinline__ void load4(uint32_t (&r)[4], const void *p) {
-    asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0,%1,%2,%3}, [%4];\n"
-                 : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3])
-                 : "r"(shared_address(p)));
-}
-__device__ __forceinline__ void load4_transposed(uint32_t (&r)[4], const void *p) {
-    asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0,%1,%2,%3}, [%4];\n"
-                 : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3])
-                 : "r"(shared_address(p)));
-}
-
-template <typename T> __device__ __forceinline__ uint32_t pack(float a, float b) {
-    const typename Pair<T>::Type two = Pair<T>::narrow(a, b);
-    return *reinterpret_cast<const uint32_t *>(&two);
-}
-
-// 2 to the power of x, to within two units in the last place.
-__device__ __forceinline__ float power2(float x) {
-    float y;
-    asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
-    return y;
-}
 
 // What a block keeps of a unit's rows.
 struct Rows {

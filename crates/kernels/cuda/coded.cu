@@ -5,7 +5,7 @@
 // inputs for two outputs, and calls the inputs what the tensor core's layout asks for; x is permuted alike, so the sums are
 // the same. Tiles of the same outputs follow each other. coded.rs writes this order, with scales of each tile by the quarter
 // warp that needs them (groups of 32) or the eighth (groups of 16).
-#include "mma.cuh"
+#include "ptx.cuh"
 
 namespace {
 

@@ -37,6 +37,15 @@ template <> struct Pair<__nv_bfloat16> {
     static __device__ __forceinline__ __nv_bfloat162 narrow(float a, float b) { return __floats2bfloat162_rn(a, b); }
 };
 
+// Two neighbours in one word.
+template <typename T> __device__ __forceinline__ uint32_t pack(float a, float b) {
+    const typename Pair<T>::Type two = Pair<T>::narrow(a, b);
+    return *reinterpret_cast<const uint32_t *>(&two);
+}
+template <typename T> __device__ __forceinline__ float2 unpack(uint32_t pair) {
+    return Pair<T>::widen(*reinterpret_cast<const typename Pair<T>::Type *>(&pair));
+}
+
 __device__ __forceinline__ float widen(__half x) { return __half2float(x); }
 __device__ __forceinline__ float widen(__nv_bfloat16 x) { return __bfloat162float(x); }
 __device__ __forceinline__ float widen(float x) { return x; }

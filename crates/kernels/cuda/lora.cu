@@ -6,9 +6,7 @@
 //
 // Along the inner dimension, lanes take eight (A) or four (B) neighbouring elements at once and call them what the tile's
 // layout asks for. Both operands are permuted alike, so the sums are the same.
-#include <cuda_bf16.h>
-#include <cuda_fp16.h>
-#include <stdint.h>
+#include "ptx.cuh"
 
 /// Rows of a unit.
 constexpr uint32_t UNIT = 16;
@@ -49,35 +47,6 @@ static_assert(sizeof(Routing) == 16 && sizeof(Unit) == 16 && sizeof(Entry) == 32
 struct Indices {
     const uint32_t* words;
     uint32_t routing;
-};
-
-template <class T>
-struct Pair;
-template <>
-struct Pair<__half> {
-    __device__ static uint32_t of(float a, float b) {
-        const __half2 pair = __floats2half2_rn(a, b);
-        return reinterpret_cast<const uint32_t&>(pair);
-    }
-    __device__ static float2 wide(uint32_t pair) { return __half22float2(reinterpret_cast<const __half2&>(pair)); }
-    __device__ static void multiply(float c[4], const uint32_t a[4], uint32_t b0, uint32_t b1) {
-        asm("mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
-            : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
-            : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
-    }
-};
-template <>
-struct Pair<__nv_bfloat16> {
-    __device__ static uint32_t of(float a, float b) {
-        const __nv_bfloat162 pair = __floats2bfloat162_rn(a, b);
-        return reinterpret_cast<const uint32_t&>(pair);
-    }
-    __device__ static float2 wide(uint32_t pair) { return __bfloat1622float2(reinterpret_cast<const __nv_bfloat162&>(pair)); }
-    __device__ static void multiply(float c[4], const uint32_t a[4], uint32_t b0, uint32_t b1) {
-        asm("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
-            : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
-            : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
-    }
 };
 
 /// The unit of a block and which of its rows two lanes of the tile hold; false if there is no such unit.
@@ -134,8 +103,8 @@ __device__ void down(const T* x, const Indices& indices, uint32_t site, float* h
             if (tile * 8 >= ranks) continue;
             const T* from = weights + static_cast<size_t>(tile) * 8 * inputs + at;
             const uint4 w = inside ? *reinterpret_cast<const uint4*>(from) : none;
-            Pair<T>::multiply(sums[tile], front, w.x, w.y);
-            Pair<T>::multiply(sums[tile], back, w.z, w.w);
+            multiply<T>(sums[tile], front, w.x, w.y);
+            multiply<T>(sums[tile], back, w.z, w.w);
         }
     }
 #pragma unroll
@@ -161,8 +130,8 @@ __device__ void add_eight(T* y, const float add[8]) {
     uint4 words = *reinterpret_cast<const uint4*>(y);
     uint32_t* pairs = reinterpret_cast<uint32_t*>(&words);
     for (uint32_t i = 0; i < 4; i++) {
-        const float2 old = Pair<T>::wide(pairs[i]);
-        pairs[i] = Pair<T>::of(old.x + add[2 * i], old.y + add[2 * i + 1]);
+        const float2 old = unpack<T>(pairs[i]);
+        pairs[i] = pack<T>(old.x + add[2 * i], old.y + add[2 * i + 1]);
     }
     *reinterpret_cast<uint4*>(y) = words;
 }
@@ -209,11 +178,11 @@ __device__ void up(const float* hidden, const Indices& indices, uint32_t site, T
                 const float4 term = __ldg(reinterpret_cast<const float4*>(from + split * stride));
                 sum.x += term.x, sum.y += term.y, sum.z += term.z, sum.w += term.w;
             }
-            coarse[half] = Pair<T>::of(sum.x, sum.y);
-            coarse[half + 2] = Pair<T>::of(sum.z, sum.w);
-            const float2 xy = Pair<T>::wide(coarse[half]), zw = Pair<T>::wide(coarse[half + 2]);
-            fine[half] = Pair<T>::of(sum.x - xy.x, sum.y - xy.y);
-            fine[half + 2] = Pair<T>::of(sum.z - zw.x, sum.w - zw.y);
+            coarse[half] = pack<T>(sum.x, sum.y);
+            coarse[half + 2] = pack<T>(sum.z, sum.w);
+            const float2 xy = unpack<T>(coarse[half]), zw = unpack<T>(coarse[half + 2]);
+            fine[half] = pack<T>(sum.x - xy.x, sum.y - xy.y);
+            fine[half + 2] = pack<T>(sum.z - zw.x, sum.w - zw.y);
         }
 #pragma unroll
         for (uint32_t tile = 0; tile < 4; tile++) {
@@ -223,8 +192,8 @@ __device__ void up(const float* hidden, const Indices& indices, uint32_t site, T
             if (inside && column < end) {
                 w = *reinterpret_cast<const uint2*>(weights + static_cast<size_t>(column - begin) * entry.rank + rank);
             }
-            Pair<T>::multiply(sums[tile], coarse, w.x, w.y);
-            Pair<T>::multiply(sums[tile], fine, w.x, w.y);
+            multiply<T>(sums[tile], coarse, w.x, w.y);
+            multiply<T>(sums[tile], fine, w.x, w.y);
         }
     }
     const uint32_t column = first + place.lane * 8;

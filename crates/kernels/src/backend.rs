@@ -84,6 +84,13 @@ pub trait Backend: Send + Sync + Sized + 'static {
     type Adapter: Send + Sync;
     /// Work that was recorded to be done again.
     type Recorded: Default;
+    /// Host memory that blocks are copied out to, and in from.
+    type Staged: AsRef<[u8]> + AsMut<[u8]> + Send + Sync;
+    /// The end of copies that were begun.
+    type Mark;
+
+    /// Bytes of such copies that may be begun at once without holding up the next step for more than a millisecond or two.
+    const SLICE: usize;
 
     /// The order of elements inside a block of pages, and what else of the device its bits depend on, as part of the
     /// name of whatever was copied out of one.
@@ -152,16 +159,38 @@ pub trait Backend: Send + Sync + Sized + 'static {
     /// # Errors
     /// A block does not exist.
     fn copy_block(&self, pages: &Self::Pages, from: u32, to: u32) -> Result<()>;
-    /// Copies a block out as bytes: keys, then values. For positions from `tokens` on, zeros are written.
+    /// Has the copies that are begun from now on wait for everything that was started so far. What is started later
+    /// does not wait for them: that is what their [`Mark`](Self::Mark) is for.
     ///
     /// # Errors
-    /// The block does not exist, or `to` has not its size.
-    fn export_block(&self, pages: &Self::Pages, block: u32, tokens: usize, to: &mut [u8]) -> Result<()>;
-    /// Copies a block in that was copied out of pages of the same kind.
+    /// The device failed.
+    fn follow_steps(&self) -> Result<()>;
+    /// Begins to copy blocks out, one after the other from byte `at` of `to` on: of each keys, then values. Neither the
+    /// blocks may be written nor `to` be read before that is over.
     ///
     /// # Errors
-    /// The block does not exist, or `from` has not its size.
-    fn import_block(&self, pages: &Self::Pages, block: u32, from: &[u8]) -> Result<()>;
+    /// A block does not exist, or `to` is too short.
+    fn begin_export(&self, pages: &Self::Pages, blocks: &[u32], to: &mut Self::Staged, at: usize) -> Result<()>;
+    /// Begins to copy blocks in that were copied out of pages of the same kind, from byte `at` of `from` on. Neither the
+    /// blocks may be read nor `from` be written before that is over.
+    ///
+    /// # Errors
+    /// A block does not exist, or `from` is too short.
+    fn begin_import(&self, pages: &Self::Pages, blocks: &[u32], from: &Self::Staged, at: usize) -> Result<()>;
+    /// Writes zeros for the positions from `tokens` on in a block that was copied out, which may be another's.
+    fn blank(&self, pages: &Self::Pages, tokens: usize, block: &mut [u8]);
+    /// Names the end of all copies that have been begun.
+    ///
+    /// # Errors
+    /// The device failed.
+    fn mark(&self) -> Result<Self::Mark>;
+    /// Whether the copies up to a mark are over; if `wait`, it waits until they are.
+    ///
+    /// # Errors
+    /// The device failed.
+    fn is_over(&self, mark: &Self::Mark, wait: bool) -> Result<bool>;
+    /// What makes host memory for such copies, on any thread: so many bytes of zeros.
+    fn stager(&self) -> Box<dyn Fn(usize) -> Result<Self::Staged> + Send>;
 
     /// Checks a batch and brings its indices to where the kernels read them.
     ///

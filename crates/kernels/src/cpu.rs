@@ -8,6 +8,7 @@ use half::{bf16, f16};
 use crate::backend::{Backend, Indices, LayerHeads, Norm, random_weight};
 use crate::lora::{HostAdapter, Routes, Site};
 use crate::sample::{DrawFault, Drawn, Draws, draw_plain, exp};
+use crate::transfer::short;
 use crate::{
     Activation, AttentionParams, BLOCK, Experts, Heads, KernelError, Kernels, KvPages, Layout, PackedMatrix, Result,
     Rope,
@@ -32,6 +33,10 @@ impl Backend for Kernels {
     type Placed<'a> = HostBatch<'a>;
     type Adapter = HostAdapter;
     type Recorded = ();
+    type Staged = Vec<u8>;
+    type Mark = ();
+
+    const SLICE: usize = 8 << 20;
 
     fn pages_order(&self) -> &'static str {
         KvPages::ORDER
@@ -99,12 +104,43 @@ impl Backend for Kernels {
         Self::copy_block(self, pages, from, to)
     }
 
-    fn export_block(&self, pages: &KvPages, block: u32, tokens: usize, to: &mut [u8]) -> Result<()> {
-        Self::export_block(self, pages, block, tokens, to)
+    fn follow_steps(&self) -> Result<()> {
+        Ok(())
     }
 
-    fn import_block(&self, pages: &KvPages, block: u32, from: &[u8]) -> Result<()> {
-        Self::import_block(self, pages, block, from)
+    /// It is over when this returns.
+    fn begin_export(&self, pages: &KvPages, blocks: &[u32], to: &mut Vec<u8>, at: usize) -> Result<()> {
+        let size = pages.block_bytes()?;
+        let to = to.get_mut(at..at.saturating_add(size * blocks.len()));
+        let to = to.ok_or_else(|| short(size * blocks.len()))?;
+        blocks
+            .iter()
+            .zip(to.chunks_exact_mut(size))
+            .try_for_each(|(block, to)| self.export_block(pages, *block, BLOCK, to))
+    }
+
+    /// As above.
+    fn begin_import(&self, pages: &KvPages, blocks: &[u32], from: &Vec<u8>, at: usize) -> Result<()> {
+        let size = pages.block_bytes()?;
+        let from = from.get(at..at.saturating_add(size * blocks.len()));
+        let from = from.ok_or_else(|| short(size * blocks.len()))?;
+        blocks.iter().zip(from.chunks_exact(size)).try_for_each(|(block, from)| self.import_block(pages, *block, from))
+    }
+
+    fn blank(&self, pages: &KvPages, tokens: usize, block: &mut [u8]) {
+        pages.blank(tokens, block);
+    }
+
+    fn mark(&self) -> Result<()> {
+        Ok(())
+    }
+
+    fn is_over(&self, (): &(), _wait: bool) -> Result<bool> {
+        Ok(true)
+    }
+
+    fn stager(&self) -> Box<dyn Fn(usize) -> Result<Vec<u8>> + Send> {
+        Box::new(|bytes| Ok(vec![0; bytes]))
     }
 
     fn place<'a>(&self, indices: Indices<'a, HostAdapter>, _heads: Heads) -> Result<HostBatch<'a>> {

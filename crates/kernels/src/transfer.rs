@@ -42,6 +42,23 @@ impl KvPages {
         Ok(2 * self.key.elem_count() / blocks * self.key.dtype().size_in_bytes())
     }
 
+    /// Writes zeros for the positions from `tokens` on in an exported block.
+    pub(crate) fn blank(&self, tokens: usize, block: &mut [u8]) {
+        if tokens >= BLOCK {
+            return;
+        }
+        let size = self.key.dtype().size_in_bytes();
+        let dim = self.value.dims().last().copied().unwrap_or(1);
+        let (keys, values) = block.split_at_mut(block.len() / 2);
+        for (block, row) in [(keys, size), (values, dim * size)] {
+            for (index, row) in block.chunks_exact_mut(row).enumerate() {
+                if index % BLOCK >= tokens {
+                    row.fill(0);
+                }
+            }
+        }
+    }
+
     /// Where a block begins, in elements; `bytes` are what it is exchanged with.
     fn locate(&self, block: u32, bytes: usize) -> Result<usize> {
         let count = self.blocks()?;
@@ -65,18 +82,10 @@ impl Kernels {
     /// The pages are malformed, the block does not exist, or `to` has not [`KvPages::block_bytes`].
     pub fn export_block(&self, pages: &KvPages, block: u32, tokens: usize, to: &mut [u8]) -> Result<()> {
         let start = pages.locate(block, to.len())?;
-        let dim = pages.key.dims()[3];
         let (keys, values) = to.split_at_mut(to.len() / 2);
         export(&pages.key, start, keys)?;
         export(&pages.value, start, values)?;
-        let size = pages.key.dtype().size_in_bytes();
-        for (to, row) in [(keys, size), (values, dim * size)] {
-            for (index, row) in to.chunks_exact_mut(row).enumerate() {
-                if index % BLOCK >= tokens {
-                    row.fill(0);
-                }
-            }
-        }
+        pages.blank(tokens, to);
         Ok(())
     }
 
@@ -91,6 +100,11 @@ impl Kernels {
         pages.value.inplace_op1(&Import { start, from: values })?;
         Ok(())
     }
+}
+
+/// The refusal of host memory that has not so many bytes where they should be.
+pub(crate) fn short(bytes: usize) -> KernelError {
+    KernelError::Shape { what: "staged memory", found: Vec::new(), expected: format!("{bytes} bytes for the blocks") }
 }
 
 /// Elements from `start` on, as many as `to` has room for.

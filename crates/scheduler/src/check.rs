@@ -45,8 +45,9 @@ pub enum Broken {
     /// A prefix is computed further than its blocks go, or its block count is neither none nor all.
     #[error("the prefix of `{0}` has not the blocks for what is computed of it")]
     Prefix(String),
-    /// A prefix is being restored while nothing is executed, or after some of it was computed.
-    #[error("the prefix of `{0}` is marked as being restored, but is not")]
+    /// A prefix is being restored while nothing is executed or copied, or after some of it was computed; or it is copied,
+    /// but has no blocks.
+    #[error("the prefix of `{0}` is marked as being restored or copied, but is not")]
     Restoring(String),
     /// A prefix counts other users or waiters than it has, or is gone while it has some.
     #[error("prefix {0} counts other users than it has")]
@@ -125,7 +126,8 @@ impl Scheduler {
             if entry.computed > tokens.min(blocks * BLOCK_SIZE) || !is_all_or_nothing {
                 return Err(Broken::Prefix(entry.prefix.label.clone()));
             }
-            if entry.restoring && (!self.executing || entry.computed > 0) {
+            let is_under_way = self.executing || entry.moving;
+            if (entry.restoring && (!is_under_way || entry.computed > 0)) || (entry.moving && !entry.is_resident()) {
                 return Err(Broken::Restoring(entry.prefix.label.clone()));
             }
             let is_shared = |block: &&BlockId| self.pool.holders(**block) != 1 || self.pool.name(**block).is_some();

@@ -35,8 +35,10 @@ pub(crate) struct Entry {
     last_used: u64,
     /// Orders computations: the job that was begun first goes first.
     pub(crate) begun: u64,
-    /// Whether the step that is planned or executed tries to restore it.
+    /// Whether it is being restored: by the step that is planned or executed, or beside the steps.
     pub(crate) restoring: bool,
+    /// Whether its blocks are copied beside the steps, from where it is kept or to there: it is not evicted meanwhile.
+    pub(crate) moving: bool,
     /// The sequence that was started first because of it, if that was its first start: it pays for the computation.
     payer: Option<SequenceId>,
 }
@@ -69,7 +71,7 @@ impl Entry {
     }
 
     fn is_idle(&self) -> bool {
-        self.is_resident() && self.users == 0
+        self.is_resident() && self.users == 0 && !self.moving
     }
 }
 
@@ -107,6 +109,7 @@ impl Prefixes {
             last_used: 0,
             begun: 0,
             restoring: false,
+            moving: false,
             payer: None,
         };
         let entry = self.entries.entry(prefix.digest).or_insert_with(new);
@@ -165,7 +168,7 @@ impl Prefixes {
 
     /// Prefixes that the next step is to restore, the one begun first before others.
     pub(crate) fn to_restore(&self) -> Vec<KeptPrefix> {
-        let mut entries: Vec<_> = self.entries.values().filter(|entry| entry.restoring).collect();
+        let mut entries: Vec<_> = self.entries.values().filter(|entry| entry.restoring && !entry.moving).collect();
         entries.sort_unstable_by_key(|entry| entry.begun);
         entries.into_iter().map(Entry::kept).collect()
     }
@@ -173,17 +176,36 @@ impl Prefixes {
     /// The prefix that is being restored is there. Returns who need not pay for it, and how many tokens.
     pub(crate) fn restore(&mut self, digest: &Digest) -> Option<(SequenceId, usize)> {
         let entry = self.entries.get_mut(digest).filter(|entry| entry.restoring)?;
-        entry.restoring = false;
+        (entry.restoring, entry.moving) = (false, false);
         entry.computed = entry.prefix.tokens.len();
         *self.restored.entry(entry.prefix.label.clone()).or_default() += 1;
         Some((entry.payer.take()?, entry.computed))
     }
 
-    /// The prefix has to be computed, unless it was restored.
+    /// The step that was to restore the prefix is over: unless it was restored, or still is, it has to be computed.
     pub(crate) fn stop_restoring(&mut self, digest: &Digest) {
-        if let Some(entry) = self.entries.get_mut(digest) {
+        if let Some(entry) = self.entries.get_mut(digest).filter(|entry| !entry.moving) {
             entry.restoring = false;
         }
+    }
+
+    /// The prefix's blocks are copied beside the steps from now on.
+    pub(crate) fn begin_move(&mut self, digest: &Digest) {
+        if let Some(entry) = self.entries.get_mut(digest).filter(|entry| entry.is_resident()) {
+            entry.moving = true;
+        }
+    }
+
+    /// They no longer are. A prefix that was not restored by then has to be computed.
+    pub(crate) fn end_move(&mut self, digest: &Digest) {
+        if let Some(entry) = self.entries.get_mut(digest) {
+            (entry.restoring, entry.moving) = (false, false);
+        }
+    }
+
+    /// Prefixes whose blocks are copied beside the steps.
+    pub(crate) fn moving(&self) -> usize {
+        self.entries.values().filter(|entry| entry.moving).count()
     }
 
     /// Drops what was computed of the prefix.

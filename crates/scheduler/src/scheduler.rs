@@ -101,7 +101,25 @@ impl Scheduler {
         true
     }
 
-    /// A prefix of the step being executed was restored; those that are not told of are computed.
+    /// A prefix is copied beside the steps from now on: one of the step being executed that is to be restored, or one
+    /// that is complete and to be stored. Its blocks stay its own until [`restored`](Self::restored) or
+    /// [`unmoved`](Self::unmoved).
+    pub fn moves(&mut self, digest: &Digest) {
+        self.prefixes.begin_move(digest);
+    }
+
+    /// A prefix is no longer copied beside the steps. If it was to be restored, that did not work, and it is computed.
+    pub fn unmoved(&mut self, digest: &Digest) {
+        self.prefixes.end_move(digest);
+    }
+
+    /// Prefixes that are copied beside the steps. While there are any, that there is no plan may be because of them.
+    pub fn moving(&self) -> usize {
+        self.prefixes.moving()
+    }
+
+    /// A prefix was restored: one of the step being executed, or one that was copied beside the steps. Of a step's, those
+    /// that are not told of are computed.
     ///
     /// It stays restored even if the rest of the step fails.
     pub fn restored(&mut self, digest: &Digest) {

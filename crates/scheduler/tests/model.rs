@@ -34,6 +34,8 @@ pub(crate) struct Model {
     prefixes: BTreeMap<Digest, Arc<Prefix>>,
     /// What was stored of prefixes, if they are kept.
     stored: Option<BTreeMap<Digest, Vec<Option<Slot>>>>,
+    /// Blocks that are copied beside the steps.
+    moving: HashSet<u32>,
     token_budget: usize,
 }
 
@@ -71,7 +73,8 @@ impl Model {
     pub(crate) fn new(blocks: usize, token_budget: usize, keep_prefixes: bool) -> Self {
         let slots = vec![None; blocks * BLOCK_SIZE];
         let stored = keep_prefixes.then(BTreeMap::new);
-        Self { slots, sequences: BTreeMap::new(), prefixes: BTreeMap::new(), stored, token_budget }
+        let (sequences, prefixes, moving) = (BTreeMap::new(), BTreeMap::new(), HashSet::new());
+        Self { slots, sequences, prefixes, stored, moving, token_budget }
     }
 
     pub(crate) fn add(&mut self, id: SequenceId, request: Generate) {
@@ -82,9 +85,13 @@ impl Model {
     }
 
     /// Restores what is stored, but leaves garbage where `is_damaged` says so; returns what is whole.
-    pub(crate) fn restore(&mut self, plan: &StepPlan, mut is_damaged: impl FnMut() -> bool) -> Vec<Digest> {
+    pub(crate) fn restore<'a>(
+        &mut self,
+        all: impl Iterator<Item = &'a KeptPrefix>,
+        mut is_damaged: impl FnMut() -> bool,
+    ) -> Vec<Digest> {
         let mut restored = Vec::new();
-        for KeptPrefix { prefix, blocks } in &plan.restores {
+        for KeptPrefix { prefix, blocks } in all {
             let stored = self.stored.as_ref().expect("prefixes are kept").get(&prefix.digest);
             let mut slots = stored.cloned().unwrap_or_else(|| vec![None; prefix.tokens.len()]);
             if is_damaged() {
@@ -110,7 +117,10 @@ impl Model {
         }
         plan.spans.iter().for_each(|span| self.write(span));
         plan.spans.iter().for_each(|span| self.check_reads(span));
-        plan.stores.iter().for_each(|kept| self.store(plan, kept));
+        for KeptPrefix { prefix, .. } in &plan.stores {
+            let is_last = |span: &Span| span.owner == Owner::Prefix(prefix.digest) && span.end() == prefix.tokens.len();
+            assert!(plan.spans.iter().any(is_last), "{} is stored when it is complete", prefix.label);
+        }
         let drawing = plan.spans.iter().filter(|span| span.draws);
         drawing
             .map(|span| match span.owner {
@@ -130,13 +140,28 @@ impl Model {
         }
     }
 
-    /// Takes out a prefix that a span of this step has completed.
-    fn store(&mut self, plan: &StepPlan, KeptPrefix { prefix, blocks }: &KeptPrefix) {
-        let is_last = |span: &Span| span.owner == Owner::Prefix(prefix.digest) && span.end() == prefix.tokens.len();
-        assert!(plan.spans.iter().any(is_last), "{} is stored when it is complete", prefix.label);
+    /// From now on, the blocks are copied beside the steps; if `into`, what they hold is no longer anything.
+    pub(crate) fn begin_move(&mut self, KeptPrefix { blocks, .. }: &KeptPrefix, into: bool) {
+        for block in blocks {
+            if into {
+                self.slots[slot(*block, 0)..slot(*block, BLOCK_SIZE)].fill(None);
+            }
+            assert!(self.moving.insert(*block), "block {block} is copied twice at once");
+        }
+    }
+
+    pub(crate) fn end_move(&mut self, KeptPrefix { blocks, .. }: &KeptPrefix) {
+        blocks.iter().for_each(|block| assert!(self.moving.remove(block)));
+    }
+
+    /// Takes a complete prefix out.
+    pub(crate) fn store(&mut self, KeptPrefix { prefix, blocks }: &KeptPrefix) {
         let place = |position: usize| slot(blocks[position / BLOCK_SIZE], position % BLOCK_SIZE);
         let slots = (0..prefix.tokens.len()).map(|position| self.slots[place(position)].clone());
-        let slots = slots.collect();
+        let slots: Vec<_> = slots.collect();
+        let truth = histories(Some(prefix.digest), &prefix.tokens);
+        let found = slots.iter().map(|slot: &Option<Slot>| slot.as_ref().map(|slot| slot.history));
+        assert!(found.eq(truth.into_iter().map(Some)), "{} is still whole when it is taken out", prefix.label);
         self.stored.as_mut().expect("prefixes are kept").insert(prefix.digest, slots);
     }
 
@@ -206,6 +231,10 @@ impl Model {
             for block in &span.blocks[..span.start / BLOCK_SIZE] {
                 assert!(!written.contains(block), "block {block} is read while it is written");
             }
+        }
+        let changed = written.iter().copied().chain(plan.copies.iter().map(|copy| copy.to));
+        for block in changed {
+            assert!(!self.moving.contains(&block), "block {block} is written while it is copied");
         }
         let mut targets = HashSet::new();
         for copy in &plan.copies {

@@ -8,7 +8,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
 use baton_contract::{Digest, FinishReason, Generate, Prefix, SequenceId, TokenId, Usage};
-use baton_scheduler::{AdmitError, Scheduler, SchedulerConfig, Snapshot, StepEvent};
+use baton_scheduler::{AdmitError, KeptPrefix, Scheduler, SchedulerConfig, Snapshot, StepEvent};
 
 use crate::model::{Model, mix};
 use crate::support::{END, id, request, tokens};
@@ -26,14 +26,18 @@ struct Climate {
     packs: usize,
     /// Whether prefixes are kept, and the percent of files that are damaged.
     damaged: Option<u64>,
+    /// Percent of kept prefixes that are copied beside the steps.
+    beside: u64,
 }
 
-const ROOMY: Climate = Climate { blocks: (300, 400), aborts: 0, cancels: 0, packs: 4, damaged: None };
-const TIGHT: Climate = Climate { blocks: (8, 40), aborts: 0, cancels: 3, packs: 3, damaged: None };
-const TINY: Climate = Climate { blocks: (1, 12), aborts: 1, cancels: 3, packs: 2, damaged: None };
-const STORMY: Climate = Climate { blocks: (6, 24), aborts: 2, cancels: 15, packs: 5, damaged: None };
+const ROOMY: Climate = Climate { blocks: (300, 400), aborts: 0, cancels: 0, packs: 4, damaged: None, beside: 0 };
+const TIGHT: Climate = Climate { blocks: (8, 40), aborts: 0, cancels: 3, packs: 3, damaged: None, beside: 0 };
+const TINY: Climate = Climate { blocks: (1, 12), aborts: 1, cancels: 3, packs: 2, damaged: None, beside: 0 };
+const STORMY: Climate = Climate { blocks: (6, 24), aborts: 2, cancels: 15, packs: 5, damaged: None, beside: 0 };
 const KEPT: Climate = Climate { damaged: Some(0), aborts: 0, ..STORMY };
 const CORRODED: Climate = Climate { damaged: Some(30), ..STORMY };
+const SLOW: Climate = Climate { beside: 80, ..KEPT };
+const SLOW_AND_CORRODED: Climate = Climate { beside: 60, ..CORRODED };
 
 /// How a request ended; each does exactly once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -72,7 +76,18 @@ struct World {
     made: u64,
     /// Bound of the steps that all work could take.
     patience: usize,
+    /// What is copied beside the steps.
+    moves: Vec<Move>,
     trace: DefaultHasher,
+}
+
+/// A prefix that is copied beside the steps.
+struct Move {
+    kept: KeptPrefix,
+    /// Whether it is restored; it is stored otherwise.
+    into: bool,
+    /// Steps until it is over.
+    left: usize,
 }
 
 /// What came of a workload.
@@ -113,6 +128,7 @@ impl World {
             is_open: true,
             made: 0,
             patience: 100,
+            moves: Vec::new(),
             trace: DefaultHasher::new(),
         }
     }
@@ -179,15 +195,22 @@ impl World {
         let mut cancelled = Vec::new();
         self.perhaps_cancel(&mut cancelled);
         cancelled.drain(..).for_each(|id| self.note(id, Outcome::Cancelled));
+        self.pass();
         let Some(plan) = self.scheduler.plan() else {
+            assert_eq!(self.scheduler.moving(), self.moves.len());
+            if !self.moves.is_empty() {
+                return true;
+            }
             assert!(self.model.sequences.is_empty(), "nothing runs, but {:?} live", self.model.sequences.keys());
             return false;
         };
         self.check();
         assert_eq!(self.scheduler.plan(), None, "one plan at a time");
         plan.hash(&mut self.trace);
+        let late = self.begin_moves(&plan.restores, true);
         let chance = self.climate.damaged.unwrap_or_default();
-        let restored = self.model.restore(&plan, || self.random.percent(chance));
+        let at_once = plan.restores.iter().filter(|kept| !late.contains(&kept.prefix.digest));
+        let restored = self.model.restore(at_once, || self.random.percent(chance));
         self.perhaps_cancel(&mut cancelled);
         for digest in &restored {
             self.scheduler.restored(digest);
@@ -199,6 +222,9 @@ impl World {
             self.scheduler.abort(plan).into_iter().for_each(|id| self.note(id, Outcome::Failed));
         } else {
             let drawn = self.model.step(&plan);
+            let late = self.begin_moves(&plan.stores, false);
+            let at_once = plan.stores.iter().filter(|kept| !late.contains(&kept.prefix.digest));
+            at_once.for_each(|kept| self.model.store(kept));
             self.perhaps_cancel(&mut cancelled);
             if self.is_open && self.random.percent(20) {
                 self.arrive();
@@ -208,6 +234,41 @@ impl World {
         self.check();
         cancelled.drain(..).for_each(|id| self.note(id, Outcome::Cancelled));
         true
+    }
+
+    /// Has some of what a step is to restore or store copied beside the steps instead, and says what.
+    fn begin_moves(&mut self, all: &[KeptPrefix], into: bool) -> Vec<Digest> {
+        let mut late = Vec::new();
+        for kept in all {
+            if self.random.percent(self.climate.beside) {
+                let left = self.random.within(1, 6);
+                self.patience += left;
+                self.scheduler.moves(&kept.prefix.digest);
+                late.push(kept.prefix.digest);
+                self.model.begin_move(kept, into);
+                self.moves.push(Move { kept: kept.clone(), into, left });
+            }
+        }
+        self.check();
+        late
+    }
+
+    /// Time passes for what is copied beside the steps.
+    fn pass(&mut self) {
+        self.moves.iter_mut().for_each(|one| one.left -= 1);
+        for Move { kept, into, .. } in self.moves.extract_if(.., |one| one.left == 0).collect::<Vec<_>>() {
+            self.model.end_move(&kept);
+            let chance = self.climate.damaged.unwrap_or_default();
+            if !into {
+                self.model.store(&kept);
+                self.scheduler.unmoved(&kept.prefix.digest);
+            } else if self.model.restore(std::iter::once(&kept), || self.random.percent(chance)).is_empty() {
+                self.scheduler.unmoved(&kept.prefix.digest);
+            } else {
+                self.scheduler.restored(&kept.prefix.digest);
+            }
+            self.check();
+        }
     }
 
     fn apply(&mut self, event: &StepEvent) {
@@ -297,12 +358,12 @@ fn stormy_weather() {
     check_weather(STORMY, 0..600);
 }
 
-#[test]
-fn kept_prefixes_are_computed_once_however_often_they_are_evicted() {
+/// Restorations and preemptions of many workloads in which nothing is damaged: every prefix is computed once.
+fn check_kept(climate: Climate) {
     let (mut evicted, mut preemptions) = (0, 0);
     for seed in 0..600 {
         let Snapshot { prefixes_computed, prefixes_restored, preemptions: more, .. } =
-            World::new(seed, KEPT).run().snapshot;
+            World::new(seed, climate).run().snapshot;
         assert!(prefixes_computed.values().all(|count| *count == 1), "{prefixes_computed:?}");
         evicted += prefixes_restored.values().sum::<u64>();
         preemptions += more;
@@ -311,18 +372,38 @@ fn kept_prefixes_are_computed_once_however_often_they_are_evicted() {
 }
 
 #[test]
-fn damaged_files_are_computed_again() {
-    check_weather(CORRODED, 0..900);
+fn kept_prefixes_are_computed_once_however_often_they_are_evicted() {
+    check_kept(KEPT);
+}
+
+#[test]
+fn prefixes_that_are_copied_beside_the_steps_are_nobody_elses_meanwhile() {
+    check_kept(SLOW);
+}
+
+/// Damaged files are computed again.
+fn check_corroded(climate: Climate) {
+    check_weather(climate, 0..900);
     let counts = |story: Story| {
         let sum = |counts: BTreeMap<String, u64>| counts.values().sum::<u64>();
         (sum(story.snapshot.prefixes_computed), sum(story.snapshot.prefixes_restored))
     };
     let (computed, restored) = (0..200)
-        .map(|seed| counts(World::new(seed, CORRODED).run()))
+        .map(|seed| counts(World::new(seed, climate).run()))
         .fold((0, 0), |(computed, restored), (more_computed, more_restored)| {
             (computed + more_computed, restored + more_restored)
         });
     assert!(computed > 100 && restored > 50, "{computed} computed, {restored} restored");
+}
+
+#[test]
+fn damaged_files_are_computed_again() {
+    check_corroded(CORRODED);
+}
+
+#[test]
+fn what_was_not_restored_beside_the_steps_is_computed() {
+    check_corroded(SLOW_AND_CORRODED);
 }
 
 #[test]

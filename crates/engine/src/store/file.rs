@@ -19,12 +19,12 @@ use std::time::SystemTime;
 use baton_contract::{BLOCK_SIZE, Digest, Prefix};
 use baton_decoder::CacheForm;
 
-use super::Take;
-
 const MAGIC: &[u8; 8] = b"BATONKV\n";
 const VERSION: u32 = 1;
 const HEADER_BYTES: usize = 76;
 const CHECKSUM_BYTES: usize = 32;
+/// Bytes that are read at once.
+const PIECE: usize = 1 << 20;
 
 /// Why a stored prefix is not used.
 #[derive(Debug, thiserror::Error)]
@@ -55,17 +55,16 @@ pub enum Damage {
     /// Something in it has changed since it was written.
     #[error("its checksum is wrong")]
     Checksum,
-    /// The cache does not take it.
-    #[error("the cache does not take it")]
-    Refused(#[source] baton_decoder::Error),
+    /// There is no host memory for it.
+    #[error("there is no host memory for it")]
+    Memory(#[source] baton_decoder::Error),
 }
 
 /// What a file begins with; everything in it follows from what the file is to hold.
 #[derive(Clone, Debug)]
 pub(super) struct Header {
     bytes: [u8; HEADER_BYTES],
-    layers: usize,
-    layer_bytes: usize,
+    payload_bytes: usize,
 }
 
 impl Header {
@@ -86,13 +85,18 @@ impl Header {
             put(&u32::try_from(number).unwrap_or(u32::MAX).to_le_bytes());
         }
         put(&element(form));
-        put(&((form.layers * layer_bytes) as u64).to_le_bytes());
-        Self { bytes, layers: form.layers, layer_bytes }
+        let payload_bytes = form.layers * layer_bytes;
+        put(&(payload_bytes as u64).to_le_bytes());
+        Self { bytes, payload_bytes }
+    }
+
+    pub(super) fn payload_bytes(&self) -> usize {
+        self.payload_bytes
     }
 
     /// Size of the whole file.
     pub(super) fn file_bytes(&self) -> u64 {
-        (HEADER_BYTES + self.layers * self.layer_bytes + CHECKSUM_BYTES) as u64
+        (HEADER_BYTES + self.payload_bytes + CHECKSUM_BYTES) as u64
     }
 
     /// Compares what a file begins with, part by part, so that the reason can be named.
@@ -120,9 +124,8 @@ fn element(form: &CacheForm) -> [u8; 4] {
     name
 }
 
-/// Reads a file layer by layer, so that one layer of it is in memory at a time, and marks it as used at `now`.
-/// False if it is not there.
-pub(super) fn read(path: &Path, header: &Header, now: SystemTime, take: &mut Take<'_>) -> Result<bool, Damage> {
+/// Reads a file's payload into `to`, which is as long, and marks the file as used at `now`. False if it is not there.
+pub(super) fn read(path: &Path, header: &Header, now: SystemTime, to: &mut [u8]) -> Result<bool, Damage> {
     match fs::metadata(path) {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(false),
         Err(error) => return Err(error.into()),
@@ -146,11 +149,10 @@ pub(super) fn read(path: &Path, header: &Header, now: SystemTime, take: &mut Tak
     }
     let mut hasher = blake3::Hasher::new();
     hasher.update(&start);
-    let mut layer = vec![0; header.layer_bytes];
-    for index in 0..header.layers {
-        file.read_exact(&mut layer)?;
-        hasher.update(&layer);
-        take(index, &layer).map_err(Damage::Refused)?;
+    // In pieces that are still in the processor's caches when they are hashed.
+    for piece in to.chunks_mut(PIECE) {
+        file.read_exact(piece)?;
+        hasher.update(piece);
     }
     let mut checksum = [0; CHECKSUM_BYTES];
     file.read_exact(&mut checksum)?;

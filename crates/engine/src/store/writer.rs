@@ -6,7 +6,7 @@ use std::os::unix::fs::DirBuilderExt;
 use std::sync::mpsc::Receiver;
 
 use super::file::{self, Header};
-use super::{StoreConfig, folder};
+use super::{Payload, StoreConfig, folder};
 
 /// A prefix to be written.
 pub(super) struct Task {
@@ -14,7 +14,7 @@ pub(super) struct Task {
     /// The file's.
     pub(super) name: String,
     pub(super) header: Header,
-    pub(super) payload: Vec<u8>,
+    pub(super) payload: Payload,
 }
 
 /// Writes prefixes one after the other.
@@ -50,7 +50,7 @@ impl Writer {
 
     /// Writes beside the file's place and renames, so that nobody ever sees half a file.
     fn write(&mut self, Task { name, header, payload, .. }: &Task) -> io::Result<()> {
-        let StoreConfig { folder, limit, now } = &self.config;
+        let StoreConfig { folder, limit, now, .. } = &self.config;
         DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
         if !self.is_tidy {
             folder::tidy(folder, now())?;
@@ -60,7 +60,7 @@ impl Writer {
         // Readable by its owner only, and gone if anything fails.
         let suffix = format!(".{}", folder::UNFINISHED);
         let mut file = tempfile::Builder::new().prefix("").suffix(&suffix).tempfile_in(folder)?;
-        file::write(&mut file, header, payload)?;
+        file::write(&mut file, header, (**payload).as_ref())?;
         file.as_file().set_times(FileTimes::new().set_modified(now()))?;
         file.as_file().sync_all()?;
         file.persist(folder.join(name))?;

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use baton_contract::{Generate, Refusal};
+use baton_contract::{Digest, Generate, Refusal};
 use baton_engine::{
-    Clock, Draw, Engine, EngineConfig, EngineState, Executor, ExecutorError, Restored, Sample, SchedulerConfig,
+    Clock, Draw, Engine, EngineConfig, EngineState, Executor, ExecutorError, Moved, Restored, Sample, SchedulerConfig,
 };
 use baton_scheduler::{KeptPrefix, StepPlan};
 use baton_testkit::{Control, Fault, Script, ScriptedExecutor, block_on, collect, engine, limits, prefix, request};
@@ -76,12 +76,23 @@ fn a_failed_prefix_is_computed_again_for_the_next_cue() {
     assert_all_returned(&engine);
 }
 
-/// Answers the first attempts to restore a prefix as it is told to; `None` panics.
-struct Forgetful(ScriptedExecutor, Vec<Option<Restored>>);
+/// Answers the first attempts to restore a prefix as it is told to; `None` panics. What it begins turns out to be damaged.
+struct Forgetful {
+    inner: ScriptedExecutor,
+    attempts: Vec<Option<Restored>>,
+    begun: Vec<Digest>,
+}
 
 impl Executor for Forgetful {
-    fn restore(&mut self, _: &KeptPrefix) -> Restored {
-        self.1.remove(0).expect("scripted panic")
+    fn restore(&mut self, kept: &KeptPrefix) -> Restored {
+        let answer = self.attempts.remove(0).expect("scripted panic");
+        self.begun.extend((answer == Restored::Begun).then_some(kept.prefix.digest));
+        answer
+    }
+
+    fn moved(&mut self, wait: bool) -> Vec<Moved> {
+        // Only when there is nothing else to do, so that others go on meanwhile.
+        if wait { self.begun.drain(..).map(Moved::Damaged).collect() } else { Vec::new() }
     }
 
     fn step(
@@ -89,16 +100,17 @@ impl Executor for Forgetful {
         plan: &StepPlan,
         draws: &[Draw<'_>],
     ) -> Result<Vec<Result<Sample, ExecutorError>>, ExecutorError> {
-        self.0.step(plan, draws)
+        self.inner.step(plan, draws)
     }
 }
 
 #[test]
 fn a_prefix_that_cannot_be_restored_is_computed() {
     let script = Script::hashed(VOCABULARY);
-    let attempts = vec![None, Some(Restored::Damaged), Some(Restored::Absent), Some(Restored::Damaged)];
+    let attempts = vec![None, Some(Restored::Begun), Some(Restored::Absent), Some(Restored::Begun)];
     let control = Control::default();
-    let executor = Forgetful(ScriptedExecutor::new(script.clone(), control.clone()), attempts);
+    let inner = ScriptedExecutor::new(script.clone(), control.clone());
+    let executor = Forgetful { inner, attempts, begun: Vec::new() };
     let scheduler = SchedulerConfig { keep_prefixes: true, ..limits() };
     let config = EngineConfig { scheduler, vocabulary: VOCABULARY, clock: control.clock().clock() };
     let engine = Engine::start(config, move || Ok(Box::new(executor))).unwrap();

@@ -37,7 +37,7 @@ impl Place {
     fn store(&self, limit: u64) -> PrefixStore {
         let seconds = Arc::clone(&self.seconds);
         let now = Arc::new(move || SystemTime::UNIX_EPOCH + Duration::from_secs(seconds.load(Ordering::Relaxed)));
-        PrefixStore::new(StoreConfig { folder: self.folder.clone(), limit, now })
+        PrefixStore::new(StoreConfig { folder: self.folder.clone(), limit, memory: 0, now })
     }
 
     fn pass(&self, seconds: u64) {
@@ -46,7 +46,7 @@ impl Place {
 
     /// Writes with a store of its own, which waits until that is done.
     fn write(&self, prefix: &Prefix, limit: u64) {
-        self.store(limit).write(prefix, &FORM, payload(prefix));
+        self.store(limit).write(prefix, &FORM, Arc::new(payload(prefix)));
     }
 
     fn path(&self, prefix: &Prefix) -> PathBuf {
@@ -55,13 +55,10 @@ impl Place {
 
     /// What is read: the payload if it is whole, else the reason in words.
     fn read(&self, prefix: &Prefix) -> Result<Option<Vec<u8>>, String> {
-        let mut bytes = Vec::new();
-        let read = self.store(u64::MAX).read(prefix, &FORM, &mut |layer, part| {
-            assert_eq!(layer, bytes.len() / part.len(), "layers come in order");
-            bytes.extend_from_slice(part);
-            Ok(())
-        });
-        read.map(|is_whole| is_whole.then_some(bytes)).map_err(|damage| damage.to_string())
+        let stored = self.store(u64::MAX).stored(prefix, &FORM);
+        let mut bytes = vec![0; stored.payload_bytes()];
+        assert!(stored.path() == self.path(prefix));
+        stored.read(&mut bytes).map(|is_whole| is_whole.then_some(bytes)).map_err(|damage| damage.to_string())
     }
 
     fn files(&self) -> usize {
@@ -183,7 +180,7 @@ fn a_folder_that_cannot_be_used_is_no_reason_to_fail() {
     let prefix = prefix("ux", &[1]);
     let mut store = place.store(u64::MAX);
     for _ in 0..20 {
-        store.write(&prefix, &FORM, payload(&prefix));
+        store.write(&prefix, &FORM, Arc::new(payload(&prefix)));
     }
     drop(store);
     expect!["it cannot be read"].assert_eq(&place.read(&prefix).unwrap_err());

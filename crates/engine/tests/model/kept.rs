@@ -10,7 +10,7 @@ use baton_kernels::REVISION;
 use baton_testkit::{block_on, limits};
 use expect_test::expect;
 
-use crate::{SMALL, assert_same_as_alone, engine_in, requests};
+use crate::{SMALL, assert_same_as_alone, engine_in, engine_with, requests};
 
 /// Computations and restorations of the requests' two prefixes, damaged files, and input tokens computed.
 fn counts(engine: &EngineHandle) -> (u64, u64, u64, u64) {
@@ -53,6 +53,24 @@ fn a_restored_prefix_gives_the_same_bits_and_costs_no_prompt_token() {
     let (computed, restored, ..) = counts(&third);
     assert!(computed == 0 && restored > 2, "{restored} times restored, {computed} times computed");
     assert!(third.status().scheduler.preemptions > 0, "blocks were not short");
+}
+
+#[test]
+fn an_evicted_prefix_comes_back_from_memory_while_there_is_room() {
+    let folder = tempfile::tempdir().unwrap();
+    let from_memory = |memory: usize| {
+        let engine = assert_same_as_alone(engine_with(Some(folder.path()), memory, SMALL));
+        let (computed, restored, ..) = counts(&engine);
+        let from_memory = engine.status().counters.prefixes_from_memory.get("twin").copied().unwrap_or(0);
+        end(&engine);
+        (computed, restored, from_memory)
+    };
+    let (computed, restored, found) = from_memory(64 << 20);
+    assert!(computed == 2 && found == restored && found > 2, "{found} of {restored} from memory, {computed} computed");
+    // One of the two fits, and each is read from its file once before it is in memory.
+    let (computed, restored, found) = from_memory(3 << 20);
+    assert!(computed == 0 && found < restored, "{found} of {restored} from memory, {computed} computed");
+    assert_eq!(from_memory(1 << 20).2, 0, "neither fits");
 }
 
 #[test]

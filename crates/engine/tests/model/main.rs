@@ -24,8 +24,14 @@ fn engine(scheduler: SchedulerConfig) -> EngineHandle {
 
 /// The same, with prefixes kept in a folder, if there is one.
 fn engine_in(folder: Option<&Path>, scheduler: SchedulerConfig) -> EngineHandle {
+    engine_with(folder, 0, scheduler)
+}
+
+/// The same, with so many bytes of them in memory, too.
+fn engine_with(folder: Option<&Path>, memory: usize, scheduler: SchedulerConfig) -> EngineHandle {
     let scheduler = SchedulerConfig { keep_prefixes: folder.is_some(), ..scheduler };
-    let kept = |folder: &Path| StoreConfig { folder: folder.into(), limit: 1 << 30, now: Arc::new(SystemTime::now) };
+    let kept =
+        |folder: &Path| StoreConfig { folder: folder.into(), limit: 1 << 30, memory, now: Arc::new(SystemTime::now) };
     let store = folder.map(kept).map(PrefixStore::new);
     let path = model_path();
     let file = ModelFile::open(&path).unwrap();

@@ -1,10 +1,11 @@
 //! A GPU as the backend of a forward pass.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use candle_core::DType;
 use candle_core::quantized::GgmlDType;
-use cudarc::driver::{CudaGraph, sys};
+use cudarc::driver::{CudaEvent, CudaGraph, sys};
 
 use crate::backend::{Backend, Indices, LayerHeads, Norm};
 use crate::cuda::attend::{DevicePages, DeviceRope};
@@ -13,7 +14,7 @@ use crate::cuda::lora::{Class, DeviceAdapter};
 use crate::cuda::memory::Buffer;
 use crate::cuda::place::bucket_sizes;
 use crate::cuda::rows::{DeviceRows, DeviceVector};
-use crate::cuda::{DeviceInfo, DeviceMatrix, Gpu, Placed};
+use crate::cuda::{DeviceInfo, DeviceMatrix, Gpu, Placed, Staged};
 use crate::lora::Site;
 use crate::sample::{DrawFault, Drawn, Draws};
 use crate::{Activation, AttentionParams, Experts, Heads, KernelError, Result, Rope};
@@ -50,6 +51,10 @@ impl Backend for Gpu {
     type Placed<'a> = Placed;
     type Adapter = DeviceAdapter;
     type Recorded = Recorded;
+    type Staged = Staged;
+    type Mark = CudaEvent;
+
+    const SLICE: usize = 64 << 20;
 
     fn pages_order(&self) -> &'static str {
         // Products differ in their last bits from one generation of devices to the next.
@@ -124,12 +129,36 @@ impl Backend for Gpu {
         self.copy_pages(pages, from, to)
     }
 
-    fn export_block(&self, pages: &DevicePages, block: u32, tokens: usize, to: &mut [u8]) -> Result<()> {
-        self.export_pages(pages, block, tokens, to)
+    fn follow_steps(&self) -> Result<()> {
+        self.device.copies.join(&self.device.stream).map_err(failed("ordering copies"))
     }
 
-    fn import_block(&self, pages: &DevicePages, block: u32, from: &[u8]) -> Result<()> {
-        self.import_pages(pages, block, from)
+    fn begin_export(&self, pages: &DevicePages, blocks: &[u32], to: &mut Staged, at: usize) -> Result<()> {
+        self.export_pages(pages, blocks, to, at)
+    }
+
+    fn begin_import(&self, pages: &DevicePages, blocks: &[u32], from: &Staged, at: usize) -> Result<()> {
+        self.import_pages(pages, blocks, from, at)
+    }
+
+    fn blank(&self, pages: &DevicePages, tokens: usize, block: &mut [u8]) {
+        pages.blank(tokens, block);
+    }
+
+    fn mark(&self) -> Result<CudaEvent> {
+        self.device.copies.record_event(None).map_err(failed("recording an event"))
+    }
+
+    fn is_over(&self, mark: &CudaEvent, wait: bool) -> Result<bool> {
+        if wait {
+            mark.synchronize().map_err(failed("waiting for copies"))?;
+        }
+        mark.query().map_err(failed("asking for copies"))
+    }
+
+    fn stager(&self) -> Box<dyn Fn(usize) -> Result<Staged> + Send> {
+        let (context, copies) = (Arc::clone(&self.device.context), Arc::clone(&self.device.copies));
+        Box::new(move |bytes| Staged::new(&context, &copies, bytes))
     }
 
     fn place(&self, indices: Indices<'_, DeviceAdapter>, heads: Heads) -> Result<Placed> {

@@ -46,6 +46,8 @@ pub struct DeviceInfo {
 pub(crate) struct Device {
     pub(crate) context: Arc<CudaContext>,
     pub(crate) stream: Arc<CudaStream>,
+    /// Blocks that move between the device and the host while steps are computed.
+    pub(crate) copies: Arc<CudaStream>,
     pub(crate) arena: Arc<Arena>,
     pub(crate) info: DeviceInfo,
     modules: Vec<Arc<CudaModule>>,
@@ -99,9 +101,10 @@ impl Device {
             return Err(KernelError::Cuda { what: "opening the device", reason });
         }
         let context = CudaContext::new(ordinal).map_err(failed("opening the device"))?;
-        // SAFETY: there is one stream, so nothing has to wait for what another stream does.
+        // SAFETY: steps are on one stream, and who begins copies on the other orders them by events.
         unsafe { context.disable_event_tracking() };
         let stream = context.new_stream().map_err(failed("making a stream"))?;
+        let copies = context.new_stream().map_err(failed("making a stream"))?;
         let attribute = |attribute| context.attribute(attribute).map_err(failed("asking the device"));
         let info = DeviceInfo {
             name: context.name().map_err(failed("asking the device"))?,
@@ -112,7 +115,7 @@ impl Device {
         let load = |image: &&[u8]| context.load_module(Ptx::from_binary(image.to_vec()));
         let modules = IMAGES.iter().map(load).collect::<Result<_, _>>().map_err(failed("loading the kernels"))?;
         let arena = Arena::new(&context);
-        Ok(Self { context, stream, arena, info, modules, functions: RwLock::default() })
+        Ok(Self { context, stream, copies, arena, info, modules, functions: RwLock::default() })
     }
 
     /// A kernel by its name.

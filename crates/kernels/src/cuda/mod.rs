@@ -39,6 +39,7 @@ pub use lora::DeviceAdapter;
 pub use matrix::DeviceMatrix;
 pub use place::Placed;
 pub use rows::{DeviceRows, DeviceVector};
+pub use transfer::Staged;
 
 /// A GPU that computes forward passes.
 #[derive(Debug)]

@@ -1,13 +1,16 @@
 //! Blocks of the cache on their way out and back.
 
+use std::sync::Arc;
+
 use candle_core::DType;
-use cudarc::driver::result;
 use cudarc::driver::sys::CUevent_flags;
+use cudarc::driver::{CudaContext, CudaStream, result};
 
 use crate::cuda::Gpu;
 use crate::cuda::attend::DevicePages;
 use crate::cuda::device::failed;
-use crate::cuda::memory::Buffer;
+use crate::cuda::memory::{Buffer, Pinned};
+use crate::transfer::short;
 use crate::{BLOCK, KernelError, Result};
 
 impl Gpu {
@@ -51,37 +54,75 @@ impl Gpu {
         Ok(())
     }
 
-    /// Copies a block out: keys, then values, zeros for positions from `tokens` on.
-    pub(crate) fn export_pages(&self, pages: &DevicePages, block: u32, tokens: usize, to: &mut [u8]) -> Result<()> {
-        let offset = pages.exchanged(block, to.len())?;
-        // Work that writes the block may still be under way.
-        self.device.synchronise()?;
-        let (keys, values) = to.split_at_mut(to.len() / 2);
-        for (to, pages) in [(&mut *keys, &pages.key), (&mut *values, &pages.value)] {
-            // SAFETY: the block is within the pages, and as long as `to`.
-            unsafe { result::memcpy_dtoh_sync(to, pages.pointer() + offset) }.map_err(failed("copying a block"))?;
-        }
-        let row = pages.heads.dim * DType::F16.size_in_bytes();
-        for to in [keys, values] {
-            for (index, row) in to.chunks_exact_mut(row).enumerate() {
-                if index % BLOCK >= tokens {
-                    row.fill(0);
-                }
+    /// Begins to copy blocks out.
+    pub(crate) fn export_pages(&self, pages: &DevicePages, blocks: &[u32], to: &mut Staged, at: usize) -> Result<()> {
+        let stream = self.device.copies.cu_stream();
+        self.device.context.bind_to_thread().map_err(failed("using the device"))?;
+        let to = to.part(at, blocks.len() * 2 * pages.block_bytes())?;
+        for (block, to) in blocks.iter().zip(to.chunks_exact_mut(2 * pages.block_bytes())) {
+            let offset = pages.offset(*block)?;
+            let (keys, values) = to.split_at_mut(pages.block_bytes());
+            for (to, pages) in [(keys, &pages.key), (values, &pages.value)] {
+                // SAFETY: the block is within the pages and as long as `to`, which waits for this stream before it is freed.
+                unsafe { result::memcpy_dtoh_async(to, pages.pointer() + offset, stream) }
+                    .map_err(failed("copying a block"))?;
             }
         }
         Ok(())
     }
 
-    /// Copies a block in.
-    pub(crate) fn import_pages(&self, pages: &DevicePages, block: u32, from: &[u8]) -> Result<()> {
-        let offset = pages.exchanged(block, from.len())?;
-        self.device.synchronise()?;
-        let (keys, values) = from.split_at(from.len() / 2);
-        for (from, pages) in [(keys, &pages.key), (values, &pages.value)] {
-            // SAFETY: as above.
-            unsafe { result::memcpy_htod_sync(pages.pointer() + offset, from) }.map_err(failed("copying a block"))?;
+    /// Begins to copy blocks in.
+    pub(crate) fn import_pages(&self, pages: &DevicePages, blocks: &[u32], from: &Staged, at: usize) -> Result<()> {
+        let stream = self.device.copies.cu_stream();
+        self.device.context.bind_to_thread().map_err(failed("using the device"))?;
+        let bytes = blocks.len() * 2 * pages.block_bytes();
+        let from = from.as_ref().get(at..at.saturating_add(bytes)).ok_or_else(|| short(bytes))?;
+        for (block, from) in blocks.iter().zip(from.chunks_exact(2 * pages.block_bytes())) {
+            let offset = pages.offset(*block)?;
+            let (keys, values) = from.split_at(pages.block_bytes());
+            for (from, pages) in [(keys, &pages.key), (values, &pages.value)] {
+                // SAFETY: as above.
+                unsafe { result::memcpy_htod_async(pages.pointer() + offset, from, stream) }
+                    .map_err(failed("copying a block"))?;
+            }
         }
         Ok(())
+    }
+}
+
+/// Host memory that the device copies to and from while steps are computed.
+#[derive(Debug)]
+pub struct Staged {
+    memory: Pinned,
+    copies: Arc<CudaStream>,
+}
+
+impl Staged {
+    pub(crate) fn new(context: &Arc<CudaContext>, copies: &Arc<CudaStream>, bytes: usize) -> Result<Self> {
+        Ok(Self { memory: Pinned::new(context, bytes)?, copies: Arc::clone(copies) })
+    }
+
+    fn part(&mut self, at: usize, bytes: usize) -> Result<&mut [u8]> {
+        self.as_mut().get_mut(at..at.saturating_add(bytes)).ok_or_else(|| short(bytes))
+    }
+}
+
+impl AsRef<[u8]> for Staged {
+    fn as_ref(&self) -> &[u8] {
+        self.memory.bytes()
+    }
+}
+
+impl AsMut<[u8]> for Staged {
+    fn as_mut(&mut self) -> &mut [u8] {
+        self.memory.bytes_mut()
+    }
+}
+
+impl Drop for Staged {
+    fn drop(&mut self) {
+        // Copies may still read or write it. Should the device have failed, there are none.
+        _ = self.copies.synchronize();
     }
 }
 
@@ -95,13 +136,13 @@ impl DevicePages {
         Ok((index * self.block_bytes()) as u64)
     }
 
-    /// As above, for a block that is exchanged with so many bytes.
-    fn exchanged(&self, block: u32, bytes: usize) -> Result<u64> {
-        let expected = 2 * self.block_bytes();
-        if bytes != expected {
-            let expected = format!("[{expected}] bytes");
-            return Err(KernelError::Shape { what: "exported block", found: vec![bytes], expected });
+    /// Writes zeros for the positions from `tokens` on in an exported block.
+    pub(crate) fn blank(&self, tokens: usize, block: &mut [u8]) {
+        let row = self.heads.dim * DType::F16.size_in_bytes();
+        for (index, row) in block.chunks_exact_mut(row).enumerate() {
+            if index % BLOCK >= tokens {
+                row.fill(0);
+            }
         }
-        self.offset(block)
     }
 }

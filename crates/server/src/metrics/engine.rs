@@ -58,8 +58,13 @@ impl Collector for EngineCollector {
             ("baton_prefix_computed", "Computations of a pack's prefix", &scheduler.prefixes_computed),
             (
                 "baton_prefix_restored",
-                "Times that a pack's prefix was read from its file",
+                "Times that a pack's prefix was brought back from memory or its file",
                 &scheduler.prefixes_restored,
+            ),
+            (
+                "baton_prefix_restored_from_memory",
+                "Times that it was in the host's memory",
+                &counters.prefixes_from_memory,
             ),
             ("baton_prefix_damaged", "Files of a pack's prefix that could not be used", &counters.prefixes_damaged),
         ] {
