@@ -153,7 +153,7 @@ impl Backend for Gpu {
         if wait {
             mark.synchronize().map_err(failed("waiting for copies"))?;
         }
-        mark.query().map_err(failed("asking for copies"))
+        mark.try_is_complete().map_err(failed("asking for copies"))
     }
 
     fn stager(&self) -> Box<dyn Fn(usize) -> Result<Staged> + Send> {
