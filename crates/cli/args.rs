@@ -311,7 +311,7 @@ pub(crate) enum LedgerCommand {
     },
     /// Ask again for an answer that the ledger has, and say whether it is the same
     #[command(after_help = LEDGER_REPLAY_HELP)]
-    Replay(ReplayArgs),
+    Replay(Box<ReplayArgs>),
     /// Write the whole ledger as JSON lines that can be verified without it
     #[command(
         after_help = "Examples:\n  baton ledger export -o ledger.jsonl\n  baton ledger export --with-texts | wc -l"
@@ -682,7 +682,8 @@ impl Cli {
                 | LedgerCommand::Erase { data, .. },
             )
             | Command::Report(ReportArgs { data, .. }) => Settings { data: data.clone(), ..Settings::default() },
-            Command::Ledger(LedgerCommand::Replay(ReplayArgs { model, embedding, twins, engine, data, .. })) => {
+            Command::Ledger(LedgerCommand::Replay(args)) => {
+                let ReplayArgs { model, embedding, twins, engine, data, .. } = &**args;
                 Settings {
                     model: model.clone(),
                     embedding: embedding.clone(),

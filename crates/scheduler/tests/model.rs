@@ -151,7 +151,9 @@ impl Model {
     }
 
     pub(crate) fn end_move(&mut self, KeptPrefix { blocks, .. }: &KeptPrefix) {
-        blocks.iter().for_each(|block| assert!(self.moving.remove(block)));
+        for block in blocks {
+            assert!(self.moving.remove(block), "block {block} was not copied");
+        }
     }
 
     /// Takes a complete prefix out.
