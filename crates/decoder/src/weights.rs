@@ -62,7 +62,7 @@ pub(crate) enum FeedForward<B: Backend> {
     Routed {
         /// [experts, hidden]
         router: B::Matrix,
-        experts: Experts<B::Matrix>,
+        experts: B::Experts,
     },
 }
 
@@ -274,7 +274,7 @@ impl<B: Backend> FeedForward<B> {
             };
             let all = (0..experts.count).map(of_expert).collect::<Result<_, Error>>()?;
             let experts = Experts { all, used: experts.used, normalised: experts.normalised };
-            return Ok(Self::Routed { router, experts });
+            return Ok(Self::Routed { router, experts: source.backend.bundle(experts)? });
         }
         let up = if gateless {
             vec![(name("ffn_up"), feed_forward)]

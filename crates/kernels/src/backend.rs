@@ -74,6 +74,8 @@ pub trait Backend: Send + Sync + Sized + 'static {
     type Matrix: Send + Sync;
     /// f32 weights of a norm, or a bias.
     type Vector: Send + Sync;
+    /// The experts of one layer.
+    type Experts: Send + Sync;
     /// The rotation of all positions.
     type Rope;
     /// Keys and values of one layer.
@@ -121,6 +123,11 @@ pub trait Backend: Send + Sync + Sized + 'static {
     /// # Errors
     /// The device has not enough memory.
     fn vector(&self, values: &[f32]) -> Result<Self::Vector>;
+    /// The experts of a layer as the kernels want them.
+    ///
+    /// # Errors
+    /// The device has not enough memory.
+    fn bundle(&self, experts: Experts<Self::Matrix>) -> Result<Self::Experts>;
     /// An adapter's matrices where the kernels can read them: a site for each projection of the model, in an order that
     /// the caller knows. May be called while another thread computes.
     ///
@@ -298,7 +305,7 @@ pub trait Backend: Send + Sync + Sized + 'static {
         &self,
         x: &Self::Rows,
         scores: &Self::Rows,
-        experts: &Experts<Self::Matrix>,
+        experts: &Self::Experts,
         activation: Activation,
     ) -> Result<Self::Rows>;
     /// The rows that the batch draws from.

@@ -28,6 +28,7 @@ impl Backend for Kernels {
     type Rows = Tensor;
     type Matrix = PackedMatrix;
     type Vector = Tensor;
+    type Experts = Experts<PackedMatrix>;
     type Rope = Rope;
     type Pages = KvPages;
     type Placed<'a> = HostBatch<'a>;
@@ -80,6 +81,10 @@ impl Backend for Kernels {
 
     fn vector(&self, values: &[f32]) -> Result<Tensor> {
         Ok(Tensor::new(values, &Device::Cpu)?)
+    }
+
+    fn bundle(&self, experts: Experts<PackedMatrix>) -> Result<Experts<PackedMatrix>> {
+        Ok(experts)
     }
 
     fn adapter(&self, sites: &[Site]) -> Result<HostAdapter> {

@@ -181,7 +181,7 @@ fn sampled_answers_come_again_and_cancelled_ones_give_everything_back() {
         let sampling = Sampling { seed: u64::from(number), temperature: 0.8, top_p: 0.9, ..Sampling::default() };
         let mut asked = Generate { prefix: Some(prefix), adapter, sampling, ..request(&tokens(7, 33)) };
         asked.stop.max_tokens = 9;
-        asked.sampling.top_logprobs = (number % 3 == 0).then_some(2);
+        asked.sampling.top_logprobs = number.is_multiple_of(3).then_some(2);
         asked
     };
     // One after the other, so that each is computed among as many rows.
@@ -202,7 +202,7 @@ fn sampled_answers_come_again_and_cancelled_ones_give_everything_back() {
     for stream in streams {
         assert_eq!(collect(stream).tokens.len(), 9);
     }
-    block_on(engine.drain(Duration::from_secs(60)));
+    block_on(engine.drain(Duration::from_mins(1)));
     let blocks = engine.status().scheduler.blocks;
     assert_eq!(blocks.free + blocks.pinned + blocks.reusable, blocks.total, "{blocks:?}");
     assert_eq!(engine.status().counters.broken_invariants, 0);

@@ -404,6 +404,9 @@ template <typename T> inline T __shfl_up_sync(uint32_t, T value, uint32_t step) 
     return emulated::shuffle(value, lane < step ? lane : lane - step);
 }
 inline bool __any_sync(uint32_t, bool given) { return emulated::vote(emulated::Together::ANY, given) != 0; }
+inline uint32_t __ballot_sync(uint32_t, bool given) {
+    return emulated::vote(emulated::Together::ANY, given ? 1u << emulated::lane() : 0);
+}
 inline uint32_t __reduce_min_sync(uint32_t, uint32_t given) { return emulated::vote(emulated::Together::LEAST, given); }
 inline uint32_t __reduce_max_sync(uint32_t, uint32_t given) { return emulated::vote(emulated::Together::MOST, given); }
 

@@ -98,6 +98,7 @@ inline int32_t __float2int_rz(float x) { return converted<int32_t>(std::trunc(x)
 inline uint64_t __float2ull_rz(float x) { return converted<uint64_t>(std::trunc(x), 18446744073709551615.0); }
 inline uint64_t __double2ull_ru(double x) { return converted<uint64_t>(std::ceil(x), 18446744073709551615.0); }
 inline double __ull2double_rn(uint64_t x) { return static_cast<double>(x); }
+inline int __popc(uint32_t x) { return __builtin_popcount(x); }
 inline uint64_t __umul64hi(uint64_t a, uint64_t b) {
     return static_cast<uint64_t>(static_cast<unsigned __int128>(a) * b >> 64);
 }

@@ -10,6 +10,7 @@ use cudarc::driver::{CudaEvent, CudaGraph, sys};
 use crate::backend::{Backend, Indices, LayerHeads, Norm};
 use crate::cuda::attend::{DevicePages, DeviceRope};
 use crate::cuda::device::failed;
+use crate::cuda::experts::DeviceExperts;
 use crate::cuda::lora::{Class, DeviceAdapter};
 use crate::cuda::memory::Buffer;
 use crate::cuda::place::bucket_sizes;
@@ -46,6 +47,7 @@ impl Backend for Gpu {
     type Rows = DeviceRows;
     type Matrix = DeviceMatrix;
     type Vector = DeviceVector;
+    type Experts = DeviceExperts;
     type Rope = DeviceRope;
     type Pages = DevicePages;
     type Placed<'a> = Placed;
@@ -101,6 +103,10 @@ impl Backend for Gpu {
 
     fn vector(&self, values: &[f32]) -> Result<DeviceVector> {
         self.upload_vector(values)
+    }
+
+    fn bundle(&self, experts: Experts<DeviceMatrix>) -> Result<DeviceExperts> {
+        self.bundle_experts(experts)
     }
 
     fn adapter(&self, sites: &[Site]) -> Result<DeviceAdapter> {
@@ -275,7 +281,7 @@ impl Backend for Gpu {
         &self,
         x: &DeviceRows,
         scores: &DeviceRows,
-        experts: &Experts<DeviceMatrix>,
+        experts: &DeviceExperts,
         activation: Activation,
     ) -> Result<DeviceRows> {
         self.mixed_rows(x, scores, experts, activation)

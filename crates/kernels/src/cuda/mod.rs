@@ -34,6 +34,7 @@ use sample::Drawing;
 pub use attend::{DevicePages, DeviceRope};
 pub use backend::Recorded;
 pub use device::DeviceInfo;
+pub use experts::DeviceExperts;
 pub(crate) use libraries::status;
 pub use lora::DeviceAdapter;
 pub use matrix::DeviceMatrix;

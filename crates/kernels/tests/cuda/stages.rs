@@ -139,6 +139,7 @@ impl Case {
         let wide = backend.random(2 * FEED_FORWARD, hidden, 6).unwrap();
         // Which experts a row goes through turns on the last bits of its scores; all of them, weighted, do not.
         let experts = Experts { all: random_experts(backend, EXPERTS, hidden), used: EXPERTS, normalised: true };
+        let experts = backend.bundle(experts).unwrap();
         let logits = || backend.logits(normed, &head, Some(&list(VOCABULARY + 1, 11))).unwrap();
         let up = backend.linear(normed, &wide, None).unwrap();
         let scores = backend.logits(normed, &router, None).unwrap();
@@ -272,6 +273,7 @@ fn blocks_go_out_and_come_back() {
 fn rows_go_through_the_experts_with_the_largest_scores() {
     const COUNT: usize = 40;
     const WIDTH: usize = 128;
+    const ROWS: usize = 90;
     if !has_device("rows_go_through_the_experts_with_the_largest_scores") {
         return;
     }
@@ -280,25 +282,36 @@ fn rows_go_through_the_experts_with_the_largest_scores() {
     let gpu = Gpu::open(&config).unwrap();
     let cpu = Kernels::new(2);
     let mut random = Random(3);
-    let x = random.floats(9 * WIDTH);
-    let scores: Vec<f32> = (0..9)
+    let x = random.floats(ROWS * WIDTH);
+    let scores: Vec<f32> = (0..ROWS)
         .flat_map(|_| random.distinct(COUNT, COUNT).into_iter().map(|rank| rank as f32 / 8.0).collect::<Vec<_>>())
         .collect();
-    for (used, normalised) in [(1, true), (6, true), (6, false), (COUNT, false)] {
+    // Grouped by expert, some experts with several tiles and some with none; and so many pairs that each computes all rows.
+    for (rows, used, normalised) in [
+        (9, 1, true),
+        (9, 6, true),
+        (9, 6, false),
+        (1, COUNT, false),
+        (ROWS, 1, true),
+        (ROWS, 3, true),
+        (ROWS, 8, true),
+        (ROWS, COUNT, false),
+    ] {
+        let (x, scores) = (&x[..rows * WIDTH], &scores[..rows * COUNT]);
         let on_device = gpu
             .experts(
-                &gpu.upload_rows(&x, WIDTH, DType::F16).unwrap(),
-                &gpu.upload_rows(&scores, COUNT, DType::F32).unwrap(),
-                &Experts { all: random_experts(&gpu, COUNT, WIDTH), used, normalised },
+                &gpu.upload_rows(x, WIDTH, DType::F16).unwrap(),
+                &gpu.upload_rows(scores, COUNT, DType::F32).unwrap(),
+                &gpu.bundle(Experts { all: random_experts(&gpu, COUNT, WIDTH), used, normalised }).unwrap(),
                 Activation::Silu,
             )
             .unwrap();
-        let rows =
+        let tensor =
             |values: &[f32], width: usize| Tensor::new(values, &Device::Cpu).unwrap().reshape(((), width)).unwrap();
         let experts = Experts { all: random_experts(&cpu, COUNT, WIDTH), used, normalised };
-        let on_host = cpu.mixed(&rows(&x, WIDTH), &rows(&scores, COUNT), &experts, Activation::Silu).unwrap();
+        let on_host = cpu.mixed(&tensor(x, WIDTH), &tensor(scores, COUNT), &experts, Activation::Silu).unwrap();
         let (worst, average) = difference(&gpu.read(&on_device).unwrap(), &cpu.read(&on_host).unwrap());
-        assert!(worst < 0.02 && average < 0.002, "{used} of {COUNT}: {worst}, mean {average}");
+        assert!(worst < 0.02 && average < 0.002, "{rows} rows, {used} of {COUNT}: {worst}, mean {average}");
     }
 }
 
