@@ -64,7 +64,7 @@ fn every_setting_is_shown_with_its_source() {
         "[model]\ncatalog = \"more-models\"\n[twins]\npacks = \"packs\"\n[engine]\nthreads = 3\nkv_cache_memory = 1048576\n\
          [hub]\nendpoint = \"https://hub.example.com\"\n[log]\nformat = \"json\"\n",
     );
-    expect![[r"
+    expect![[r#"
         exit 0
         out:
         # configuration file: HOME/.config/baton/baton.toml
@@ -85,6 +85,7 @@ fn every_setting_is_shown_with_its_source() {
         engine.kv_cache_memory 1.00 MiB file
         engine.adapter_memory 1.00 GiB default
         engine.prefix_store 4.00 GiB default
+        engine.prefix_memory - default
         engine.max_running 64 default
         engine.max_waiting 256 default
         server.listen 127.0.0.1:8000 default
@@ -95,7 +96,7 @@ fn every_setting_is_shown_with_its_source() {
         hub.endpoint https://hub.example.com file
         log.filter info default
         log.format json file
-    "]]
+    "#]]
     .assert_eq(&columns(&home.baton(&["serve", "--show-config"]).report()));
 }
 
