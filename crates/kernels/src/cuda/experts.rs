@@ -37,7 +37,9 @@ struct Choice {
 struct Tiles {
     most: usize,
     pairs: usize,
-    tiles: DeviceRows,
+    /// [most] Of each tile, its expert.
+    experts: DeviceRows,
+    /// [most, PAIRS]
     slots: DeviceRows,
 }
 
@@ -114,13 +116,13 @@ impl Gpu {
         let pairs = x.rows * experts.used;
         // An expert's last tile need not be full.
         let most = pairs.min(pairs.div_ceil(PAIRS) + experts.all.len());
-        let (tiles, slots) = (self.rows(most, 1, DType::F32)?, self.rows(most, PAIRS, DType::F32)?);
+        let (of_tiles, slots) = (self.rows(most, 1, DType::F32)?, self.rows(most, PAIRS, DType::F32)?);
         let arguments: [&dyn Argument; 5] =
-            [&choice.chosen.pointer(), &word(pairs), &tiles.pointer(), &slots.pointer(), &word(most)];
+            [&choice.chosen.pointer(), &word(pairs), &of_tiles.pointer(), &slots.pointer(), &word(most)];
         let shape = Shape { grid: (1, 1), block: 1024, shared: 0 };
         // SAFETY: there is a choice for each pair, and there are never more tiles.
         unsafe { self.device.launch("group_pairs", shape, &arguments) }?;
-        let tiles = Tiles { most, pairs, tiles, slots };
+        let tiles = Tiles { most, pairs, experts: of_tiles, slots };
         let first = experts.all.first().ok_or_else(|| KernelError::Parameter("a layer without experts".to_owned()))?;
         x.expect(self.dtype, first.gate_up.inputs, "x")?;
         let up = self.product_of_pairs(x, (&first.gate_up, table, 0), &tiles, experts.used)?;
@@ -138,28 +140,28 @@ impl Gpu {
         Ok(out)
     }
 
-    /// Of each pair, row `pair / share` of `x` times its expert's matrix `part`, which is like `matrix`.
+    /// Of each pair, row `pair / each` of `x` times its expert's matrix `part`, which is like `matrix`.
     fn product_of_pairs(
         &self,
         x: &DeviceRows,
         (matrix, table, part): (&DeviceMatrix, &Buffer, u32),
         tiles: &Tiles,
-        share: usize,
+        each: usize,
     ) -> Result<DeviceRows> {
         let out = self.rows(tiles.pairs, matrix.outputs, self.dtype)?;
         let arguments: [&dyn Argument; 9] = [
             &x.pointer(),
             &table.pointer(),
             &out.pointer(),
-            &tiles.tiles.pointer(),
+            &tiles.experts.pointer(),
             &tiles.slots.pointer(),
             &word(matrix.outputs),
             &word(matrix.inputs),
-            &word(share),
+            &word(each),
             &part,
         ];
         let shape = Shape { grid: (matrix.outputs.div_ceil(OUTPUTS), tiles.most), block: 256, shared: 0 };
-        // SAFETY: all experts' matrices have this shape, whose rows are whole vectors, and `x` has a row for each `share` pairs.
+        // SAFETY: all experts' matrices have this shape, whose rows are whole vectors, and `x` has a row for every `each` pairs.
         unsafe { self.device.launch(self.named(["expert_product_f16", "expert_product_bf16"]), shape, &arguments) }?;
         Ok(out)
     }
