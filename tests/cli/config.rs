@@ -64,7 +64,7 @@ fn every_setting_is_shown_with_its_source() {
         "[model]\ncatalog = \"more-models\"\n[twins]\npacks = \"packs\"\n[engine]\nthreads = 3\nkv_cache_memory = 1048576\n\
          [hub]\nendpoint = \"https://hub.example.com\"\n[log]\nformat = \"json\"\n",
     );
-    expect![[r#"
+    expect![[r"
         exit 0
         out:
         # configuration file: HOME/.config/baton/baton.toml
@@ -96,7 +96,7 @@ fn every_setting_is_shown_with_its_source() {
         hub.endpoint https://hub.example.com file
         log.filter info default
         log.format json file
-    "#]]
+    "]]
     .assert_eq(&columns(&home.baton(&["serve", "--show-config"]).report()));
 }
 

@@ -7,7 +7,7 @@ use baton_scheduler::{KeptPrefix, Owner, Span, StepPlan};
 
 use crate::adapters::Resident;
 use crate::moves::Moves;
-use crate::{DeviceDraws, Draw, Executor, ExecutorError, Moved, PrefixStore, Restored, Sample, Sampler};
+use crate::{DeviceDraws, Draw, Executor, ExecutorError, Moved, PrefixStore, Sample, Sampler};
 
 /// Runs plans on a decoder and its paged cache.
 pub struct DecoderExecutor<B: Backend = Kernels> {
@@ -72,8 +72,8 @@ impl<B: Backend> DecoderExecutor<B> {
 }
 
 impl<B: Backend> Executor for DecoderExecutor<B> {
-    fn restore(&mut self, kept: &KeptPrefix) -> Restored {
-        let Self { decoder, cache, moves: Some(moves), .. } = self else { return Restored::Absent };
+    fn restore(&mut self, kept: &KeptPrefix) -> bool {
+        let Self { decoder, cache, moves: Some(moves), .. } = self else { return false };
         moves.restore(decoder.kernels(), cache, kept)
     }
 

@@ -17,7 +17,7 @@ use crate::command::{Command, Job};
 use crate::error::chain;
 use crate::handle::{Board, Shared};
 use crate::walkers::Walkers;
-use crate::{Draw, EngineConfig, EngineHandle, Executor, ExecutorError, Moved, Restored, Sample};
+use crate::{Draw, EngineConfig, EngineHandle, Executor, ExecutorError, Moved, Sample};
 
 /// Failed steps in a row that make an engine unhealthy.
 const UNHEALTHY_AFTER: u32 = 3;
@@ -227,9 +227,8 @@ impl Device {
     fn restore(&mut self, plan: &StepPlan) {
         for kept in &plan.restores {
             match catch_unwind(AssertUnwindSafe(|| self.executor.restore(kept))) {
-                Ok(Restored::Whole) => self.scheduler.restored(&kept.prefix.digest),
-                Ok(Restored::Begun) => self.begin_move(kept),
-                Ok(Restored::Absent) => {}
+                Ok(true) => self.begin_move(kept),
+                Ok(false) => {}
                 Err(payload) => {
                     let (twin, error) = (&kept.prefix.label, panic_text(payload.as_ref()));
                     tracing::error!(twin, error, "a prefix could not be restored, and is computed");

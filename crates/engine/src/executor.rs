@@ -10,10 +10,11 @@ use crate::{Allowed, ExecutorError};
 /// It need not be `Send`: it is built on the engine's thread and never leaves it. It may panic; the engine then
 /// fails the requests of that step and calls it again for the next one.
 pub trait Executor {
-    /// Brings a prefix of a plan back into its blocks, if it is kept anywhere. Called before the plan's `step`.
-    fn restore(&mut self, kept: &KeptPrefix) -> Restored {
+    /// Begins to bring a prefix of a plan back into its blocks, if it is kept anywhere. Called before the plan's `step`.
+    /// True if its blocks are written beside the steps from now on, until [`moved`](Self::moved) says what came of it.
+    fn restore(&mut self, kept: &KeptPrefix) -> bool {
         let _ = kept;
-        Restored::Absent
+        false
     }
 
     /// Begins to keep a prefix that a step has completed. True if its blocks are read beside the steps from now on, until
@@ -42,17 +43,6 @@ pub trait Executor {
         plan: &StepPlan,
         draws: &[Draw<'_>],
     ) -> Result<Vec<Result<Sample, ExecutorError>>, ExecutorError>;
-}
-
-/// What came of bringing a prefix back.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Restored {
-    /// All of it is in its blocks.
-    Whole,
-    /// It is not kept.
-    Absent,
-    /// It is copied beside the steps; [`Executor::moved`] will tell.
-    Begun,
 }
 
 /// What was copied beside the steps and no longer is.

@@ -33,7 +33,7 @@ pub use config::{Clock, EngineConfig, Limits};
 pub use decoder_executor::DecoderExecutor;
 pub use device::Engine;
 pub use error::ExecutorError;
-pub use executor::{Draw, Executor, Moved, Restored, Sample};
+pub use executor::{Draw, Executor, Moved, Sample};
 pub use handle::EngineHandle;
 pub use sampler::{DeviceDraws, Sampler};
 pub use score::{Score, ScoreError};

@@ -16,7 +16,7 @@ use baton_scheduler::KeptPrefix;
 
 use crate::error::chain;
 use crate::store::key;
-use crate::{Damage, Moved, Payload, PrefixStore, Restored};
+use crate::{Damage, Moved, Payload, PrefixStore};
 
 /// How long the engine waits for a file if it has nothing else to do, before it looks for new requests.
 const PATIENCE: Duration = Duration::from_millis(2);
@@ -92,15 +92,15 @@ impl<B: Backend> Moves<B> {
         Self { store, memory, helper: None, under_way: Vec::new() }
     }
 
-    /// Begins to bring a prefix back into its blocks.
-    pub(crate) fn restore(&mut self, kernels: &B, cache: &PagedCache<B>, kept: &KeptPrefix) -> Restored {
+    /// Begins to bring a prefix back into its blocks; false if it is kept nowhere.
+    pub(crate) fn restore(&mut self, kernels: &B, cache: &PagedCache<B>, kept: &KeptPrefix) -> bool {
         let form = cache.form();
         let state = if let Some(from) = self.memory.get(&key(&kept.prefix, &form)) {
             State::In { from, next: 0, mark: None, from_memory: true }
         } else {
             let file = self.store.stored(&kept.prefix, &form);
             if !file.exists() {
-                return Restored::Absent;
+                return false;
             }
             let stage = kernels.stager();
             State::Reading(self.ask(move || {
@@ -109,7 +109,7 @@ impl<B: Backend> Moves<B> {
             }))
         };
         self.under_way.push(Move { kept: kept.clone(), state });
-        Restored::Begun
+        true
     }
 
     /// Begins to copy a prefix out of its blocks; false if it is kept nowhere.

@@ -55,6 +55,8 @@ pub type Payload = Arc<dyn AsRef<[u8]> + Send + Sync>;
 
 /// A prefix's file, whether it is there or not.
 pub struct StoredPrefix {
+    /// Whether the store has files.
+    used: bool,
     path: PathBuf,
     header: Header,
     now: Arc<dyn Fn() -> SystemTime + Send + Sync>,
@@ -66,9 +68,9 @@ impl StoredPrefix {
         &self.path
     }
 
-    /// Whether something is there.
+    /// Whether something is there that may be read.
     pub fn exists(&self) -> bool {
-        self.path.symlink_metadata().is_ok()
+        self.used && self.path.symlink_metadata().is_ok()
     }
 
     /// Bytes of the payload.
@@ -121,7 +123,8 @@ impl PrefixStore {
     /// The file of a prefix.
     pub fn stored(&self, prefix: &Prefix, form: &CacheForm) -> StoredPrefix {
         let header = Header::new(key(prefix, form), prefix, form);
-        StoredPrefix { path: Self::path(&self.config.folder, prefix, form), header, now: Arc::clone(&self.config.now) }
+        let StoreConfig { folder, limit, now, .. } = &self.config;
+        StoredPrefix { used: *limit > 0, path: Self::path(folder, prefix, form), header, now: Arc::clone(now) }
     }
 
     /// Most bytes of prefixes in the host's memory.

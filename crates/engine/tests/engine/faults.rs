@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use baton_contract::{Digest, Generate, Refusal};
 use baton_engine::{
-    Clock, Draw, Engine, EngineConfig, EngineState, Executor, ExecutorError, Moved, Restored, Sample, SchedulerConfig,
+    Clock, Draw, Engine, EngineConfig, EngineState, Executor, ExecutorError, Moved, Sample, SchedulerConfig,
 };
 use baton_scheduler::{KeptPrefix, StepPlan};
 use baton_testkit::{Control, Fault, Script, ScriptedExecutor, block_on, collect, engine, limits, prefix, request};
@@ -79,15 +79,15 @@ fn a_failed_prefix_is_computed_again_for_the_next_cue() {
 /// Answers the first attempts to restore a prefix as it is told to; `None` panics. What it begins turns out to be damaged.
 struct Forgetful {
     inner: ScriptedExecutor,
-    attempts: Vec<Option<Restored>>,
+    attempts: Vec<Option<bool>>,
     begun: Vec<Digest>,
 }
 
 impl Executor for Forgetful {
-    fn restore(&mut self, kept: &KeptPrefix) -> Restored {
-        let answer = self.attempts.remove(0).expect("scripted panic");
-        self.begun.extend((answer == Restored::Begun).then_some(kept.prefix.digest));
-        answer
+    fn restore(&mut self, kept: &KeptPrefix) -> bool {
+        let begun = self.attempts.remove(0).expect("scripted panic");
+        self.begun.extend(begun.then_some(kept.prefix.digest));
+        begun
     }
 
     fn moved(&mut self, wait: bool) -> Vec<Moved> {
@@ -107,7 +107,7 @@ impl Executor for Forgetful {
 #[test]
 fn a_prefix_that_cannot_be_restored_is_computed() {
     let script = Script::hashed(VOCABULARY);
-    let attempts = vec![None, Some(Restored::Begun), Some(Restored::Absent), Some(Restored::Begun)];
+    let attempts = vec![None, Some(true), Some(false), Some(true)];
     let control = Control::default();
     let inner = ScriptedExecutor::new(script.clone(), control.clone());
     let executor = Forgetful { inner, attempts, begun: Vec::new() };
