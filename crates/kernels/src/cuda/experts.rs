@@ -15,8 +15,8 @@ const PAIRS: usize = 16;
 const OUTPUTS: usize = 32;
 /// Blocks in the second direction of a grid.
 const MOST_TILES: usize = 65_535;
-/// How much more of a device's speed large products reach than those of pairs, which read their rows again and again: a
-/// sixteenth of the large product's arithmetic a byte. If this many experts share a row's work, it is worth it anyway.
+/// How many times slower products of pairs, which read their rows again and again, are taken to be than large ones. If there
+/// are this many experts for each that a row goes through, they are worth it anyway. An estimate: not measured on a device.
 const SPARE: usize = 12;
 
 /// The experts of one layer on the device.
