@@ -12,7 +12,6 @@ namespace {
 constexpr int TILE = 64;    // keys at a time
 constexpr int WIDE = 64;    // rows of queries in a unit, at most
 constexpr int THREADS = 128;
-constexpr int STAGES = 2;
 
 struct Attend {
     const void *query;      // [rows, heads, D]
@@ -44,6 +43,9 @@ struct Rows {
 // One block's view of one unit and one key head.
 template <typename T, int D> struct Task {
     static constexpr int CHUNKS = D / 8;
+    // Tiles in shared memory: one is used while the next is loaded. Of the largest heads there is room for one only, on
+    // devices that let a block have 99 KiB; two blocks to a processor then wait in turns, where there is room for these.
+    static constexpr int STAGES = D > 128 ? 1 : 2;
     // A row in shared memory is a multiple of eight chunks, whose order is turned by the row, so that neither whole rows
     // nor columns of chunks meet in the same banks.
     static constexpr int STRIDE = (D + 63) / 64 * 64;
@@ -267,10 +269,14 @@ template <typename T, int D> struct Task {
         }
     };
 
-    // Goes through all tiles, the next being loaded while `take` computes.
+    // Goes through all tiles, the next being loaded while `take` computes, if there is room for it.
     template <typename F> __device__ __forceinline__ void each_tile(F take) {
         for (int tile = 0; tile < tiles; tile++) {
-            if (tile + 1 < tiles) {
+            if (STAGES == 1 && tile > 0) {
+                load_tile(tile);
+                copies_commit();
+            }
+            if (STAGES > 1 && tile + 1 < tiles) {
                 load_tile(tile + 1);
                 copies_commit();
                 copies_wait<1>();
@@ -313,8 +319,9 @@ template <typename T, int D> struct Task {
         state.begin(*this, 0);
         each_tile([&](int tile) { state.take(*this, tile, warp * (TILE / 4)); });
         state.end();
-        float *sums = reinterpret_cast<float *>(key);     // [4 warps, 16, SUMS], where keys and values were
-        float2 *tops = reinterpret_cast<float2 *>(query); // [4 warps, 16]
+        // Where queries, keys and values were.
+        float2 *tops = reinterpret_cast<float2 *>(query);       // [4 warps, 16]
+        float *sums = reinterpret_cast<float *>(tops + 4 * 16); // [4 warps, 16, SUMS]
 #pragma unroll
         for (int half = 0; half < 2; half++) {
             const int m = lane / 4 + 8 * half;
@@ -408,7 +415,7 @@ template <typename T> __device__ __forceinline__ void merge(const Attend &call) 
 
 // Two blocks to a processor, if their shared memory fits.
 #define ATTEND(NAME, T, D)                                                                                             \
-    extern "C" __global__ void __launch_bounds__(THREADS, D > 128 ? 1 : 2) attend_##D##_##NAME(const __grid_constant__ Attend call) { \
+    extern "C" __global__ void __launch_bounds__(THREADS, 2) attend_##D##_##NAME(const __grid_constant__ Attend call) { \
         attend<T, D>(call);                                                                                            \
     }
 #define MAKE(NAME, T)                                                                                                  \

@@ -13,8 +13,9 @@ use crate::{AttentionParams, BLOCK, Heads, KernelError, Result, Rope, RopeStyle}
 
 /// Threads of one block; the same as in `attend.cu`.
 const THREADS: usize = 128;
-/// Rows of queries, and keys in two stages with their values, that a block keeps in shared memory.
-const SHARED_ROWS: usize = 64 + 2 * 2 * 64;
+/// Rows of queries, and keys of a tile, that a block keeps in shared memory.
+const WIDE: usize = 64;
+const TILE: usize = 64;
 /// Heads that there are kernels for.
 pub(crate) const DIMS: [usize; 5] = [64, 80, 96, 128, 256];
 
@@ -240,6 +241,8 @@ impl Gpu {
     }
 }
 
+/// What a block keeps in shared memory: queries, and one tile or two of keys and values.
 fn shared_bytes(dim: usize) -> usize {
-    SHARED_ROWS * dim.next_multiple_of(64) * DType::F16.size_in_bytes()
+    let stages = if dim > 128 { 1 } else { 2 };
+    (WIDE + stages * 2 * TILE) * dim.next_multiple_of(64) * DType::F16.size_in_bytes()
 }

@@ -21,6 +21,7 @@ const IMAGES: &[&[u8]] = &[
     include_bytes!(concat!(env!("OUT_DIR"), "/attend.fatbin")),
     include_bytes!(concat!(env!("OUT_DIR"), "/coded.fatbin")),
     include_bytes!(concat!(env!("OUT_DIR"), "/experts.fatbin")),
+    include_bytes!(concat!(env!("OUT_DIR"), "/grouped.fatbin")),
     include_bytes!(concat!(env!("OUT_DIR"), "/lora.fatbin")),
     include_bytes!(concat!(env!("OUT_DIR"), "/product.fatbin")),
     include_bytes!(concat!(env!("OUT_DIR"), "/rope.fatbin")),

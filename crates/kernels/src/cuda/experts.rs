@@ -2,65 +2,121 @@
 
 use candle_core::DType;
 
+use crate::blocks::Codes;
+use crate::cuda::coded::named;
 use crate::cuda::device::{Argument, Shape};
-use crate::cuda::matrix::Stored;
 use crate::cuda::memory::Buffer;
-use crate::cuda::rows::{each, same_rows, word};
+use crate::cuda::rows::{same_rows, word};
 use crate::cuda::{DeviceMatrix, DeviceRows, Gpu};
-use crate::{Activation, Experts, KernelError, Result};
+use crate::{Activation, Expert, Experts, KernelError, Result};
 
-/// Experts that a layer may have, pairs of a tile, and outputs of a block; the same as in `experts.cu`.
+/// Experts that a layer may have; the same as in `experts.cu`.
 const MOST: usize = 1024;
-const PAIRS: usize = 16;
-const OUTPUTS: usize = 32;
+/// Pairs of a tile where there are few, and many; the same as in `grouped.cu`, as what follows.
+const FEW: usize = 16;
+const MANY: usize = 64;
+/// Outputs of a block: of few pairs, of few with quantised weights, of many.
+const FEW_OUTPUTS: usize = 32;
+const CODED_OUTPUTS: usize = 16;
+const MANY_OUTPUTS: usize = 128;
+/// Shared memory for many pairs: three steps of 64 inputs for all pairs and outputs.
+const MANY_SHARED: usize = 3 * (MANY + MANY_OUTPUTS) * 64 * 2;
+/// Pairs of a usual expert from which on they are many. An estimate: not measured on a device.
+const MANY_EACH: usize = 24;
 /// Blocks in the second direction of a grid.
 const MOST_TILES: usize = 65_535;
-/// How many times slower products of pairs, which read their rows again and again, are taken to be than large ones. If there
-/// are this many experts for each that a row goes through, they are worth it anyway. An estimate: not measured on a device.
-const SPARE: usize = 12;
+/// Names of the kernels that keep weights of many pairs in shared memory: of the device's types, then of codes.
+const OF_MANY: [&str; 2] = ["grouped_64_f16", "grouped_64_bf16"];
+const OF_MANY_CODED: [&str; 4] = ["grouped_64_4_32", "grouped_64_4_16", "grouped_64_8_32", "grouped_64_8_16"];
 
 /// The experts of one layer on the device.
 #[derive(Debug)]
 pub struct DeviceExperts {
     all: Experts<DeviceMatrix>,
-    /// [experts, 2] Where the matrices lie, if none is quantised.
-    table: Option<Buffer>,
+    gate_up: Matrices,
+    down: Matrices,
 }
 
-/// The rows' experts on the device, [rows, used], and their weights there.
-struct Choice {
-    chosen: DeviceRows,
-    shares: DeviceRows,
+/// The same matrix of all experts.
+#[derive(Debug)]
+struct Matrices {
+    outputs: usize,
+    inputs: usize,
+    /// Its outputs one part after the other.
+    parts: Vec<Part>,
+}
+
+/// Some outputs of all experts, which are kept alike.
+#[derive(Debug)]
+struct Part {
+    /// How, if they are quantised.
+    kept: Option<Codes>,
+    outputs: usize,
+    /// [experts, 2] Where the weights lie, or the codes and their scales.
+    table: Buffer,
 }
 
 /// Pairs of a row and one of its experts, in tiles of the same expert.
 struct Tiles {
+    /// Pairs of a tile.
+    height: usize,
     most: usize,
     pairs: usize,
     /// [most] Of each tile, its expert.
     experts: DeviceRows,
-    /// [most, PAIRS]
+    /// [most, height]
     slots: DeviceRows,
 }
 
 impl Gpu {
-    /// The experts with the table of where they lie.
-    pub(crate) fn bundle_experts(&self, all: Experts<DeviceMatrix>) -> Result<DeviceExperts> {
-        let plain = |matrix: &DeviceMatrix| match &matrix.stored {
-            Stored::Plain(memory) => Some(memory.pointer()),
-            Stored::Coded(_) => None,
+    /// The experts with the tables of where they lie. Where matrices are not kept alike by all experts, they are widened.
+    pub(crate) fn bundle_experts(&self, experts: Experts<DeviceMatrix>) -> Result<DeviceExperts> {
+        let Experts { all, used, normalised } = experts;
+        let (gate_up, down) = all.into_iter().map(|expert| (expert.gate_up, expert.down)).unzip();
+        let (gate_up, of_gate_up) = self.of_all_experts(gate_up)?;
+        let (down, of_down) = self.of_all_experts(down)?;
+        let all = gate_up.into_iter().zip(down).map(|(gate_up, down)| Expert { gate_up, down }).collect();
+        Ok(DeviceExperts { all: Experts { all, used, normalised }, gate_up: of_gate_up, down: of_down })
+    }
+
+    /// One matrix of each expert, and where they lie.
+    fn of_all_experts(&self, mut matrices: Vec<DeviceMatrix>) -> Result<(Vec<DeviceMatrix>, Matrices)> {
+        let Some(first) = matrices.first() else {
+            return Err(KernelError::Parameter("a layer without experts".to_owned()));
         };
-        let pointers = all.all.iter().flat_map(|expert| [plain(&expert.gate_up), plain(&expert.down)]);
-        let table = pointers.map(|pointer| Some(pointer?.to_le_bytes())).collect::<Option<Vec<_>>>();
-        let upload = |bytes: Vec<[u8; 8]>| Buffer::from_bytes(&self.device.context, bytes.as_flattened());
-        Ok(DeviceExperts { all, table: table.map(upload).transpose()? })
+        let (outputs, inputs) = (first.outputs, first.inputs);
+        if let Some(other) = matrices.iter().find(|other| (other.outputs, other.inputs) != (outputs, inputs)) {
+            let (found, expected) =
+                (vec![other.outputs, other.inputs], format!("[{outputs}, {inputs}] as of the others"));
+            return Err(KernelError::Shape { what: "an expert's matrix", found, expected });
+        }
+        let forms = first.forms();
+        if matrices.iter().any(|other| other.forms() != forms) {
+            matrices = matrices.into_iter().map(|matrix| self.widen_matrix(matrix)).collect::<Result<_>>()?;
+        }
+        let parts = matrices.first().map(DeviceMatrix::forms).unwrap_or_default();
+        if let Some((_, odd)) = parts.iter().find(|(_, outputs)| !outputs.is_multiple_of(2)) {
+            return Err(KernelError::Parameter(format!("an expert's matrix has {odd} outputs, which is odd")));
+        }
+        let parts = (0..).zip(parts).map(|(part, (kept, outputs))| {
+            let places = matrices.iter().flat_map(|matrix| matrix.stored.places(part));
+            let bytes: Vec<u8> = places.flat_map(u64::to_le_bytes).collect();
+            Ok(Part { kept, outputs, table: Buffer::from_bytes(&self.device.context, &bytes)? })
+        });
+        let parts = parts.collect::<Result<_>>()?;
+        Ok((matrices, Matrices { outputs, inputs, parts }))
+    }
+
+    /// Lets the kernels have the shared memory that they need.
+    pub(crate) fn allow_experts(&self) -> Result<()> {
+        let names = OF_MANY.into_iter().chain(OF_MANY_CODED);
+        names.into_iter().try_for_each(|name| self.device.allow_shared(name, MANY_SHARED))
     }
 
     /// What the experts of each row of `x` make of it, weighted, [rows, hidden].
     ///
-    /// Which expert a row goes through is known on the device only, and a step that is recorded cannot wait for it. Few rows
-    /// are grouped by expert there; of many, each expert computes all, by large products, and those that do not go through
-    /// it get nothing of that.
+    /// Which expert a row goes through is known on the device only, and a step that is recorded cannot wait for it: rows are
+    /// grouped by expert there, so that an expert's weights are read once for all rows of a tile.
     pub(crate) fn mixed_rows(
         &self,
         x: &DeviceRows,
@@ -68,129 +124,95 @@ impl Gpu {
         experts: &DeviceExperts,
         activation: Activation,
     ) -> Result<DeviceRows> {
-        let DeviceExperts { all: experts, table } = experts;
-        let count = experts.all.len();
+        let DeviceExperts { all: Experts { all, used, normalised }, gate_up, down } = experts;
+        let (count, used) = (all.len(), *used);
         scores.expect(DType::F32, count, "router scores")?;
         same_rows(scores, x)?;
-        if experts.used == 0 || experts.used > count || count > MOST {
-            let text = format!("a row is to go through {} of {count} experts, of at most {MOST}", experts.used);
+        if used == 0 || used > count || count > MOST {
+            let text = format!("a row is to go through {used} of {count} experts, of at most {MOST}");
             return Err(KernelError::Parameter(text));
         }
-        let weights = self.rows(x.rows, count, DType::F32)?;
+        // The first holds numbers of 32 bits, too.
+        let (chosen, shares) = (self.rows(x.rows, used, DType::F32)?, self.rows(x.rows, used, DType::F32)?);
         let shape = Shape { grid: (x.rows, 1), block: 32, shared: 0 };
-        let (used, normalised) = (word(experts.used), u32::from(experts.normalised));
-        let arguments: [&dyn Argument; 5] = [&scores.pointer(), &weights.pointer(), &word(count), &used, &normalised];
-        // SAFETY: scores and weights have this many experts for each row.
+        let arguments: [&dyn Argument; 6] = [
+            &scores.pointer(),
+            &chosen.pointer(),
+            &shares.pointer(),
+            &word(count),
+            &word(used),
+            &u32::from(*normalised),
+        ];
+        // SAFETY: scores have this many experts for each row, and what is written has `used` words.
         unsafe { self.device.launch("route_f32", shape, &arguments) }?;
-        let pairs = x.rows * experts.used;
-        let few = pairs <= PAIRS * count || count >= SPARE * experts.used;
-        if let Some(table) = table.as_ref().filter(|_| few && pairs.div_ceil(PAIRS) + count <= MOST_TILES) {
-            let choice = self.list_experts(&weights, experts.used)?;
-            return self.mixed_pairs(x, (experts, table), &choice, activation);
-        }
-        self.mixed_by_all(x, &weights, experts, activation)
-    }
-
-    /// The experts of each row in their order, of the weights of all, [rows, experts].
-    fn list_experts(&self, weights: &DeviceRows, used: usize) -> Result<Choice> {
-        // Numbers of 32 bits, too.
-        let chosen = self.rows(weights.rows, used, DType::F32)?;
-        let shares = self.rows(weights.rows, used, DType::F32)?;
-        let arguments: [&dyn Argument; 5] =
-            [&weights.pointer(), &chosen.pointer(), &shares.pointer(), &word(weights.width), &word(used)];
-        // SAFETY: all have as many rows, and those that are written `used` words in each.
-        unsafe {
-            self.device.launch("list_experts", Shape { grid: (weights.rows, 1), block: 32, shared: 0 }, &arguments)
-        }?;
-        Ok(Choice { chosen, shares })
-    }
-
-    /// By products of pairs: an expert's weights are read once for every 16 of its rows.
-    fn mixed_pairs(
-        &self,
-        x: &DeviceRows,
-        (experts, table): (&Experts<DeviceMatrix>, &Buffer),
-        choice: &Choice,
-        activation: Activation,
-    ) -> Result<DeviceRows> {
-        let pairs = x.rows * experts.used;
-        // An expert's last tile need not be full.
-        let most = pairs.min(pairs.div_ceil(PAIRS) + experts.all.len());
-        let (of_tiles, slots) = (self.rows(most, 1, DType::F32)?, self.rows(most, PAIRS, DType::F32)?);
-        let arguments: [&dyn Argument; 5] =
-            [&choice.chosen.pointer(), &word(pairs), &of_tiles.pointer(), &slots.pointer(), &word(most)];
-        let shape = Shape { grid: (1, 1), block: 1024, shared: 0 };
-        // SAFETY: there is a choice for each pair, and there are never more tiles.
-        unsafe { self.device.launch("group_pairs", shape, &arguments) }?;
-        let tiles = Tiles { most, pairs, experts: of_tiles, slots };
-        let first = experts.all.first().ok_or_else(|| KernelError::Parameter("a layer without experts".to_owned()))?;
-        x.expect(self.dtype, first.gate_up.inputs, "x")?;
-        let up = self.product_of_pairs(x, (&first.gate_up, table, 0), &tiles, experts.used)?;
-        let inner = self.gate_rows(&up, activation)?;
-        inner.expect(self.dtype, first.down.inputs, "an expert's inner rows")?;
-        let given = self.product_of_pairs(&inner, (&first.down, table, 1), &tiles, 1)?;
+        let tiles = self.group_pairs(&chosen, count)?;
+        x.expect(self.dtype, gate_up.inputs, "x")?;
+        let inner = self.gate_rows(&self.product_of_pairs(x, gate_up, &tiles, used)?, activation)?;
+        inner.expect(self.dtype, down.inputs, "an expert's inner rows")?;
+        let given = self.product_of_pairs(&inner, down, &tiles, 1)?;
         given.expect(self.dtype, x.width, "an expert's output")?;
         let out = self.rows(x.rows, x.width, self.dtype)?;
-        let (chosen, shares) = (choice.chosen.pointer(), choice.shares.pointer());
         let arguments: [&dyn Argument; 6] =
-            [&given.pointer(), &chosen, &shares, &out.pointer(), &word(x.width), &word(experts.used)];
+            [&given.pointer(), &chosen.pointer(), &shares.pointer(), &out.pointer(), &word(x.width), &word(used)];
         let shape = Shape { grid: (x.width.div_ceil(256), x.rows), block: 256, shared: 0 };
         // SAFETY: each row has `used` pairs, and both are as wide.
         unsafe { self.device.launch(self.named(["mix_experts_f16", "mix_experts_bf16"]), shape, &arguments) }?;
         Ok(out)
     }
 
-    /// Of each pair, row `pair / each` of `x` times its expert's matrix `part`, which is like `matrix`.
-    fn product_of_pairs(
-        &self,
-        x: &DeviceRows,
-        (matrix, table, part): (&DeviceMatrix, &Buffer, u32),
-        tiles: &Tiles,
-        each: usize,
-    ) -> Result<DeviceRows> {
-        let out = self.rows(tiles.pairs, matrix.outputs, self.dtype)?;
-        let arguments: [&dyn Argument; 9] = [
-            &x.pointer(),
-            &table.pointer(),
-            &out.pointer(),
-            &tiles.experts.pointer(),
-            &tiles.slots.pointer(),
-            &word(matrix.outputs),
-            &word(matrix.inputs),
-            &word(each),
-            &part,
-        ];
-        let shape = Shape { grid: (matrix.outputs.div_ceil(OUTPUTS), tiles.most), block: 256, shared: 0 };
-        // SAFETY: all experts' matrices have this shape, whose rows are whole vectors, and `x` has a row for every `each` pairs.
-        unsafe { self.device.launch(self.named(["expert_product_f16", "expert_product_bf16"]), shape, &arguments) }?;
-        Ok(out)
+    /// The pairs of all rows, whose experts, of `count`, are [rows, used] numbers.
+    fn group_pairs(&self, chosen: &DeviceRows, count: usize) -> Result<Tiles> {
+        let pairs = chosen.rows * chosen.width;
+        let height = if pairs < MANY_EACH * count { FEW } else { MANY };
+        // An expert's last tile need not be full.
+        let most = pairs.min(pairs.div_ceil(height) + count);
+        if most > MOST_TILES {
+            let text =
+                format!("{} rows that go through {} experts each are too many for one step", chosen.rows, chosen.width);
+            return Err(KernelError::Parameter(text));
+        }
+        let (experts, slots) = (self.rows(most, 1, DType::F32)?, self.rows(most, height, DType::F32)?);
+        let arguments: [&dyn Argument; 6] =
+            [&chosen.pointer(), &word(pairs), &experts.pointer(), &slots.pointer(), &word(most), &word(height)];
+        let shape = Shape { grid: (1, 1), block: 1024, shared: 0 };
+        // SAFETY: there is a choice for each pair, and there are never more tiles.
+        unsafe { self.device.launch("group_pairs", shape, &arguments) }?;
+        Ok(Tiles { height, most, pairs, experts, slots })
     }
 
-    /// By large products of all rows with each expert.
-    fn mixed_by_all(
-        &self,
-        x: &DeviceRows,
-        weights: &DeviceRows,
-        experts: &Experts<DeviceMatrix>,
-        activation: Activation,
-    ) -> Result<DeviceRows> {
-        let count = experts.all.len();
-        let sum = self.rows(x.rows, x.width, DType::F32)?;
-        for (index, expert) in experts.all.iter().enumerate() {
-            let inner = self.gate_rows(&self.product(x, &expert.gate_up, false)?, activation)?;
-            let given = self.product(&inner, &expert.down, false)?;
-            given.expect(self.dtype, x.width, "an expert's output")?;
-            let arguments: [&dyn Argument; 6] =
-                [&sum.pointer(), &given.pointer(), &weights.pointer(), &word(x.width), &word(count), &word(index)];
-            let shape = Shape { grid: (x.width.div_ceil(256), x.rows), block: 256, shared: 0 };
-            // SAFETY: sum and given are of these rows and this width.
-            unsafe { self.device.launch(self.named(["add_expert_f16", "add_expert_bf16"]), shape, &arguments) }?;
+    /// Of each pair, row `pair / each` of `x` times its expert's matrix, [pairs, outputs].
+    fn product_of_pairs(&self, x: &DeviceRows, matrices: &Matrices, tiles: &Tiles, each: usize) -> Result<DeviceRows> {
+        let out = self.rows(tiles.pairs, matrices.outputs, self.dtype)?;
+        let mut first = 0;
+        for part in &matrices.parts {
+            let many = tiles.height == MANY;
+            let (name, outputs, threads) = match part.kept {
+                None if many => (self.named(OF_MANY), MANY_OUTPUTS, 128),
+                None => (self.named(["grouped_16_f16", "grouped_16_bf16"]), FEW_OUTPUTS, 256),
+                Some(kept) if many => (named(kept, OF_MANY_CODED), MANY_OUTPUTS, 128),
+                Some(kept) => {
+                    let names = ["grouped_16_4_32", "grouped_16_4_16", "grouped_16_8_32", "grouped_16_8_16"];
+                    (named(kept, names), CODED_OUTPUTS, 256)
+                }
+            };
+            let arguments: [&dyn Argument; 9] = [
+                &x.pointer(),
+                &part.table.pointer(),
+                &(out.pointer() + (first * self.dtype.size_in_bytes()) as u64),
+                &tiles.experts.pointer(),
+                &tiles.slots.pointer(),
+                &word(part.outputs),
+                &word(matrices.inputs),
+                &word(matrices.outputs),
+                &word(each),
+            ];
+            let shared = if many { MANY_SHARED } else { 0 };
+            let shape = Shape { grid: (part.outputs.div_ceil(outputs), tiles.most), block: threads, shared };
+            // SAFETY: all experts' matrices have this shape, whose rows are whole vectors, and `x` has a row for every
+            // `each` pairs.
+            unsafe { self.device.launch(name, shape, &arguments) }?;
+            first += part.outputs;
         }
-        let out = self.rows(x.rows, x.width, self.dtype)?;
-        let numbers = x.rows * x.width;
-        let arguments: [&dyn Argument; 3] = [&sum.pointer(), &out.pointer(), &word(numbers)];
-        // SAFETY: both have as many numbers.
-        unsafe { self.device.launch(self.named(["narrow_f16", "narrow_bf16"]), each(numbers), &arguments) }?;
         Ok(out)
     }
 }

@@ -119,6 +119,14 @@ impl Gpu {
         Ok(DeviceMatrix { stored, outputs, inputs })
     }
 
+    /// The same weights in the device's own type.
+    pub(crate) fn widen_matrix(&self, matrix: DeviceMatrix) -> Result<DeviceMatrix> {
+        let DeviceMatrix { outputs, inputs, .. } = matrix;
+        let bytes = outputs * inputs * self.dtype.size_in_bytes();
+        let stored = Stored::Plain(Arc::new(self.join_plain(&[matrix], bytes)?));
+        Ok(DeviceMatrix { stored, outputs, inputs })
+    }
+
     /// All parts in the device's own type, one after the other.
     fn join_plain(&self, parts: &[DeviceMatrix], bytes: usize) -> Result<Buffer> {
         let joined = Buffer::new(&self.device.context, bytes)?;
@@ -159,7 +167,25 @@ impl Gpu {
     }
 }
 
+impl Stored {
+    /// Where a part lies: its weights, and nothing; or its codes and their scales.
+    pub(crate) fn places(&self, part: usize) -> [u64; 2] {
+        match self {
+            Self::Plain(memory) => [memory.pointer(), 0],
+            Self::Coded(parts) => parts.get(part).map_or([0, 0], |part| part.places()),
+        }
+    }
+}
+
 impl DeviceMatrix {
+    /// How each of its parts is kept, if it is quantised, and its outputs.
+    pub(crate) fn forms(&self) -> Vec<(Option<Codes>, usize)> {
+        match &self.stored {
+            Stored::Plain(_) => vec![(None, self.outputs)],
+            Stored::Coded(parts) => parts.iter().map(|part| (Some(part.kept), part.outputs)).collect(),
+        }
+    }
+
     /// The quantised parts, if it has no others.
     fn coded(&self) -> Option<Vec<Arc<Coded>>> {
         match &self.stored {

@@ -82,6 +82,7 @@ impl Gpu {
             threads: threads.max(1),
         };
         gpu.allow_attention()?;
+        gpu.allow_experts()?;
         Ok(gpu)
     }
 

@@ -1,6 +1,6 @@
 //! Weights that stay quantised on a GPU, beside the numbers that they stand for.
 
-use baton_kernels::cuda::Gpu;
+use baton_kernels::cuda::{DeviceMatrix, Gpu};
 use baton_kernels::{Backend, GpuConfig, Heads, Indices, Layout, SpanLayout};
 use candle_core::quantized::{GgmlDType, QTensor};
 use candle_core::{CpuStorage, DType, Device, Tensor};
@@ -9,7 +9,7 @@ use crate::common::Random;
 use crate::has_device;
 
 /// One part of a matrix: as a file stores it, and as numbers.
-struct Part {
+pub(crate) struct Part {
     form: GgmlDType,
     outputs: usize,
     bytes: Vec<u8>,
@@ -17,7 +17,7 @@ struct Part {
 }
 
 impl Part {
-    fn new(form: GgmlDType, outputs: usize, inputs: usize, seed: u64) -> Self {
+    pub(crate) fn new(form: GgmlDType, outputs: usize, inputs: usize, seed: u64) -> Self {
         let values = Tensor::from_vec(Random(seed).floats(outputs * inputs), (outputs, inputs), &Device::Cpu).unwrap();
         let bytes = QTensor::quantize(&values, form).unwrap().data().unwrap().into_owned();
         let stored = form.from_data(bytes.clone().into()).dequantize(outputs * inputs).unwrap();
@@ -26,14 +26,21 @@ impl Part {
     }
 }
 
-fn gpu() -> Gpu {
+/// All parts as one matrix on the device.
+pub(crate) fn packed(gpu: &Gpu, parts: &[Part], inputs: usize) -> DeviceMatrix {
+    let pack = |part: &Part| gpu.pack(part.form, part.outputs, inputs, &part.bytes).unwrap();
+    gpu.stack(parts.iter().map(pack).collect()).unwrap()
+}
+
+/// A device that keeps quantised weights so.
+pub(crate) fn gpu() -> Gpu {
     let config = GpuConfig { ordinal: 0, dtype: DType::F16, cascade: true, graphs: false, quantised: true, threads: 1 };
     Gpu::open(&config).unwrap()
 }
 
 /// How far apart two rows of numbers are, at most, relative to their size.
 #[expect(clippy::cast_precision_loss, reason = "rows are short")]
-fn apart(found: &[f32], expected: &[f32]) -> f32 {
+pub(crate) fn apart(found: &[f32], expected: &[f32]) -> f32 {
     assert_eq!(found.len(), expected.len());
     let size = (expected.iter().map(|x| x * x).sum::<f32>() / expected.len() as f32).sqrt();
     // `max` would pass over what is not a number.
@@ -41,7 +48,7 @@ fn apart(found: &[f32], expected: &[f32]) -> f32 {
 }
 
 /// All products of a matrix with so many rows of `x`, one number after the other.
-fn multiplied(x: &[f32], parts: &[Part], inputs: usize) -> Vec<f32> {
+pub(crate) fn multiplied(x: &[f32], parts: &[Part], inputs: usize) -> Vec<f32> {
     let weights: Vec<&[f32]> = parts.iter().flat_map(|part| part.weights.chunks_exact(inputs)).collect();
     let of_row =
         |x: &[f32]| weights.iter().map(|w| w.iter().zip(x).map(|(w, x)| w * x).sum::<f32>()).collect::<Vec<_>>();
@@ -69,8 +76,7 @@ fn quantised_products_are_those_of_their_numbers() {
     for (inputs, forms) in each.into_iter().chain(mixed) {
         let parts: Vec<_> =
             (1..).zip(&forms).map(|(seed, &(form, rows))| Part::new(form, rows, inputs, seed)).collect();
-        let pack = |part: &Part| gpu.pack(part.form, part.outputs, inputs, &part.bytes).unwrap();
-        let matrix = gpu.stack(parts.iter().map(pack).collect()).unwrap();
+        let matrix = packed(&gpu, &parts, inputs);
         for rows in [1, 7, 12, 30, 64, 100, 130] {
             let x = Random(77).floats(rows * inputs);
             let uploaded = gpu.upload_rows(&x, inputs, DType::F16).unwrap();
@@ -98,8 +104,7 @@ fn quantised_embeddings_are_their_rows() {
     let heads = Heads { query: 1, kv: 1, dim: 64 };
     for (inputs, form) in [(96, Q4_1), (576, Q8_0), (256, Q4K), (512, Q6K)] {
         let parts = [Part::new(form, 48, inputs, 5), Part::new(Q8_0, 30, inputs, 6)];
-        let pack = |part: &Part| gpu.pack(part.form, part.outputs, inputs, &part.bytes).unwrap();
-        let table = gpu.stack(parts.iter().map(pack).collect()).unwrap();
+        let table = packed(&gpu, &parts, inputs);
         let tokens: Vec<u32> = (0..33).map(|i| i * 41 % 78).collect();
         let positions: Vec<u32> = (0..33).collect();
         let spans = vec![SpanLayout { first_row: 0, rows: 33, context: 33, blocks: vec![0, 1], shared_blocks: 0 }];

@@ -8,6 +8,7 @@ mod coded;
 #[path = "../common/mod.rs"]
 mod common;
 mod draws;
+mod experts;
 mod lora;
 mod stages;
 mod status;

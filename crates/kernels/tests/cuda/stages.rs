@@ -7,9 +7,8 @@ use baton_kernels::{
     Activation, AttentionParams, BLOCK, Backend, Expert, Experts, GpuConfig, Heads, Indices, Kernels, LayerHeads,
     Layout, Norm, Rope, RopeStyle, SpanLayout,
 };
-use candle_core::{DType, Device, Tensor};
+use candle_core::DType;
 
-use crate::common::Random;
 use crate::has_device;
 
 /// One layer and what it is asked.
@@ -195,7 +194,7 @@ fn cases() -> Vec<(&'static str, Case)> {
 }
 
 /// The largest and the mean difference, relative to the size of what is compared.
-fn difference(a: &[f32], b: &[f32]) -> (f32, f32) {
+pub(crate) fn difference(a: &[f32], b: &[f32]) -> (f32, f32) {
     assert_eq!(a.len(), b.len());
     let size = (b.iter().map(|x| x * x).sum::<f32>() / b.len() as f32).sqrt().max(1e-6);
     let differences = || a.iter().zip(b).map(|(a, b)| (a - b).abs() / size);
@@ -268,54 +267,8 @@ fn blocks_go_out_and_come_back() {
     assert!(gpu.begin_import(&pages, &[0, 1], &there, 65).is_err());
 }
 
-/// Of many experts, each row goes through a few: those with the largest scores, which are far apart here.
-#[test]
-fn rows_go_through_the_experts_with_the_largest_scores() {
-    const COUNT: usize = 40;
-    const WIDTH: usize = 128;
-    const ROWS: usize = 90;
-    if !has_device("rows_go_through_the_experts_with_the_largest_scores") {
-        return;
-    }
-    let config =
-        GpuConfig { ordinal: 0, dtype: DType::F16, cascade: true, graphs: false, quantised: false, threads: 1 };
-    let gpu = Gpu::open(&config).unwrap();
-    let cpu = Kernels::new(2);
-    let mut random = Random(3);
-    let x = random.floats(ROWS * WIDTH);
-    let scores: Vec<f32> = (0..ROWS)
-        .flat_map(|_| random.distinct(COUNT, COUNT).into_iter().map(|rank| rank as f32 / 8.0).collect::<Vec<_>>())
-        .collect();
-    // Grouped by expert, some experts with several tiles and some with none; and so many pairs that each computes all rows.
-    for (rows, used, normalised) in [
-        (9, 1, true),
-        (9, 6, true),
-        (9, 6, false),
-        (1, COUNT, false),
-        (ROWS, 1, true),
-        (ROWS, 3, true),
-        (ROWS, 8, true),
-        (ROWS, COUNT, false),
-    ] {
-        let (x, scores) = (&x[..rows * WIDTH], &scores[..rows * COUNT]);
-        let on_device = gpu
-            .experts(
-                &gpu.upload_rows(x, WIDTH, DType::F16).unwrap(),
-                &gpu.upload_rows(scores, COUNT, DType::F32).unwrap(),
-                &gpu.bundle(Experts { all: random_experts(&gpu, COUNT, WIDTH), used, normalised }).unwrap(),
-                Activation::Silu,
-            )
-            .unwrap();
-        let tensor =
-            |values: &[f32], width: usize| Tensor::new(values, &Device::Cpu).unwrap().reshape(((), width)).unwrap();
-        let experts = Experts { all: random_experts(&cpu, COUNT, WIDTH), used, normalised };
-        let on_host = cpu.mixed(&tensor(x, WIDTH), &tensor(scores, COUNT), &experts, Activation::Silu).unwrap();
-        let (worst, average) = difference(&gpu.read(&on_device).unwrap(), &cpu.read(&on_host).unwrap());
-        assert!(worst < 0.02 && average < 0.002, "{rows} rows, {used} of {COUNT}: {worst}, mean {average}");
-    }
-}
-
-fn random_experts<B: Backend>(backend: &B, count: usize, width: usize) -> Vec<Expert<B::Matrix>> {
+/// Experts of random weights; `width` is the model's.
+pub(crate) fn random_experts<B: Backend>(backend: &B, count: usize, width: usize) -> Vec<Expert<B::Matrix>> {
     let expert = |seed| Expert {
         gate_up: backend.random(2 * FEED_FORWARD, width, seed).unwrap(),
         down: backend.random(width, FEED_FORWARD, seed + 1000).unwrap(),

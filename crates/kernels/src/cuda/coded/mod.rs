@@ -46,7 +46,7 @@ pub(crate) struct CodedSlice {
 }
 
 /// One name of each kernel for each way of keeping codes.
-fn named(kept: Codes, names: [&'static str; 4]) -> &'static str {
+pub(crate) fn named(kept: Codes, names: [&'static str; 4]) -> &'static str {
     let [nibbles, fine_nibbles, bytes, fine_bytes] = names;
     match (kept.bits, kept.group) {
         (4, 32) => nibbles,
@@ -57,6 +57,11 @@ fn named(kept: Codes, names: [&'static str; 4]) -> &'static str {
 }
 
 impl Coded {
+    /// Where codes and scales lie.
+    pub(crate) fn places(&self) -> [u64; 2] {
+        [self.codes.pointer(), self.scales.pointer()]
+    }
+
     /// Whether other outputs can follow in the same memory.
     pub(crate) fn fills_tiles(&self) -> bool {
         self.outputs.is_multiple_of(TILE_OUTPUTS)
