@@ -8,13 +8,13 @@ use std::path::Path;
 
 use baton_kernels::RopeStyle;
 use baton_kernels::lora::{LARGEST_RANK, LowRank, Site};
-use half::{bf16, f16};
+use safetensors::SafeTensors;
 use safetensors::tensor::TensorView;
-use safetensors::{Dtype, SafeTensors};
 
 use super::config::Config;
 use super::{AdapterError, AdapterWeights, DOWN, GATE_UP, OUTPUT, QKV, SITES, shapes};
 use crate::architecture::interleaved;
+use crate::gguf::Form;
 use crate::{Architecture, Error};
 
 const WEIGHTS: &str = AdapterFiles::WEIGHTS;
@@ -195,13 +195,9 @@ fn floats(tensor: &TensorView<'_>, name: &str, expected: &[usize]) -> Result<Vec
         let (name, found, expected) = (name.to_owned(), tensor.shape().to_vec(), expected.to_vec());
         return Err(AdapterError::Shape { name, found, expected });
     }
-    let bytes = tensor.data();
-    let values: Vec<f32> = match tensor.dtype() {
-        Dtype::F32 => bytes.as_chunks().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect(),
-        Dtype::F16 => bytes.as_chunks().0.iter().map(|bytes| f16::from_le_bytes(*bytes).to_f32()).collect(),
-        Dtype::BF16 => bytes.as_chunks().0.iter().map(|bytes| bf16::from_le_bytes(*bytes).to_f32()).collect(),
-        other => return Err(AdapterError::Unsupported(format!("the type {other:?} of `{name}`"))),
-    };
+    let unsupported = || AdapterError::Unsupported(format!("the type {:?} of `{name}`", tensor.dtype()));
+    let form = Form::of_safetensors(tensor.dtype());
+    let values = form.and_then(|form| form.floats(tensor.data())).ok_or_else(unsupported)?;
     if values.iter().all(|value| value.is_finite()) {
         return Ok(values);
     }

@@ -13,8 +13,8 @@ use std::fs;
 use std::io::Read;
 use std::path::Path;
 
+use safetensors::SafeTensors;
 use safetensors::tensor::{Metadata as Header, TensorInfo as Stored};
-use safetensors::{Dtype, SafeTensors};
 use serde_json::Value as Json;
 
 use self::config::Config;
@@ -136,12 +136,9 @@ impl Checkpoint {
     }
 
     fn tensor(&self, name: &str, stored: &Stored, file: &str, start: usize) -> Result<TensorInfo, Error> {
-        let form = match stored.dtype {
-            Dtype::F32 => form("F32"),
-            Dtype::F16 => form("F16"),
-            Dtype::BF16 => form("BF16"),
-            other => Err(Error::Unsupported(format!("the form {other:?} of the tensor `{name}` in `{file}`"))),
-        }?;
+        let form = Form::of_safetensors(stored.dtype).ok_or_else(|| {
+            Error::Unsupported(format!("the form {:?} of the tensor `{name}` in `{file}`", stored.dtype))
+        })?;
         let (from, to) = stored.data_offsets;
         Ok(TensorInfo { dims: stored.shape.clone(), form, part: self.parts.len(), range: start + from..start + to })
     }

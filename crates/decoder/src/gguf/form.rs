@@ -2,6 +2,7 @@
 
 use candle_core::quantized::GgmlDType;
 use half::{bf16, f16};
+use safetensors::Dtype;
 
 /// How a tensor's numbers are stored: `block` numbers of a row take `bytes` bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,6 +26,16 @@ impl Form {
     /// The form with this name, if there is one.
     pub(crate) fn named(name: &str) -> Option<Self> {
         FORMS.iter().copied().find(|form| form.name == name)
+    }
+
+    /// The form of what safetensors call so, if it is one of plain floats.
+    pub(crate) fn of_safetensors(dtype: Dtype) -> Option<Self> {
+        match dtype {
+            Dtype::F32 => Self::named("F32"),
+            Dtype::F16 => Self::named("F16"),
+            Dtype::BF16 => Self::named("BF16"),
+            _ => None,
+        }
     }
 
     /// The numbers that bytes of this form stand for, if it is a form of plain floats.
