@@ -1,9 +1,8 @@
 //! The default model: its facts, and its answers against those of an independent engine.
 
-use baton_decoder::{Architecture, Decoder, ModelFile, PagedCache};
+use baton_decoder::{Architecture, Decoder, Heads, ModelFile, PagedCache, RopeSpec, RopeStyle, Variations};
 use baton_kernels::Kernels;
 use candle_core::DType;
-use expect_test::expect;
 use serde_json::Value;
 
 use crate::support::sequences::{Sequence, batch, step};
@@ -115,51 +114,24 @@ fn the_capital_of_france() {
 #[test]
 fn its_facts() {
     let file = real_model();
-    expect![[r#"
-        Architecture {
-            family: "llama",
-            vocabulary: 49152,
-            max_context: 8192,
-            hidden: 576,
-            layers: 30,
-            heads: Heads {
-                query: 9,
-                kv: 3,
-                dim: 64,
-            },
-            feed_forward: 1536,
-            norm_eps: 1e-5,
-            attention_scale: 0.125,
-            rope: RopeSpec {
-                base: 100000.0,
-                scale: 1.0,
-                dim: 64,
-                style: Interleaved,
-                divisors: Absent,
-                yarn: None,
-                magnitude: 1.0,
-            },
-            qkv_bias: false,
-            output_bias: false,
-            query_key_norm: false,
-            tied_head: true,
-            variations: Variations {
-                activation: Silu,
-                gateless: false,
-                feed_forward_bias: false,
-                layer_norm: false,
-                parallel: false,
-                update_norms: false,
-                head_bias: false,
-                embedding_scale: 1.0,
-                score_cap: None,
-                logit_cap: None,
-                experts: None,
-                local_rope: None,
-                layers: [],
-            },
-        }"#]]
-    .assert_eq(&format!("{:#?}", Architecture::of(&file).unwrap()));
+    let expected = Architecture {
+        family: "llama".to_owned(),
+        vocabulary: 49_152,
+        max_context: 8192,
+        hidden: 576,
+        layers: 30,
+        heads: Heads { query: 9, kv: 3, dim: 64 },
+        feed_forward: 1536,
+        norm_eps: 1e-5,
+        attention_scale: 0.125,
+        rope: RopeSpec::new(100_000.0, 64, RopeStyle::Interleaved),
+        qkv_bias: false,
+        output_bias: false,
+        query_key_norm: false,
+        tied_head: true,
+        variations: Variations::default(),
+    };
+    assert_eq!(Architecture::of(&file).unwrap(), expected);
     let tokenizer = file.tokenizer().unwrap();
     assert_eq!((tokenizer.model.as_str(), tokenizer.pre.as_deref()), ("gpt2", Some("smollm")));
     assert_eq!((tokenizer.tokens.len(), tokenizer.merges.len()), (49_152, 48_900));
