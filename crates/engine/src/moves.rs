@@ -116,8 +116,17 @@ impl<B: Backend> Moves<B> {
     pub(crate) fn store(&mut self, kernels: &B, cache: &PagedCache<B>, kept: &KeptPrefix) -> bool {
         let file = self.store.stored(&kept.prefix, &cache.form());
         let bytes = file.payload_bytes();
-        if !self.store.has_room(&kept.prefix, &cache.form()) && bytes > self.memory.limit {
-            return false;
+        if !self.store.has_room(&kept.prefix, &cache.form()) {
+            if self.store.has_files() {
+                tracing::warn!(
+                    twin = kept.prefix.label,
+                    bytes,
+                    "the prefix is larger than all that may be kept in files"
+                );
+            }
+            if bytes > self.memory.limit {
+                return false;
+            }
         }
         let stage = kernels.stager();
         let memory = self.ask(move || stage(bytes).map(Some).map_err(|error| Damage::Memory(error.into())));

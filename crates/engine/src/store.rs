@@ -134,12 +134,12 @@ impl PrefixStore {
 
     /// Whether a prefix would be written if it were given.
     pub fn has_room(&self, prefix: &Prefix, form: &CacheForm) -> bool {
-        let bytes = Header::new(key(prefix, form), prefix, form).file_bytes();
-        let limit = self.config.limit;
-        if limit > 0 && bytes > limit {
-            tracing::warn!(twin = prefix.label, bytes, limit, "the prefix is larger than all that may be kept");
-        }
-        bytes <= limit
+        Header::new(key(prefix, form), prefix, form).file_bytes() <= self.config.limit
+    }
+
+    /// Whether there are files at all.
+    pub(crate) fn has_files(&self) -> bool {
+        self.config.limit > 0
     }
 
     /// Has a prefix written, in the place of one that is there. Returns at once.
