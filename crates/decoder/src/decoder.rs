@@ -51,8 +51,8 @@ impl<B: Backend> Decoder<B> {
         Self::load_as(Keep::Widened, source, kernels, progress)
     }
 
-    /// A model of random weights, for measurements and for comparing one backend with another. It has neither biases
-    /// nor divisors of frequencies nor what else [`crate::Variations`] would add to the weights, whatever `architecture` says.
+    /// A model of random weights, for measurements and for comparing one backend with another. It has gates, experts and
+    /// norms of updates as `architecture` says, but neither layer norms nor biases nor divisors of frequencies.
     ///
     /// # Errors
     /// There is not enough memory.

@@ -9,7 +9,7 @@ use baton_kernels::{Backend, Expert, Experts, Norm};
 use candle_core::CpuStorage;
 use candle_core::quantized::GgmlDType;
 
-use crate::architecture::{Architecture, Divisors, Variations};
+use crate::architecture::{Architecture, Divisors, ExpertSpec, Variations};
 use crate::gguf::Form;
 use crate::linear::{Linear, PlainLinear};
 use crate::recipe::rounded;
@@ -100,14 +100,17 @@ impl<B> Clone for Source<'_, B> {
 }
 
 impl<B: Backend> Weights<B> {
-    /// Weights that mean nothing, of the architecture's shapes: norms that change nothing, no biases, and random matrices.
+    /// Weights that mean nothing, of the architecture's shapes: RMS norms that change nothing, no biases, and random
+    /// matrices.
     ///
     /// # Errors
     /// There is not enough memory.
     pub(crate) fn random(architecture: &Architecture, seed: u32, backend: &B) -> Result<Self, Error> {
         let Architecture { vocabulary, hidden, feed_forward, heads, .. } = *architecture;
+        let Variations { experts, update_norms, gateless, .. } = architecture.variations;
         let (query, kv) = (heads.query * heads.dim, heads.kv * heads.dim);
         let mut seeds = seed.wrapping_mul(1 << 16)..;
+        let mut expert_seeds = seed.wrapping_mul(1 << 16).wrapping_add(1 << 10)..;
         let mut matrix = |rows, columns| -> Result<Arc<B::Matrix>, Error> {
             Ok(Arc::new(backend.random(rows, columns, seeds.next().unwrap_or(seed))?))
         };
@@ -120,18 +123,31 @@ impl<B: Backend> Weights<B> {
             Ok(Box::new(PlainLinear { weight: matrix(rows, columns)?, bias: None }))
         };
         let mut layer = |_| -> Result<_, Error> {
-            Ok(LayerWeights {
-                attention_norm: norm()?,
-                qkv: linear(query + 2 * kv, hidden)?,
-                query_key_norms: architecture.query_key_norm.then(head_norms).transpose()?,
-                output: linear(hidden, query)?,
-                attention_update_norm: None,
-                feed_forward_norm: Some(norm()?),
-                feed_forward: FeedForward::Dense {
-                    up: linear(2 * feed_forward, hidden)?,
+            let (qkv, output) = (linear(query + 2 * kv, hidden)?, linear(hidden, query)?);
+            let feed_forward = match experts {
+                None => FeedForward::Dense {
+                    up: linear(if gateless { feed_forward } else { 2 * feed_forward }, hidden)?,
                     down: linear(hidden, feed_forward)?,
                 },
-                feed_forward_update_norm: None,
+                Some(ExpertSpec { count, used, normalised }) => {
+                    let mut matrix = |rows, columns| backend.random(rows, columns, expert_seeds.next().unwrap_or(seed));
+                    let router = matrix(count, hidden)?;
+                    let mut expert = |_| -> Result<_, Error> {
+                        Ok(Expert { gate_up: matrix(2 * feed_forward, hidden)?, down: matrix(hidden, feed_forward)? })
+                    };
+                    let all = (0..count).map(&mut expert).collect::<Result<_, _>>()?;
+                    FeedForward::Routed { router, experts: backend.bundle(Experts { all, used, normalised })? }
+                }
+            };
+            Ok(LayerWeights {
+                attention_norm: norm()?,
+                qkv,
+                query_key_norms: architecture.query_key_norm.then(head_norms).transpose()?,
+                output,
+                attention_update_norm: update_norms.then(norm).transpose()?,
+                feed_forward_norm: Some(norm()?),
+                feed_forward,
+                feed_forward_update_norm: update_norms.then(norm).transpose()?,
             })
         };
         let layers = (0..architecture.layers).map(&mut layer).collect::<Result<_, _>>()?;

@@ -1,25 +1,20 @@
 //! Whole decoders of random weights on a GPU, beside the same on the CPU.
-//!
-//! Without a GPU they say so and pass; with `BATON_NEEDS_GPU` in the environment they fail instead.
 #![expect(clippy::unwrap_used, clippy::cast_possible_truncation, reason = "tests of small numbers")]
 
+#[path = "../../../kernels/tests/common/device.rs"]
+mod device;
+mod families;
+mod folder;
+
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 
 use baton_decoder::{
-    Adapter, AdapterWeights, Architecture, BLOCK, Backend, Batch, Decoder, GpuConfig, Heads, Kernels, PagedCache,
-    RopeSpec, RopeStyle, SpanLayout, UseBackend, Variations, with_gpu,
+    Adapter, AdapterWeights, Architecture, BLOCK, Backend, Batch, Decoder, GpuConfig, Heads, Kernels, ModelFile,
+    PagedCache, RopeSpec, RopeStyle, SpanLayout, UseBackend, Variations, with_gpu,
 };
-use baton_kernels::{CudaStatus, cuda_status};
 use candle_core::DType;
-
-fn has_device(test: &str) -> bool {
-    if let CudaStatus::Ready { .. } = cuda_status() {
-        return true;
-    }
-    assert!(std::env::var_os("BATON_NEEDS_GPU").is_none(), "{test} needs a GPU");
-    eprintln!("skipped {test}: there is no GPU that can be used");
-    false
-}
+use device::has_device;
 
 fn architectures() -> [Architecture; 2] {
     let one = Architecture {
@@ -54,10 +49,17 @@ fn architectures() -> [Architecture; 2] {
     [one, other]
 }
 
+/// Where a decoder comes from, of a vocabulary of 1003 tokens.
+#[derive(Clone)]
+enum Model {
+    Random(Architecture),
+    Folder(PathBuf),
+}
+
 /// A pack that four sequences share, a prompt of their own for each, and tokens that are decoded together.
 #[derive(Clone)]
 struct Story {
-    architecture: Architecture,
+    model: Model,
     decoded: usize,
     /// [sequences] Rank and seed of each one's adapter. The pack is computed without.
     adapters: [Option<(usize, u32)>; SEQUENCES],
@@ -91,7 +93,10 @@ impl UseBackend for Story {
     type Output = Vec<Vec<f32>>;
 
     fn with<B: Backend>(self, backend: B) -> Self::Output {
-        let decoder = Decoder::random(self.architecture, 5, backend).unwrap();
+        let decoder = match self.model {
+            Model::Random(architecture) => Decoder::random(architecture, 5, backend).unwrap(),
+            Model::Folder(path) => Decoder::load(&ModelFile::open(&path).unwrap(), backend, &mut |_, _| ()).unwrap(),
+        };
         let dtype = decoder.kernels().pages_dtype(DType::F16);
         let mut cache = PagedCache::new(decoder.kernels(), decoder.architecture(), 192, dtype).unwrap();
         let mut pack = Batch::default();
@@ -153,7 +158,7 @@ fn logits_are_the_cpus() {
     }
     for architecture in architectures() {
         for adapters in [NONE, MIXED] {
-            let story = Story { architecture: architecture.clone(), decoded: 24, adapters };
+            let story = Story { model: Model::Random(architecture.clone()), decoded: 24, adapters };
             let expected = story.clone().with(Kernels::new(4));
             for (dtype, most) in [(DType::F16, 0.004), (DType::BF16, 0.03)] {
                 for cascade in [true, false] {
@@ -175,7 +180,7 @@ fn recorded_steps_give_what_they_recorded() {
     }
     for architecture in architectures() {
         for adapters in [NONE, MIXED] {
-            let story = Story { architecture: architecture.clone(), decoded: 40, adapters };
+            let story = Story { model: Model::Random(architecture.clone()), decoded: 40, adapters };
             let recorded = with_gpu(&gpu(DType::F16, true, true), story.clone()).unwrap();
             let started = with_gpu(&gpu(DType::F16, true, false), story).unwrap();
             let (difference, same) = compare(&recorded, &started, architecture.vocabulary);

@@ -1,7 +1,8 @@
 //! The engine on a GPU, beside the same on the CPU, on a small decoder of random weights.
-//!
-//! Without a GPU they say so and pass; with `BATON_NEEDS_GPU` in the environment they fail instead.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+#[path = "../../../kernels/tests/common/device.rs"]
+mod device;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -15,18 +16,9 @@ use baton_decoder::{
 use baton_engine::{
     Clock, DecoderExecutor, Engine, EngineConfig, EngineHandle, Executor, PrefixStore, SchedulerConfig, StoreConfig,
 };
-use baton_kernels::{CudaStatus, cuda_status};
 use baton_testkit::{block_on, collect, conductor, limits, request};
 use candle_core::DType;
-
-fn has_device(test: &str) -> bool {
-    if let CudaStatus::Ready { .. } = cuda_status() {
-        return true;
-    }
-    assert!(std::env::var_os("BATON_NEEDS_GPU").is_none(), "{test} needs a GPU");
-    eprintln!("skipped {test}: there is no GPU that can be used");
-    false
-}
+use device::has_device;
 
 const VOCABULARY: u32 = 500;
 
