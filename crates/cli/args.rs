@@ -538,6 +538,7 @@ const PROBE_HELP: &str = "\
 Examples:
   baton probe --device cuda
   baton probe --device cpu --shapes smollm2-135m --sequences 1,4
+  baton probe --moves --shapes llama-3-8b
 
 No model file is needed: the weights are random. Shares are of what the device was measured to do at
 best in the same run: copies within its memory, and one large product.";
@@ -552,6 +553,7 @@ pub(crate) enum ProbeDevice {
 }
 
 #[derive(Args, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "independent switches of a command line")]
 pub(crate) struct ProbeArgs {
     /// What computes
     #[arg(long, value_enum, default_value_t = ProbeDevice::Cuda)]
@@ -562,12 +564,24 @@ pub(crate) struct ProbeArgs {
     /// How many sequences decode at once, one figure each
     #[arg(long, value_name = "N,…", value_delimiter = ',', default_value = "1,8,32,128,256")]
     pub(crate) sequences: Vec<usize>,
-    /// How many LoRA adapters are in a batch of 64, one figure each beside one without
+    /// How many LoRA adapters are in a batch of 64, one figure each beside one without; 0 leaves that out
     #[arg(long, value_name = "N,…", value_delimiter = ',', default_value = "1,8,64")]
     pub(crate) adapters: Vec<usize>,
     /// Measure the twin workload only
     #[arg(long)]
     pub(crate) only_twins: bool,
+    /// Measure instead what it costs decoding when packs are brought back from memory and files beside it
+    #[arg(long)]
+    pub(crate) moves: bool,
+    /// Leave out the same without cascade and without graphs
+    #[arg(long)]
+    pub(crate) once: bool,
+    /// Only so many of a shape's layers
+    #[arg(long, value_name = "N")]
+    pub(crate) layers: Option<usize>,
+    /// Small shapes and workloads: to see that it works, not how fast
+    #[arg(long)]
+    pub(crate) small: bool,
     /// Start every kernel by itself
     #[arg(long)]
     pub(crate) without_graphs: bool,

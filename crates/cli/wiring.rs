@@ -32,7 +32,7 @@ use crate::reading::{self, Reads};
 /// answered waits long for somebody else's prompt.
 pub(crate) const TOKEN_BUDGET: usize = 256;
 /// The same on a GPU, which needs more rows to be busy.
-const GPU_TOKEN_BUDGET: usize = 2048;
+pub(crate) const GPU_TOKEN_BUDGET: usize = 2048;
 /// Bytes of a GPU's memory that are left for activations, libraries and recorded steps.
 const GPU_SCRATCH: usize = 3 << 30;
 /// How keys and values are kept: half the memory of f32, for a loss far below that of the weights' own form.

@@ -90,6 +90,20 @@ fn the_table_ends_with_what_the_machine_can_do() {
 }
 
 #[test]
+fn a_full_cache_is_told_of() {
+    let home = Home::with_model();
+    let args = ["bench", "--only", "memory", "--max-running", "3", "--kv-cache-memory", "8MiB"];
+    let run = home.baton(&[&args[..], &["--prompt-tokens", "90", "--json"]].concat());
+    let report: Value = serde_json::from_str(&run.stdout).unwrap_or_else(|_| panic!("{}", run.stderr));
+    let full = &report["full"];
+    // The cache has 11 blocks of 32 tokens, of which each prompt leaves two that others may begin with.
+    assert_eq!((full["prompt_tokens"].as_u64(), &full["gpu_used_bytes"]), (Some(540), &Value::Null), "{report}");
+    let share = number(&full["cache_share"]);
+    assert!((0.7..=1.0).contains(&share), "{report}");
+    assert_eq!(report["figures"].as_array().map(Vec::len), Some(0));
+}
+
+#[test]
 fn what_cannot_be_measured_is_said() {
     let home = Home::with_model();
     let args = ["bench", "--rounds", "1", "--sequences", "3", "--only", "decode", "--max-running", "2"];

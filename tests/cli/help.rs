@@ -6,7 +6,7 @@ use super::support::Home;
 
 #[test]
 fn help_of_every_command() {
-    let commands: [(&str, &[&str]); 35] = [
+    let commands: [(&str, &[&str]); 36] = [
         ("baton", &[]),
         ("serve", &["serve"]),
         ("pull", &["pull"]),
@@ -40,6 +40,7 @@ fn help_of_every_command() {
         ("report", &["report"]),
         ("doctor", &["doctor"]),
         ("bench", &["bench"]),
+        ("probe", &["probe"]),
         ("quantize", &["quantize"]),
         ("perplexity", &["perplexity"]),
     ];

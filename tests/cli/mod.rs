@@ -17,6 +17,7 @@ mod ledger;
 mod lookup;
 #[cfg(not(feature = "hub"))]
 mod no_hub;
+mod probe;
 #[cfg(feature = "hub")]
 mod pull;
 #[cfg(feature = "hub")]

@@ -18,6 +18,8 @@ pub(crate) enum Part {
     Twin,
     /// What the machine can do at best, and which share of it is reached.
     Peaks,
+    /// How much memory of a GPU is in use once its cache has been full; only if it is asked for.
+    Memory,
 }
 
 /// How much is measured.
@@ -67,7 +69,7 @@ impl Figure {
                     figures.extend([Self::TwinCold, Self::TwinFirstToken]);
                     figures.extend(sequences().map(Self::TwinDecode));
                 }
-                Part::Peaks => {}
+                Part::Peaks | Part::Memory => {}
             }
         }
         figures

@@ -4,8 +4,9 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
-use baton_contract::{Digester, Emission, Generate, Prefix, Sampling, StopRules, TokenId};
+use baton_contract::{BLOCK_SIZE, Digester, Emission, Generate, Prefix, Sampling, StopRules, TokenId};
 use baton_engine::{Emissions, EngineHandle};
+use baton_kernels::{DeviceMemory, device_memory};
 use tokio::task::JoinSet;
 
 use super::figure::{CUE, Figure, Sizes};
@@ -19,8 +20,19 @@ pub(crate) struct Load {
     random: Random,
 }
 
+/// What a full cache takes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Filled {
+    /// Tokens of all prompts.
+    pub(crate) tokens: usize,
+    /// The largest share of the cache's blocks that held something.
+    pub(crate) held: f64,
+    /// Of the GPU's memory, when most of it was in use.
+    pub(crate) memory: Option<DeviceMemory>,
+}
+
 /// Random tokens, by `SplitMix64`.
-struct Random {
+pub(crate) struct Random {
     state: u64,
     /// Tokens that there are.
     vocabulary: u64,
@@ -28,7 +40,7 @@ struct Random {
 
 impl Load {
     pub(crate) fn new(engine: EngineHandle, sizes: Sizes) -> Self {
-        let mut random = Random { state: 1, vocabulary: engine.limits().vocabulary.max(1) as u64 };
+        let mut random = Random::new(engine.limits().vocabulary);
         let twin = new_twin(random.tokens(sizes.prefix));
         Self { engine, sizes, twin, random }
     }
@@ -57,6 +69,20 @@ impl Load {
         }
     }
 
+    /// Computes prompts, so many at once, until they are more than the cache holds.
+    pub(crate) async fn fill(&mut self, at_once: usize) -> Result<Filled> {
+        let mut filled = Filled { tokens: 0, held: 0.0, memory: None };
+        let total = self.engine.status().scheduler.blocks.total;
+        while filled.tokens <= total * BLOCK_SIZE {
+            self.times(None, (self.sizes.prompt, 1), at_once).await?;
+            filled.tokens += at_once * self.sizes.prompt;
+            let blocks = self.engine.status().scheduler.blocks;
+            filled.held = filled.held.max(1.0 - count(blocks.free) / count(blocks.total.max(1)));
+            filled.memory = device_memory().into_iter().chain(filled.memory).max_by_key(|memory| memory.used);
+        }
+        Ok(filled)
+    }
+
     /// Sees to it that the twin's pack is computed: others may have taken its place.
     async fn warm(&mut self) -> Result<()> {
         self.first_token(Some(Arc::clone(&self.twin)), CUE).await.map(drop)
@@ -72,38 +98,56 @@ impl Load {
 
     /// Tokens a second while all of `sequences` are answered.
     async fn decode(&mut self, prefix: Option<Arc<Prefix>>, sequences: usize) -> Result<f64> {
-        let output = self.sizes.output;
-        let requests = (0..sequences).map(|index| self.request(prefix.clone(), CUE, output, index));
-        let requests = requests.collect::<Result<Vec<_>>>()?;
-        let mut streams = JoinSet::new();
-        for emissions in self.engine.submit_all(requests)? {
-            streams.spawn(follow(emissions));
-        }
-        let times = streams.join_all().await.into_iter().collect::<Result<Vec<_>>>()?;
+        let times = self.times(prefix, (CUE, self.sizes.output), sequences).await?;
         steady_rate(&times).with_context(|| {
             format!("{sequences} sequences never ran at once\nhint: ask for fewer, or for longer --output-tokens")
         })
     }
 
+    /// When the tokens of `sequences` came that were submitted together, of prompts and answers of so many tokens.
+    async fn times(
+        &mut self,
+        prefix: Option<Arc<Prefix>>,
+        (prompt, output): (usize, usize),
+        sequences: usize,
+    ) -> Result<Vec<Vec<Instant>>> {
+        let requests = (0..sequences).map(|index| self.request(prefix.clone(), prompt, output, index));
+        let requests = requests.collect::<Result<Vec<_>>>()?;
+        let mut streams = JoinSet::new();
+        for emissions in self.engine.submit_all(requests)? {
+            streams.spawn(follow(emissions));
+        }
+        streams.join_all().await.into_iter().collect()
+    }
+
     /// A greedy request of random tokens that ends at its length.
     fn request(&mut self, prefix: Option<Arc<Prefix>>, prompt: usize, output: usize, index: usize) -> Result<Generate> {
-        let conductor = format!("bench-{index}").parse()?;
-        Ok(Generate {
-            conductor,
-            weight: 1,
-            prefix,
-            adapter: None,
-            prompt: self.random.tokens(prompt),
-            sampling: Sampling::greedy(),
-            stop: StopRules::after(output),
-            forced: Vec::new(),
-            constraint: None,
-        })
+        greedy(&format!("bench-{index}"), prefix, self.random.tokens(prompt), output)
     }
 }
 
+/// A greedy request that ends at its length.
+pub(crate) fn greedy(
+    conductor: &str,
+    prefix: Option<Arc<Prefix>>,
+    prompt: Vec<TokenId>,
+    output: usize,
+) -> Result<Generate> {
+    Ok(Generate {
+        conductor: conductor.parse()?,
+        weight: 1,
+        prefix,
+        adapter: None,
+        prompt,
+        sampling: Sampling::greedy(),
+        stop: StopRules::after(output),
+        forced: Vec::new(),
+        constraint: None,
+    })
+}
+
 /// A twin that nobody has cued.
-fn new_twin(tokens: Vec<TokenId>) -> Arc<Prefix> {
+pub(crate) fn new_twin(tokens: Vec<TokenId>) -> Arc<Prefix> {
     let mut digest = Digester::new("baton bench prefix v1");
     for token in &tokens {
         digest.field(&token.to_le_bytes());
@@ -139,7 +183,12 @@ fn count(tokens: usize) -> f64 {
 }
 
 impl Random {
-    fn tokens(&mut self, count: usize) -> Vec<TokenId> {
+    /// The same ones every time.
+    pub(crate) fn new(vocabulary: usize) -> Self {
+        Self { state: 1, vocabulary: vocabulary.max(1) as u64 }
+    }
+
+    pub(crate) fn tokens(&mut self, count: usize) -> Vec<TokenId> {
         // A token's id fits: it is below the vocabulary's size.
         (0..count).map(|_| TokenId::try_from(self.next() % self.vocabulary).unwrap_or(0)).collect()
     }

@@ -6,6 +6,6 @@ mod report;
 mod work;
 
 pub(crate) use figure::{Figure, Part, Sizes};
-pub(crate) use load::Load;
-pub(crate) use report::{Machine, Measured, Model, Peaks, Report};
+pub(crate) use load::{Filled, Load, Random, greedy, new_twin};
+pub(crate) use report::{Full, Machine, Measured, Model, Peaks, Report};
 pub(crate) use work::Work;

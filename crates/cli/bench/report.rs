@@ -6,7 +6,7 @@ use baton_contract::Digest;
 use baton_kernels::peak::Peak;
 use serde_json::{Value, json};
 
-use super::{Figure, Sizes, Work};
+use super::{Figure, Filled, Sizes, Work};
 use crate::config::ByteSize;
 
 /// Everything that was found out.
@@ -20,7 +20,15 @@ pub(crate) struct Report {
     pub(crate) measured: Vec<Measured>,
     /// Most memory that was resident while the model was measured.
     pub(crate) memory: Option<ByteSize>,
+    pub(crate) full: Option<Full>,
     pub(crate) peaks: Option<Peaks>,
+}
+
+/// What was in use once the cache had been full.
+pub(crate) struct Full {
+    pub(crate) filled: Filled,
+    /// Bytes of the GPU's memory that the settings allow.
+    pub(crate) allowed: Option<u64>,
 }
 
 /// What it was measured on.
@@ -146,6 +154,17 @@ impl Report {
             let rounds = if self.rounds == 1 { "1 round".to_owned() } else { format!("{} rounds", self.rounds) };
             add(&mut text, format_args!("Medians of {rounds}, with the least and the most.\n"));
         }
+        if let Some(Full { filled, allowed }) = &self.full {
+            let (tokens, held) = (filled.tokens, 100.0 * filled.held);
+            add(&mut text, format_args!("\nAfter prompts of {tokens} tokens, {held:.1} % of the cache was in use"));
+            match filled.memory.zip(*allowed) {
+                Some((memory, allowed)) => {
+                    let (used, total, allowed) = (ByteSize(memory.used), ByteSize(memory.total), ByteSize(allowed));
+                    add(&mut text, format_args!(", and {used} of the GPU's {total}; allowed are {allowed}\n"));
+                }
+                None => text.push('\n'),
+            }
+        }
         if let Some(peaks) = &self.peaks {
             add(
                 &mut text,
@@ -199,6 +218,15 @@ impl Report {
                 "int8_by": peaks.int8.by,
             })
         });
+        let full = self.full.as_ref().map(|Full { filled, allowed }| {
+            json!({
+                "prompt_tokens": filled.tokens,
+                "cache_share": filled.held,
+                "gpu_used_bytes": filled.memory.map(|memory| memory.used),
+                "gpu_bytes": filled.memory.map(|memory| memory.total),
+                "gpu_allowed_bytes": allowed,
+            })
+        });
         let shares = self.shares().into_iter();
         let shares = shares.map(|(name, share)| (name.to_owned(), json!(share.used / share.peak)));
         json!({
@@ -223,6 +251,7 @@ impl Report {
             "prefix_tokens": sizes.prefix,
             "output_tokens": sizes.output,
             "figures": figures,
+            "full": full,
             "most_memory_bytes": self.memory.map(|memory| memory.0),
             "peaks": peaks,
             "shares": Value::Object(shares.collect()),

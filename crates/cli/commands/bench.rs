@@ -7,7 +7,7 @@ use baton_kernels::{Kernels, peak};
 use jiff::Timestamp;
 
 use crate::args::BenchArgs;
-use crate::bench::{Figure, Load, Machine, Measured, Model, Part, Peaks, Report, Sizes, Work};
+use crate::bench::{Figure, Full, Load, Machine, Measured, Model, Part, Peaks, Report, Sizes, Work};
 use crate::config::{ByteSize, Config, peak_memory, processor_name, total_memory};
 use crate::progress::Progress;
 use crate::wiring::{self, Runtime};
@@ -30,7 +30,11 @@ pub(crate) fn run(args: &BenchArgs, config: &Config) -> Result<Outcome> {
     let runtime = Runtime::load(&config.without_prefix_store())?;
     let figures = fitting(figures, &sizes, runtime.engine.limits().max_context, config.max_running);
     let model = Model { id: runtime.card.id.clone(), digest: runtime.card.digest, size, work };
-    let measured = wiring::block_on(measure(&runtime, &figures, &sizes, args.rounds))?;
+    let (measured, full) = wiring::block_on(async {
+        let measured = measure(&runtime, &figures, &sizes, args.rounds).await?;
+        let full = if parts.contains(&Part::Memory) { Some(full(&runtime, &sizes, config).await?) } else { None };
+        Ok((measured, full))
+    })?;
     // The peaks' own buffers are not the model's.
     let memory = peak_memory();
     drop(runtime);
@@ -49,6 +53,7 @@ pub(crate) fn run(args: &BenchArgs, config: &Config) -> Result<Outcome> {
         rounds: args.rounds,
         measured,
         memory,
+        full,
         peaks,
     };
     if args.json {
@@ -107,6 +112,13 @@ async fn measure(runtime: &Runtime, figures: &[Figure], sizes: &Sizes, rounds: u
     }
     progress.finish();
     Ok(measured)
+}
+
+/// What is in use once the cache has been full.
+async fn full(runtime: &Runtime, sizes: &Sizes, config: &Config) -> Result<Full> {
+    let filled = Load::new(runtime.engine.clone(), sizes.clone()).fill(config.max_running).await?;
+    let allowed = filled.memory.map(|memory| config.gpu_memory_utilization.of_bytes(memory.total) as u64);
+    Ok(Full { filled, allowed })
 }
 
 fn peaks(kernels: &Kernels, work: Work) -> Peaks {

@@ -6,8 +6,6 @@ use baton_decoder::{Adapter, AdapterWeights, Backend};
 use super::Row;
 use super::work::{Bench, Sequence, number};
 
-/// Sequences of the batch.
-pub(super) const SEQUENCES: usize = 64;
 /// The rank of the adapters; they add to every projection.
 const RANK: usize = 16;
 
@@ -26,15 +24,11 @@ impl<B: Backend> Bench<B> {
             let steps = self.decode(sequences, if count == 0 { &[] } else { &whose })?;
             let rate = number(sequences.len()) / steps.waited;
             let base = *without.get_or_insert(rate);
-            rows.push(Row {
-                what: format!("adapters of rank {RANK}: {count} in a batch of {}, decode", sequences.len()),
-                unit: "tokens/s",
-                value: rate,
-                share: None,
-            });
+            let what = format!("adapters of rank {RANK}: {count} in a batch of {}, decode", sequences.len());
+            rows.push(Row::new(what, "tokens/s", rate));
             if count > 0 {
                 let what = format!("– of the rate without adapters, {count} of them");
-                rows.push(Row { what, unit: "%", value: rate / base * 100.0, share: None });
+                rows.push(Row::new(what, "%", rate / base * 100.0));
             }
         }
         Ok(rows)

@@ -35,7 +35,7 @@ pub(crate) fn measure<B: Backend>(backend: &B, logits: &B::Rows, count: usize, v
         }
         times.sort_by(f64::total_cmp);
         let what = format!("{count} draws from {vocabulary} tokens, {kind}");
-        rows.push(Row { what, unit: "µs", value: times[TIMES / 2] * 1e6, share: None });
+        rows.push(Row::new(what, "µs", times[TIMES / 2] * 1e6));
     }
     Ok(rows)
 }

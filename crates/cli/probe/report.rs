@@ -14,6 +14,13 @@ pub(crate) struct Row {
     pub(crate) share: Option<f64>,
 }
 
+impl Row {
+    /// A measurement that is no share of anything.
+    pub(crate) fn new(what: impl Into<String>, unit: &'static str, value: f64) -> Self {
+        Self { what: what.into(), unit, value, share: None }
+    }
+}
+
 /// All that one device gave for one shape.
 #[derive(Clone, Debug)]
 pub(crate) struct Outcomes {
@@ -23,6 +30,11 @@ pub(crate) struct Outcomes {
 }
 
 impl Outcomes {
+    /// Tokens a second of the twin workload, if it was measured.
+    pub(crate) fn rate_of_twins(&self) -> Option<f64> {
+        self.rows.iter().find(|row| row.what.starts_with("twins: ")).map(|row| row.value)
+    }
+
     pub(crate) fn json(&self) -> Value {
         let rows = self
             .rows

@@ -142,12 +142,12 @@ pub trait Backend: Send + Sync + Sized + 'static {
     /// The device has not enough memory.
     fn rope(&self, rope: Rope) -> Result<Self::Rope>;
 
-    /// Bytes that a device reads and writes a second when it copies large memory; absent on the CPU, which
+    /// Bytes that a device reads and writes a second when it copies memory of so many `bytes`; absent on the CPU, which
     /// [`crate::peak`] measures.
     ///
     /// # Errors
     /// There is not enough memory, or the device failed.
-    fn copy_speed(&self) -> Result<Option<f64>>;
+    fn copy_speed(&self, bytes: usize) -> Result<Option<f64>>;
     /// What computes, for people.
     fn describe(&self) -> String;
     /// Waits until everything that was started is done.

@@ -63,7 +63,7 @@ impl Backend for Kernels {
         PackedMatrix::pack(GgmlDType::F16, rows, cols, &bytes)
     }
 
-    fn copy_speed(&self) -> Result<Option<f64>> {
+    fn copy_speed(&self, _bytes: usize) -> Result<Option<f64>> {
         Ok(None)
     }
 

@@ -29,6 +29,15 @@ pub struct CudaDevice {
     pub capability: CudaVersion,
 }
 
+/// What the memory of a GPU holds, of all programs together, as its driver says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DeviceMemory {
+    /// All of it, in bytes.
+    pub total: u64,
+    /// Of these, in use.
+    pub used: u64,
+}
+
 /// A version of CUDA or a compute capability: both are a number with one digit after the point.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct CudaVersion {

@@ -55,7 +55,7 @@ pub use activation::Activation;
 pub use attention::{AttentionParams, PARTITION};
 pub use backend::{Backend, Indices, LayerHeads, Norm, random_weight};
 pub use cpu::HostBatch;
-pub use cuda_status::{CudaDevice, CudaMissing, CudaStatus, CudaVersion};
+pub use cuda_status::{CudaDevice, CudaMissing, CudaStatus, CudaVersion, DeviceMemory};
 pub use error::KernelError;
 pub use experts::{Expert, Experts};
 pub use gpu::{GpuConfig, UseBackend, device_bytes};
@@ -79,6 +79,14 @@ pub fn cuda_status() -> CudaStatus {
     return cuda::status();
     #[cfg(not(feature = "cuda"))]
     CudaStatus::NotBuilt
+}
+
+/// What the first GPU's memory holds; absent if none can be used.
+pub fn device_memory() -> Option<DeviceMemory> {
+    #[cfg(feature = "cuda")]
+    return cuda::memory_in_use();
+    #[cfg(not(feature = "cuda"))]
+    None
 }
 
 /// Opens a GPU and does something with it.

@@ -84,8 +84,8 @@ impl Backend for Gpu {
         self.random_matrix(rows, cols, seed)
     }
 
-    fn copy_speed(&self) -> Result<Option<f64>> {
-        self.measure_copies().map(Some)
+    fn copy_speed(&self, bytes: usize) -> Result<Option<f64>> {
+        self.measure_copies(bytes).map(Some)
     }
 
     fn describe(&self) -> String {

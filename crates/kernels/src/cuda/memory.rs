@@ -6,7 +6,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use cudarc::driver::{CudaContext, result};
 
 use crate::cuda::device::failed;
-use crate::{KernelError, Result};
+use crate::cuda::libraries::status;
+use crate::{CudaStatus, DeviceMemory, KernelError, Result};
 
 /// Scratch memory is given out in multiples of this, which suits every vector load.
 const GRAIN: usize = 512;
@@ -83,6 +84,14 @@ impl Drop for Buffer {
             _ = unsafe { result::free_sync(self.pointer) };
         }
     }
+}
+
+/// What the first device's memory holds; absent if there is none that can be used.
+pub(crate) fn memory_in_use() -> Option<DeviceMemory> {
+    // Without its libraries the calls below would panic.
+    let CudaStatus::Ready { .. } = status() else { return None };
+    let (free, total) = CudaContext::new(0).and_then(|context| context.mem_get_info()).ok()?;
+    Some(DeviceMemory { total: total as u64, used: total.saturating_sub(free) as u64 })
 }
 
 fn free(context: &CudaContext) -> usize {

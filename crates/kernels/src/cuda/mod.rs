@@ -38,6 +38,7 @@ pub use experts::DeviceExperts;
 pub(crate) use libraries::status;
 pub use lora::DeviceAdapter;
 pub use matrix::DeviceMatrix;
+pub(crate) use memory::memory_in_use;
 pub use place::Placed;
 pub use rows::{DeviceRows, DeviceVector};
 pub use transfer::Staged;

@@ -15,16 +15,15 @@ use crate::{BLOCK, KernelError, Result};
 
 impl Gpu {
     /// Bytes read and written a second while large memory is copied.
-    pub(crate) fn measure_copies(&self) -> Result<f64> {
-        const BYTES: usize = 2 << 30;
+    pub(crate) fn measure_copies(&self, bytes: usize) -> Result<f64> {
         const TIMES: u16 = 8;
         let context = &self.device.context;
-        let (from, to) = (Buffer::zeros(context, BYTES)?, Buffer::zeros(context, BYTES)?);
+        let (from, to) = (Buffer::zeros(context, bytes)?, Buffer::zeros(context, bytes)?);
         let stream = &self.device.stream;
         let timed = Some(CUevent_flags::CU_EVENT_DEFAULT);
         let copy = || {
             // SAFETY: both have so many bytes.
-            unsafe { result::memcpy_dtod_async(to.pointer(), from.pointer(), BYTES, stream.cu_stream()) }
+            unsafe { result::memcpy_dtod_async(to.pointer(), from.pointer(), bytes, stream.cu_stream()) }
         };
         copy().map_err(failed("copying on the device"))?;
         let start = stream.record_event(timed).map_err(failed("recording an event"))?;
@@ -34,8 +33,8 @@ impl Gpu {
         let end = stream.record_event(timed).map_err(failed("recording an event"))?;
         self.device.synchronise()?;
         let milliseconds = start.elapsed_ms(&end).map_err(failed("reading an event"))?;
-        #[expect(clippy::cast_precision_loss, reason = "a power of two")]
-        Ok(f64::from(TIMES) * 2.0 * BYTES as f64 / (f64::from(milliseconds) / 1000.0))
+        #[expect(clippy::cast_precision_loss, reason = "a memory is far below 2^52 bytes")]
+        Ok(f64::from(TIMES) * 2.0 * bytes as f64 / (f64::from(milliseconds) / 1000.0))
     }
 
     /// Copies one block of keys and values onto another.
