@@ -225,35 +225,35 @@ impl Device {
 
     /// Begins to bring prefixes back. One for which that does not work is computed in later steps.
     fn restore(&mut self, plan: &StepPlan) {
-        for kept in &plan.restores {
-            match catch_unwind(AssertUnwindSafe(|| self.executor.restore(kept))) {
-                Ok(true) => self.begin_move(kept),
-                Ok(false) => {}
-                Err(payload) => {
-                    let (twin, error) = (&kept.prefix.label, panic_text(payload.as_ref()));
-                    tracing::error!(twin, error, "a prefix could not be restored, and is computed");
-                }
-            }
-        }
+        let failed = "a prefix could not be restored, and is computed";
+        self.begin_moves(&plan.restores, |executor, kept| executor.restore(kept), failed);
     }
 
     /// Begins to keep the prefixes that a step has completed.
     fn store(&mut self, plan: &StepPlan) {
-        for kept in &plan.stores {
-            match catch_unwind(AssertUnwindSafe(|| self.executor.store(kept))) {
-                Ok(true) => self.begin_move(kept),
+        self.begin_moves(&plan.stores, |executor, kept| executor.store(kept), "a prefix could not be kept");
+    }
+
+    /// Has the executor begin to move each prefix; `failed` is said if it panics.
+    fn begin_moves(
+        &mut self,
+        all: &[KeptPrefix],
+        begin: fn(&mut dyn Executor, &KeptPrefix) -> bool,
+        failed: &'static str,
+    ) {
+        for kept in all {
+            match catch_unwind(AssertUnwindSafe(|| begin(self.executor.as_mut(), kept))) {
+                Ok(true) => {
+                    self.scheduler.moves(&kept.prefix.digest);
+                    self.moving.insert(kept.prefix.digest, kept.prefix.label.clone());
+                }
                 Ok(false) => {}
                 Err(payload) => {
                     let (twin, error) = (&kept.prefix.label, panic_text(payload.as_ref()));
-                    tracing::error!(twin, error, "a prefix could not be kept");
+                    tracing::error!(twin, error, "{failed}");
                 }
             }
         }
-    }
-
-    fn begin_move(&mut self, kept: &KeptPrefix) {
-        self.scheduler.moves(&kept.prefix.digest);
-        self.moving.insert(kept.prefix.digest, kept.prefix.label.clone());
     }
 
     /// Goes on with what is copied beside the steps.
