@@ -23,6 +23,8 @@ AIMS = [
     ("memory", "GPU's memory", "value", "<=", 100),
     ("memory", "cache", "value", ">=", 95),
 ]
+# What is in the JSON, but would make the table long: of whose shape, and what.
+LEFT_OUT = [(r"(?!Llama3Of8B( \(small\))?$)", "draws from|copies within|product of"), (".*without graphs", "^(?!decode)")]
 
 
 def read(path, otherwise):
@@ -80,6 +82,8 @@ def rows(folder, peer):
         for row in one["rows"]
     ]
     for shape, what, value, unit, share in [*measured, *((*row, None) for row in of_bench(folder))]:
+        if any(re.match(whose, shape) and re.search(which, what) for whose, which in LEFT_OUT):
+            continue
         found = best(peer, shape, what)
         theirs, ratio = (f"{found[0]:,.0f} {found[1]}", f"{value / found[0]:.2f} x") if found else ("", "")
         shown = f"{value:,.0f}" if value >= 100 else f"{value:.3g}"

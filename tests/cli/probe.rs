@@ -40,7 +40,7 @@ fn steps_of_shapes_of_all_kinds_are_measured() {
             "– of the: %",
             "decode, 3 of 40 tokens: tokens/s",
             "– of the: %",
-            "twins: 4 packs of 200 tokens, 6 conductors, decode: tokens/s",
+            "twins: 5 packs of 200 tokens, 6 conductors, decode: tokens/s",
         ];
         assert_eq!(rows, expected, "{name}");
     }

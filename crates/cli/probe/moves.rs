@@ -8,13 +8,13 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context, Result, bail, ensure};
-use baton_contract::{Emission, Prefix};
+use baton_contract::{Emission, Generate, Prefix};
 use baton_decoder::{
     BLOCK, Backend, CacheForm, Decoder, GpuConfig, Kernels, KvPages, PagedCache, UseBackend, with_gpu,
 };
 use baton_engine::{
-    Clock, DecoderExecutor, Emissions, Engine, EngineConfig, EngineHandle, Executor, ExecutorError, PrefixStore,
-    SchedulerConfig, StoreConfig,
+    Clock, DecoderExecutor, Engine, EngineConfig, EngineHandle, Executor, ExecutorError, PrefixStore, SchedulerConfig,
+    StoreConfig,
 };
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::task::JoinSet;
@@ -26,8 +26,10 @@ use crate::wiring::{self, CACHE_TYPE, GPU_TOKEN_BUDGET, TOKEN_BUDGET};
 
 /// Tokens of a cue.
 const CUE: usize = 16;
-/// Measurements of one engine, and some more for what is decoded between them.
+/// Measurements that a sequence goes on for before it begins anew.
 const WINDOWS: usize = 4;
+/// How many times longer one may take until all packs have come back.
+const LONGEST: usize = 50;
 /// Cues that are on their way at once.
 const CUES: usize = 2;
 /// How often all packs are cued, at most, before they are all kept: files are written beside that.
@@ -166,12 +168,10 @@ impl<'a> Beside<'a> {
         let prompt = random.tokens(CUE);
         let beside = Self { engine, packs, sizes, prompt };
         beside.keep_all().await?;
-        let output = CUE + WINDOWS * sizes.window;
-        let requests =
-            (0..sizes.beside).map(|index| greedy(&format!("beside-{index}"), None, random.tokens(CUE), output));
         let (mut followers, (sender, mut tokens)) = (JoinSet::new(), unbounded_channel());
-        for emissions in engine.submit_all(requests.collect::<Result<Vec<_>>>()?)? {
-            followers.spawn(follow(emissions, sender.clone()));
+        for index in 0..sizes.beside {
+            let request = greedy(&format!("beside-{index}"), None, random.tokens(CUE), WINDOWS * sizes.window)?;
+            followers.spawn(answer(engine.clone(), request, sender.clone()));
         }
         drop(sender);
         let alone = beside.window(&mut tokens, 0).await?;
@@ -246,10 +246,15 @@ impl<'a> Beside<'a> {
             while tokens.try_recv().is_ok() {}
             take(tokens, 2 * beside).await?;
             let (start, before) = (Instant::now(), (done.get(), self.restored()));
-            take(tokens, each * beside).await?;
+            let mut steps = 0;
+            // Where packs come slowly, it takes longer to have seen all of them.
+            while steps < each || (steps < LONGEST * each && packs > 1 && self.restored() - before.1 < packs as u64) {
+                take(tokens, beside).await?;
+                steps += 1;
+            }
             let seconds = start.elapsed().as_secs_f64();
             let (cues, restored) = (done.get() - before.0, self.restored() - before.1);
-            Ok(Window { rate: number(each * beside) / seconds, seconds, cues, restored })
+            Ok(Window { rate: number(steps * beside) / seconds, seconds, cues, restored })
         };
         tokio::select! {
             window = decode => window,
@@ -264,22 +269,28 @@ impl<'a> Beside<'a> {
 /// Waits for so many tokens.
 async fn take(tokens: &mut Tokens, count: usize) -> Result<()> {
     for _ in 0..count {
-        tokens.recv().await.context("the sequences ended before everything was measured")??;
+        tokens.recv().await.context("the sequences ended")??;
     }
     Ok(())
 }
 
-/// Says a word for each token of a sequence.
-async fn follow(mut emissions: Emissions, to: UnboundedSender<Result<()>>) {
-    while let Some(emission) = emissions.next().await {
-        let word = match emission {
-            Emission::Token { .. } => Ok(()),
-            Emission::Finished { .. } => return,
-            Emission::Failed(reason) => Err(anyhow::anyhow!("a sequence failed: {reason}")),
-        };
-        if to.send(word).is_err() {
-            return;
+/// Has a request answered again and again, and says a word for each token.
+async fn answer(engine: EngineHandle, request: Generate, to: UnboundedSender<Result<()>>) {
+    let again = async || -> Result<()> {
+        loop {
+            let mut emissions = engine.submit(request.clone())?;
+            while let Some(emission) = emissions.next().await {
+                match emission {
+                    Emission::Token { .. } => to.send(Ok(()))?,
+                    Emission::Finished { .. } => break,
+                    Emission::Failed(reason) => bail!("a sequence failed: {reason}"),
+                }
+            }
         }
+    };
+    if let Err(error) = again().await {
+        // Nobody listens once everything is measured.
+        _ = to.send(Err(error));
     }
 }
 

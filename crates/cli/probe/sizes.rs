@@ -49,7 +49,7 @@ impl Sizes {
         context: 40,
         chunk: 64,
         steps: 2,
-        packs: 4,
+        packs: 5,
         pack: 200,
         conductors: 6,
         own: 8,
@@ -58,7 +58,7 @@ impl Sizes {
         copied: 16 << 20,
         beside: 2,
         room: 2,
-        window: 6,
+        window: 16,
     };
 
     pub(crate) fn of(small: bool) -> Self {
