@@ -175,6 +175,8 @@ impl<'a> Beside<'a> {
         }
         drop(sender);
         let alone = beside.window(&mut tokens, 0).await?;
+        // Which brings it back; nothing takes its place meanwhile.
+        beside.cue(&beside.packs[0]).await?;
         let resident = beside.window(&mut tokens, 1).await?;
         let moved = beside.window(&mut tokens, sizes.packs).await?;
         ensure!(moved.restored > 0, "no pack was brought back while {} sequences decoded", sizes.beside);
