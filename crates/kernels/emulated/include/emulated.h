@@ -11,6 +11,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <functional>
+#include <numeric>
 #include <tuple>
 #include <utility>
 #include <vector>
@@ -190,6 +191,16 @@ inline uint32_t next_order() {
     return block.order ^= block.order << 5;
 }
 
+// An order of so many, another each time: from one of them on by steps that meet all.
+struct Order {
+    uint32_t count, first, step;
+
+    explicit Order(uint32_t count) : count(count), first(next_order() % count), step(next_order() % count) {
+        while (std::gcd(step, count) != 1) step = (step + 1) % count;
+    }
+    uint32_t at(uint32_t i) const { return static_cast<uint32_t>((first + static_cast<uint64_t>(i) * step) % count); }
+};
+
 inline void run_block() {
     block.left = block.threads;
     block.waiting = 0;
@@ -198,17 +209,19 @@ inline void run_block() {
     for (uint32_t warp = 0; warp < warps; warp++) block.warps[warp] = {min(WARP, block.threads - warp * WARP), 0};
     while (block.left > 0) {
         bool went = false;
-        const uint32_t first = next_order() % warps;
+        const Order order(warps);
         for (uint32_t w = 0; w < warps; w++) {
-            const uint32_t warp = (first + w) % warps;
+            const uint32_t first = order.at(w) * WARP, lanes = min(WARP, block.threads - first);
             for (bool again = true; again;) {
                 again = false;
-                each_lane(warp, [&](Fiber &fiber) {
-                    if (fiber.turn != Turn::READY) return;
+                const Order turns(lanes);
+                for (uint32_t i = 0; i < lanes; i++) {
+                    Fiber &fiber = block.fibers[first + turns.at(i)];
+                    if (fiber.turn != Turn::READY) continue;
                     again = went = true;
                     block.current = &fiber;
                     emulated_switch(&block.scheduler, fiber.stack_pointer);
-                });
+                }
             }
         }
         if (!went) broken(block.kernel, "threads wait for each other at different barriers");
@@ -222,12 +235,19 @@ inline void run(const char *kernel, dim3 grid, dim3 threads, const std::function
     block.threads = threads.x * threads.y * threads.z;
     block.body = &body;
     if (block.fibers.size() < block.threads) block.fibers.resize(block.threads);
-    const uint32_t count = grid.x * grid.y * grid.z, first = next_order() % count;
+    const uint32_t count = grid.x * grid.y * grid.z;
+    const Order order(count);
     for (uint32_t i = 0; i < count; i++) {
-        const uint32_t index = (first + i) % count;
+        const uint32_t index = order.at(i);
         block.at = {index % grid.x, index / grid.x % grid.y, index / grid.x / grid.y};
         run_block();
     }
+}
+
+// Refuses a kernel that has written behind its shared memory.
+inline void unwritten(const char *kernel, const uint8_t *from, size_t bytes) {
+    for (size_t i = 0; i < bytes; i++)
+        if (from[i] != 0xff) broken(kernel, "it has written behind the shared memory that it asked for");
 }
 
 // As the driver sees a kernel: how its arguments are kept until it runs.
