@@ -1,12 +1,12 @@
 //! Where the model is computed: what was asked for, held against what this build and this machine can do.
 
 use anyhow::{Result, bail};
-use baton_decoder::{GpuConfig, ModelFile, TensorInfo};
+use baton_decoder::{Architecture, GpuConfig, ModelFile, TensorInfo};
 use baton_kernels::{CudaMissing, CudaStatus, cuda_status, device_bytes};
 use candle_core::DType;
 use candle_core::quantized::GgmlDType;
 
-use crate::config::{Config, DeviceChoice, GpuWeights, Switch};
+use crate::config::{Config, DeviceChoice, GpuDtype, GpuWeights, Switch};
 
 /// What a build without kernels for GPUs says.
 pub(crate) const NOT_BUILT: &str = "this build has no CUDA part";
@@ -56,11 +56,10 @@ pub(crate) fn choose(config: &Config) -> Result<Place> {
 
 /// How a GPU is used for this model.
 pub(crate) fn gpu_config(config: &Config, file: &ModelFile) -> GpuConfig {
-    // What was rounded to BF16 has a range that F16 may not hold; everything else is kept more exactly by F16.
-    let embedding = "token_embd.weight";
-    let dtype = match file.tensor(embedding).map(|info| file.loaded_form(embedding, info).name) {
-        Some("BF16") => DType::BF16,
-        _ => DType::F16,
+    let dtype = match config.gpu_dtype {
+        GpuDtype::F16 => DType::F16,
+        GpuDtype::Bf16 => DType::BF16,
+        GpuDtype::Auto => type_of(file),
     };
     GpuConfig {
         ordinal: 0,
@@ -72,10 +71,19 @@ pub(crate) fn gpu_config(config: &Config, file: &ModelFile) -> GpuConfig {
     }
 }
 
+/// The type that suits a model: F16, which is more exact, unless the model may need a range that it has not.
+fn type_of(file: &ModelFile) -> DType {
+    let embedding = "token_embd.weight";
+    // What was rounded to BF16.
+    let stored = file.tensor(embedding).is_some_and(|info| file.loaded_form(embedding, info).name == "BF16");
+    // What layers add can have any size where it is normed first: in Gemma 2 and 3 it is larger than F16 can hold.
+    let normed = Architecture::of(file).is_ok_and(|architecture| architecture.variations.update_norms);
+    if stored || normed { DType::BF16 } else { DType::F16 }
+}
+
 /// Bytes that a file's weights take on a GPU.
 pub(crate) fn weight_bytes(config: &Config, file: &ModelFile) -> usize {
-    let GpuConfig { dtype, quantised, .. } = gpu_config(config, file);
-    let quantised = quantised && dtype == DType::F16;
+    let GpuConfig { quantised, .. } = gpu_config(config, file);
     let bytes = |name: &str, info: &TensorInfo| {
         let weights = info.dims.iter().product();
         device_bytes(file.loaded_form(name, info).dtype().unwrap_or(GgmlDType::F16), weights, quantised)

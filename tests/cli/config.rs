@@ -28,7 +28,7 @@ fn flags_win_over_environment_over_file_over_defaults() {
         "[server]\nlisten = \"127.0.0.1:3\"\n[twins]\nskip_broken = true\n[engine]\nkv_cache_memory = \"3 MiB\"\n";
     let flag = &["--listen", "127.0.0.1:1"][..];
     let env = &[("BATON_LISTEN", "127.0.0.1:2")][..];
-    let cases: [Case<'_>; 17] = [
+    let cases: [Case<'_>; 18] = [
         (listen, None, &[], &[], "127.0.0.1:8000", "default"),
         (listen, Some(file), &[], &[], "127.0.0.1:3", "file"),
         (listen, Some(file), env, &[], "127.0.0.1:2", "environment"),
@@ -42,6 +42,7 @@ fn flags_win_over_environment_over_file_over_defaults() {
         ("engine.device", None, &[("BATON_DEVICE", "cpu")], &[], "cpu", "environment"),
         ("engine.cuda_graphs", None, &[], &["--cuda-graphs", "off"], "off", "flag"),
         ("engine.gpu_weights", None, &[], &["--gpu-weights", "widened"], "widened", "flag"),
+        ("engine.gpu_dtype", None, &[("BATON_GPU_DTYPE", "bf16")], &[], "bf16", "environment"),
         ("engine.gpu_memory_utilization", Some("[engine]\ngpu_memory_utilization = 1\n"), &[], &[], "1", "file"),
         ("engine.gpu_memory_utilization", None, &[], &["--gpu-memory-utilization", "0.5"], "0.5", "flag"),
         ("engine.kv_cache_memory", Some(file), &[], &[], "3.00 MiB", "file"),
@@ -82,6 +83,7 @@ fn every_setting_is_shown_with_its_source() {
         engine.gpu_memory_utilization 0.9 default
         engine.cuda_graphs on default
         engine.gpu_weights stored default
+        engine.gpu_dtype auto default
         engine.kv_cache_memory 1.00 MiB file
         engine.adapter_memory 1.00 GiB default
         engine.prefix_store 4.00 GiB default

@@ -36,6 +36,18 @@ pub(crate) enum GpuWeights {
     Widened,
 }
 
+/// The type of what a GPU computes with, and of its keys and values.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum GpuDtype {
+    /// What suits the model.
+    Auto,
+    /// 11 bits of precision, and numbers up to 65,504.
+    F16,
+    /// 8 bits of precision, and numbers as large as those of 32 bits.
+    Bf16,
+}
+
 /// A share of a whole: more than nothing, and at most all of it.
 #[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
 #[serde(try_from = "f64")]
@@ -102,6 +114,16 @@ impl fmt::Display for GpuWeights {
         f.write_str(match self {
             Self::Stored => "stored",
             Self::Widened => "widened",
+        })
+    }
+}
+
+impl fmt::Display for GpuDtype {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Auto => "auto",
+            Self::F16 => "f16",
+            Self::Bf16 => "bf16",
         })
     }
 }

@@ -21,7 +21,7 @@ use clap::parser::ValueSource;
 
 pub(crate) use bytes::ByteSize;
 pub(crate) use folders::Folders;
-pub(crate) use gpu::{DeviceChoice, GpuWeights, Share, Switch};
+pub(crate) use gpu::{DeviceChoice, GpuDtype, GpuWeights, Share, Switch};
 pub(crate) use machine::{peak_memory, processor_name, total_memory};
 pub(crate) use rounding::Rounding;
 pub(crate) use settings::{
@@ -65,6 +65,7 @@ pub(crate) struct Config {
     pub(crate) gpu_memory_utilization: Share,
     pub(crate) cuda_graphs: Switch,
     pub(crate) gpu_weights: GpuWeights,
+    pub(crate) gpu_dtype: GpuDtype,
     pub(crate) kv_cache_memory: ByteSize,
     pub(crate) adapter_memory: ByteSize,
     pub(crate) prefix_store: ByteSize,
@@ -134,6 +135,7 @@ impl Config {
             ),
             cuda_graphs: layers.pick("engine.cuda_graphs", |s| &s.engine.cuda_graphs, || Switch::On),
             gpu_weights: layers.pick("engine.gpu_weights", |s| &s.engine.gpu_weights, || GpuWeights::Stored),
+            gpu_dtype: layers.pick("engine.gpu_dtype", |s| &s.engine.gpu_dtype, || GpuDtype::Auto),
             kv_cache_memory: layers.pick("engine.kv_cache_memory", |s| &s.engine.kv_cache_memory, default_kv_memory),
             adapter_memory: layers.pick(
                 "engine.adapter_memory",
@@ -316,6 +318,7 @@ shown!(
     LogFormat,
     DeviceChoice,
     GpuWeights,
+    GpuDtype,
     Rounding,
     Share,
     Switch

@@ -10,7 +10,7 @@ use clap::{Args, ValueEnum};
 use serde::Deserialize;
 
 use super::bytes::ByteSize;
-use super::gpu::{DeviceChoice, GpuWeights, Share, Switch};
+use super::gpu::{DeviceChoice, GpuDtype, GpuWeights, Share, Switch};
 use super::rounding::Rounding;
 
 /// One layer of settings: what the file says, or what flags and environment say. Nothing is required.
@@ -152,6 +152,16 @@ pub(crate) struct EngineSettings {
         hide_env_values = true
     )]
     pub(crate) gpu_weights: Option<GpuWeights>,
+    /// The type that the GPU computes with and keeps keys and values in [default: auto, which is bf16 for models whose files have
+    /// it or that norm what layers add, as Gemma 2 and 3 do, and f16 for others]
+    #[arg(
+        id = "engine.gpu_dtype",
+        long = "gpu-dtype",
+        value_name = "TYPE",
+        env = "BATON_GPU_DTYPE",
+        hide_env_values = true
+    )]
+    pub(crate) gpu_dtype: Option<GpuDtype>,
     /// Memory for keys and values, like `2 GiB` [default: a quarter of the memory, at most 2 GiB]
     #[arg(
         id = "engine.kv_cache_memory",

@@ -356,13 +356,12 @@ template <typename T, int D> struct Task {
 };
 
 template <typename T, int D> __device__ __forceinline__ void attend(const Attend &call) {
-    extern __shared__ __align__(128) uint8_t shared[];
     __shared__ Rows rows;
     const uint32_t *place = call.place;
     const Unit *units = reinterpret_cast<const Unit *>(place + place[UNITS_AT]);
     const uint32_t tasks = place[UNITS] * call.kv_heads;
     for (uint32_t t = blockIdx.x; t < tasks; t += gridDim.x) {
-        Task<T, D> task(call, units[t / call.kv_heads], t % call.kv_heads, shared, rows);
+        Task<T, D> task(call, units[t / call.kv_heads], t % call.kv_heads, shared_memory(), rows);
         task.begin();
         if (task.rows <= 16) {
             task.narrow();

@@ -1,5 +1,5 @@
 // Products with weights that stay quantised: codes of 4 or 8 bits, and for each group of inputs a scale and a minimum in
-// f16. Codes become f16 in registers, right before the tensor cores take them.
+// f16. Codes become f16 or bf16 in registers, right before the tensor cores take them.
 //
 // A tile is 16 outputs by 64 inputs: two halves of 32 inputs. A lane holds, of each half, the codes of eight neighbouring
 // inputs for two outputs, and calls the inputs what the tensor core's layout asks for; x is permuted alike, so the sums are
@@ -28,6 +28,14 @@ template <int SELECTOR> __device__ __forceinline__ __half2 two_bytes(uint32_t wo
     return __hsub2(*reinterpret_cast<const __half2 *>(&raised), __float2half2_rn(1024.0f));
 }
 
+// Two numbers as T, in one word.
+template <typename T> __device__ __forceinline__ uint32_t as(__half2 two);
+template <> __device__ __forceinline__ uint32_t as<__half>(__half2 two) { return *reinterpret_cast<const uint32_t *>(&two); }
+template <> __device__ __forceinline__ uint32_t as<__nv_bfloat16>(__half2 two) {
+    const float2 wide = __half22float2(two);
+    return pack<__nv_bfloat16>(wide.x, wide.y);
+}
+
 // What a lane holds of a tile.
 template <int BITS> struct Lane {
     uint4 codes[BITS / 4];
@@ -42,6 +50,7 @@ template <int BITS> struct Lane {
     }
 
     // Eight weights of half `half` for output `output` of the lane's two, in pairs.
+    template <typename T>
     __device__ __forceinline__ void weights(int half, int output, uint32_t (&to)[4]) const {
         const uint32_t packed = (&scales.x)[2 * half + output];
         const __half2 both = *reinterpret_cast<const __half2 *>(&packed);
@@ -63,8 +72,7 @@ template <int BITS> struct Lane {
         }
 #pragma unroll
         for (int i = 0; i < 4; i++) {
-            const __half2 weight = __hfma2(pairs[i], scale, minimum);
-            to[i] = *reinterpret_cast<const uint32_t *>(&weight);
+            to[i] = as<T>(__hfma2(pairs[i], scale, minimum));
         }
     }
 };
@@ -72,8 +80,8 @@ template <int BITS> struct Lane {
 // y [.., stride] = x [.., inputs] W^T: up to TILES * 8 rows for each block, whose warps share the inputs. The more of what is
 // read is x, the more outputs has a block: 16, or 32 (TILES 4), or 64 (TILES 8). `from` and `to` say of each of the block's
 // rows which row of x it is, and which of y, or NONE.
-template <int BITS, int GROUP, int TILES, typename Y, typename From, typename To>
-__device__ __forceinline__ void product(const __half *__restrict__ x, const uint4 *__restrict__ codes,
+template <int BITS, int GROUP, int TILES, typename T, typename Y, typename From, typename To>
+__device__ __forceinline__ void product(const T *__restrict__ x, const uint4 *__restrict__ codes,
                                         const uint4 *__restrict__ scales, Y *__restrict__ y, uint32_t outputs,
                                         uint32_t inputs, uint32_t stride, From from, To to) {
     constexpr int WIDTH = TILES >= 8 ? 4 : TILES >= 4 ? 2 : 1;
@@ -84,13 +92,16 @@ __device__ __forceinline__ void product(const __half *__restrict__ x, const uint
     __shared__ float partial[WARPS][ROWS][OUTPUTS + 1];
     const uint32_t warp = threadIdx.x / 32, lane = threadIdx.x % 32, g = lane / 4, t = lane % 4;
     const uint32_t tiles = (inputs + INPUTS - 1) / INPUTS, last = (outputs - 1) / OUTPUTS;
-    // What lies beyond the last output is computed as the last, and not written.
+    // What lies beyond the last output or row is computed as another, and not written.
     size_t first_tile[WIDTH];
 #pragma unroll
     for (int m = 0; m < WIDTH; m++) first_tile[m] = (size_t)min(blockIdx.x * WIDTH + m, last) * tiles;
-    const __half *row[TILES];
+    const T *row[TILES];
 #pragma unroll
-    for (int n = 0; n < TILES; n++) row[n] = x + (size_t)from(n * 8 + g) * inputs + 8 * t;
+    for (int n = 0; n < TILES; n++) {
+        const uint32_t at = from(n * 8 + g);
+        row[n] = x + (at == NONE ? 0 : (size_t)at * inputs) + 8 * t;
+    }
     float sums[WIDTH][TILES][4] = {};
     Lane<BITS> held[AHEAD][WIDTH];
     const auto load = [&](int a, uint32_t tile) {
@@ -119,8 +130,8 @@ __device__ __forceinline__ void product(const __half *__restrict__ x, const uint
 #pragma unroll
                 for (int m = 0; m < WIDTH; m++) {
                     uint32_t low[4], high[4];
-                    held[a][m].weights(half, 0, low);
-                    held[a][m].weights(half, 1, high);
+                    held[a][m].template weights<T>(half, 0, low);
+                    held[a][m].template weights<T>(half, 1, high);
 #pragma unroll
                     for (int i = 0; i < 4; i++) {
                         weights[m][i / 2][i % 2 * 2] = low[i];
@@ -132,8 +143,8 @@ __device__ __forceinline__ void product(const __half *__restrict__ x, const uint
                     const uint4 in = __ldg(reinterpret_cast<const uint4 *>(row[n] + at));
 #pragma unroll
                     for (int m = 0; m < WIDTH; m++) {
-                        multiply<__half>(sums[m][n], weights[m][0], in.x, in.y);
-                        multiply<__half>(sums[m][n], weights[m][1], in.z, in.w);
+                        multiply<T>(sums[m][n], weights[m][0], in.x, in.y);
+                        multiply<T>(sums[m][n], weights[m][1], in.z, in.w);
                     }
                 }
             }

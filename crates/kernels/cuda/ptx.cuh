@@ -1,4 +1,4 @@
-// What has to be said in the GPU's own instructions: copies to shared memory that go on by themselves, and tensor cores.
+// What has to be said in the GPU's own words: shared memory, copies to it that go on by themselves, and tensor cores.
 // Where a processor stands in for a GPU (../emulated), it says itself what they do.
 #pragma once
 
@@ -10,6 +10,12 @@
 
 __device__ __forceinline__ uint32_t shared_address(const void *p) {
     return static_cast<uint32_t>(__cvta_generic_to_shared(p));
+}
+
+// As much shared memory as the launch has asked for.
+__device__ __forceinline__ uint8_t *shared_memory() {
+    extern __shared__ __align__(128) uint8_t shared[];
+    return shared;
 }
 
 // Copies 16 bytes to shared memory, or writes as many zeros.

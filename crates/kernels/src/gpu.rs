@@ -16,7 +16,7 @@ pub struct GpuConfig {
     /// Whether rows that share a prefix attend to it together.
     pub cascade: bool,
     /// Whether quantised weights stay so, which takes less memory and makes small batches faster and large ones slower.
-    /// Only in F16. Random weights are then of 4 bits.
+    /// Random weights are then of 4 bits.
     pub quantised: bool,
     /// Whether steps that only decode are recorded once and then replayed as a whole.
     pub graphs: bool,

@@ -228,7 +228,12 @@ inline void run_block() {
     }
 }
 
-inline void run(const char *kernel, dim3 grid, dim3 threads, const std::function<void()> &body) {
+// What a launch asks for, which is more than any GPU has at most, and what is behind it.
+constexpr size_t MOST_SHARED = 256 << 10, BEHIND = 8 << 10;
+inline thread_local uint8_t shared[MOST_SHARED + BEHIND] __attribute__((aligned(128)));
+
+inline void run(const char *kernel, dim3 grid, dim3 threads, size_t bytes, const std::function<void()> &body) {
+    std::memset(shared + bytes, 0xff, BEHIND);
     block.kernel = kernel;
     block.grid = grid;
     block.block = threads;
@@ -240,14 +245,11 @@ inline void run(const char *kernel, dim3 grid, dim3 threads, const std::function
     for (uint32_t i = 0; i < count; i++) {
         const uint32_t index = order.at(i);
         block.at = {index % grid.x, index / grid.x % grid.y, index / grid.x / grid.y};
+        std::memset(shared, 0xff, bytes);
         run_block();
     }
-}
-
-// Refuses a kernel that has written behind its shared memory.
-inline void unwritten(const char *kernel, const uint8_t *from, size_t bytes) {
-    for (size_t i = 0; i < bytes; i++)
-        if (from[i] != 0xff) broken(kernel, "it has written behind the shared memory that it asked for");
+    for (size_t i = bytes; i < bytes + BEHIND; i++)
+        if (shared[i] != 0xff) broken(kernel, "it has written behind the shared memory that it asked for");
 }
 
 // As the driver sees a kernel: how its arguments are kept until it runs.

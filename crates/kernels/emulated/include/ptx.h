@@ -1,8 +1,9 @@
-// What ../../cuda/ptx.cuh writes in the GPU's own instructions.
+// What ../../cuda/ptx.cuh writes in the GPU's own words.
 #pragma once
 
 #include "emulated.h"
 
+inline uint8_t *shared_memory() { return emulated::shared; }
 inline void copy16(void *to, const void *from, bool wanted) {
     using namespace emulated;
     if (reinterpret_cast<uintptr_t>(to) % 16 != 0 || (wanted && reinterpret_cast<uintptr_t>(from) % 16 != 0))

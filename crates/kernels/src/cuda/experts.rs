@@ -3,7 +3,7 @@
 use candle_core::DType;
 
 use crate::blocks::Codes;
-use crate::cuda::coded::named;
+use crate::cuda::coded::{STAGED_OUTPUTS, STAGED_ROWS, STAGED_SHARED, STAGED_THREADS, for_codes, named};
 use crate::cuda::device::{Argument, Shape};
 use crate::cuda::memory::Buffer;
 use crate::cuda::rows::{same_rows, word};
@@ -12,22 +12,23 @@ use crate::{Activation, Expert, Experts, KernelError, Result};
 
 /// Experts that a layer may have; the same as in `experts.cu`.
 const MOST: usize = 1024;
-/// Pairs of a tile where there are few, and many; the same as in `grouped.cu`, as what follows.
+/// Pairs of a tile where there are few, and outputs of a block for these, with quantised weights or not; the same as in
+/// `grouped.cu`.
 const FEW: usize = 16;
-const MANY: usize = 64;
-/// Outputs of a block: of few pairs, of few with quantised weights, of many.
 const FEW_OUTPUTS: usize = 32;
 const CODED_OUTPUTS: usize = 16;
-const MANY_OUTPUTS: usize = 128;
-/// Shared memory for many pairs: three steps of 64 inputs for all pairs and outputs.
-const MANY_SHARED: usize = 3 * (MANY + MANY_OUTPUTS) * 64 * 2;
+/// Pairs of a tile where there are many.
+const MANY: usize = STAGED_ROWS;
 /// Pairs of a usual expert from which on they are many. An estimate: not measured on a device.
 const MANY_EACH: usize = 24;
 /// Blocks in the second direction of a grid.
 const MOST_TILES: usize = 65_535;
 /// Names of the kernels that keep weights of many pairs in shared memory: of the device's types, then of codes.
 const OF_MANY: [&str; 2] = ["grouped_64_f16", "grouped_64_bf16"];
-const OF_MANY_CODED: [&str; 4] = ["grouped_64_4_32", "grouped_64_4_16", "grouped_64_8_32", "grouped_64_8_16"];
+const OF_MANY_CODED: [[&str; 4]; 2] = [for_codes!("grouped_64", "f16"), for_codes!("grouped_64", "bf16")];
+/// The same for few pairs.
+const OF_FEW: [&str; 2] = ["grouped_16_f16", "grouped_16_bf16"];
+const OF_FEW_CODED: [[&str; 4]; 2] = [for_codes!("grouped_16", "f16"), for_codes!("grouped_16", "bf16")];
 
 /// The experts of one layer on the device.
 #[derive(Debug)]
@@ -109,8 +110,8 @@ impl Gpu {
 
     /// Lets the kernels have the shared memory that they need.
     pub(crate) fn allow_experts(&self) -> Result<()> {
-        let names = OF_MANY.into_iter().chain(OF_MANY_CODED);
-        names.into_iter().try_for_each(|name| self.device.allow_shared(name, MANY_SHARED))
+        let names = OF_MANY.into_iter().chain(OF_MANY_CODED.into_iter().flatten());
+        names.into_iter().try_for_each(|name| self.device.allow_shared(name, STAGED_SHARED))
     }
 
     /// What the experts of each row of `x` make of it, weighted, [rows, hidden].
@@ -186,14 +187,13 @@ impl Gpu {
         let mut first = 0;
         for part in &matrices.parts {
             let many = tiles.height == MANY;
+            let of_codes =
+                |kept, [f16, bf16]: [[&'static str; 4]; 2]| self.named([named(kept, f16), named(kept, bf16)]);
             let (name, outputs, threads) = match part.kept {
-                None if many => (self.named(OF_MANY), MANY_OUTPUTS, 128),
-                None => (self.named(["grouped_16_f16", "grouped_16_bf16"]), FEW_OUTPUTS, 256),
-                Some(kept) if many => (named(kept, OF_MANY_CODED), MANY_OUTPUTS, 128),
-                Some(kept) => {
-                    let names = ["grouped_16_4_32", "grouped_16_4_16", "grouped_16_8_32", "grouped_16_8_16"];
-                    (named(kept, names), CODED_OUTPUTS, 256)
-                }
+                None if many => (self.named(OF_MANY), STAGED_OUTPUTS, STAGED_THREADS),
+                None => (self.named(OF_FEW), FEW_OUTPUTS, 256),
+                Some(kept) if many => (of_codes(kept, OF_MANY_CODED), STAGED_OUTPUTS, STAGED_THREADS),
+                Some(kept) => (of_codes(kept, OF_FEW_CODED), CODED_OUTPUTS, 256),
             };
             let arguments: [&dyn Argument; 9] = [
                 &x.pointer(),
@@ -206,7 +206,7 @@ impl Gpu {
                 &word(matrices.outputs),
                 &word(each),
             ];
-            let shared = if many { MANY_SHARED } else { 0 };
+            let shared = if many { STAGED_SHARED } else { 0 };
             let shape = Shape { grid: (part.outputs.div_ceil(outputs), tiles.most), block: threads, shared };
             // SAFETY: all experts' matrices have this shape, whose rows are whole vectors, and `x` has a row for every
             // `each` pairs.

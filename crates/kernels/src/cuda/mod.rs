@@ -40,6 +40,7 @@ pub use lora::DeviceAdapter;
 pub use matrix::DeviceMatrix;
 pub(crate) use memory::memory_in_use;
 pub use place::Placed;
+pub use product::ProductWay;
 pub use rows::{DeviceRows, DeviceVector};
 pub use transfer::Staged;
 
@@ -78,11 +79,11 @@ impl Gpu {
             dtype,
             cascade,
             replays: graphs,
-            // The kernels turn codes into f16.
-            quantised: quantised && dtype == DType::F16,
+            quantised,
             threads: threads.max(1),
         };
         gpu.allow_attention()?;
+        gpu.allow_staged()?;
         gpu.allow_experts()?;
         Ok(gpu)
     }

@@ -29,6 +29,8 @@ const FEWEST: usize = 2;
 /// The same for weights that are kept quantised; our own kernel for them uses tensor cores.
 const FEW_CODED: usize = 128;
 const FEWEST_CODED: usize = 8;
+/// Rows of these from which and up to which our kernel is tried that keeps rows and weights in shared memory.
+const STAGED_CODED: std::ops::RangeInclusive<usize> = 33..=512;
 /// Algorithms of the library that are tried.
 const TRIED: usize = 8;
 /// How often each is tried.
@@ -72,13 +74,39 @@ struct Operands<'a> {
     y: u64,
 }
 
+/// Which way of computing products is taken.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ProductWay {
+    /// The fastest, found out by trying.
+    #[default]
+    Fastest,
+    /// By our own kernel for few rows.
+    Own,
+    /// By our own kernel for many rows and quantised weights.
+    Staged,
+    /// By the library.
+    Library,
+}
+
 /// How products of some sizes are computed; kept for ever, there are not many.
 #[derive(Clone, Copy)]
 enum Way {
     /// By our own kernel for few rows.
     Own,
+    /// By our own kernel for many rows and quantised weights.
+    Staged,
     /// By the library, after quantised weights were widened.
     Library(Planned),
+}
+
+impl Way {
+    fn is(self, kind: ProductWay) -> bool {
+        match self {
+            Self::Own => kind == ProductWay::Own,
+            Self::Staged => kind == ProductWay::Staged,
+            Self::Library(_) => kind == ProductWay::Library,
+        }
+    }
 }
 
 /// A product as the library wants it described.
@@ -95,7 +123,13 @@ struct Planned {
 pub(crate) struct Blas {
     handle: sys::cublasLtHandle_t,
     workspace: Buffer,
-    ways: Mutex<HashMap<Sizes, Way>>,
+    ways: Mutex<Ways>,
+}
+
+#[derive(Default)]
+struct Ways {
+    preferred: ProductWay,
+    known: HashMap<Sizes, Way>,
 }
 
 // SAFETY: the library's handle may be used from any thread.
@@ -195,6 +229,12 @@ impl Blas {
 }
 
 impl Gpu {
+    /// From now on, products are computed in this way wherever it can, so that a test or a measurement meets each of them.
+    pub fn prefer(&self, way: ProductWay) {
+        let mut ways = self.blas.ways.lock().unwrap_or_else(PoisonError::into_inner);
+        *ways = Ways { preferred: way, known: HashMap::new() };
+    }
+
     /// `x` [rows, in] times the transpose of `weights` [out, in]: [rows, out], f32 if `wide`.
     pub(crate) fn product(&self, x: &DeviceRows, weights: &DeviceMatrix, wide: bool) -> Result<DeviceRows> {
         x.expect(self.dtype, weights.inputs, "x")?;
@@ -224,6 +264,7 @@ impl Gpu {
     fn multiply(&self, sizes: Sizes, operands: Operands<'_>) -> Result<()> {
         match self.way(sizes, operands)? {
             Way::Own => self.product_of_few(sizes, operands),
+            Way::Staged => self.product_staged(sizes, operands),
             Way::Library(planned) => self.product_of_many(sizes, operands, &planned),
         }
     }
@@ -231,20 +272,30 @@ impl Gpu {
     /// How this product is computed fastest.
     fn way(&self, sizes: Sizes, operands: Operands<'_>) -> Result<Way> {
         let mut ways = self.blas.ways.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(known) = ways.get(&sizes) {
+        if let Some(known) = ways.known.get(&sizes) {
             return Ok(*known);
         }
         let (fewest, few) = if sizes.kept.is_some() { (FEWEST_CODED, FEW_CODED) } else { (FEWEST, FEW) };
-        if sizes.rows <= fewest {
+        if sizes.rows <= fewest && matches!(ways.preferred, ProductWay::Fastest | ProductWay::Own) {
             return Ok(Way::Own);
         }
         let own = (sizes.rows <= few).then_some(Way::Own);
-        let all = own.into_iter().chain(self.blas.offers(sizes, self.dtype)?.into_iter().map(Way::Library));
+        let staged = may_stage(sizes, operands).then_some(Way::Staged);
+        let offers = self.blas.offers(sizes, self.dtype)?.into_iter().map(Way::Library);
+        let mut all: Vec<Way> = own.into_iter().chain(staged).chain(offers).collect();
+        if all.iter().any(|way| way.is(ways.preferred)) {
+            all.retain(|way| way.is(ways.preferred));
+        }
+        if let [only] = all[..] {
+            ways.known.insert(sizes, only);
+            return Ok(only);
+        }
         let flush = Buffer::new(&self.device.context, FLUSHED)?;
         let mut best: Option<(f32, Way)> = None;
         for way in all {
             let run = || match way {
                 Way::Own => self.product_of_few(sizes, operands).map(|()| true),
+                Way::Staged => self.product_staged(sizes, operands).map(|()| true),
                 // The library refuses some of what it has offered.
                 Way::Library(planned) => Ok(self.product_of_many(sizes, operands, &planned).is_ok()),
             };
@@ -258,7 +309,7 @@ impl Gpu {
             let reason = format!("cuBLASLt has none for {rows} rows and {outputs} x {inputs} weights");
             KernelError::Cuda { what: "finding a product", reason }
         })?;
-        ways.insert(sizes, way);
+        ways.known.insert(sizes, way);
         Ok(way)
     }
 
@@ -305,6 +356,16 @@ impl Gpu {
         unsafe { self.device.launch(self.named(names), shape, &arguments) }
     }
 
+    fn product_staged(&self, sizes: Sizes, operands: Operands<'_>) -> Result<()> {
+        let Operands { x, weights, y } = operands;
+        match weights {
+            Weights::Coded(slice) => self.product_of_staged_codes(x, slice, y, (sizes.stride, sizes.wide)),
+            Weights::Plain(_) => {
+                Err(KernelError::Parameter("only quantised weights are multiplied this way".to_owned()))
+            }
+        }
+    }
+
     fn product_of_many(&self, sizes: Sizes, operands: Operands<'_>, planned: &Planned) -> Result<()> {
         let Operands { x, weights, y } = operands;
         // Given back when it goes out of scope: whoever gets it next writes it after this product has read it.
@@ -342,4 +403,12 @@ impl Gpu {
         }
         .map_err(failed("starting a product"))
     }
+}
+
+/// Whether our kernel for many rows can compute a product, and may be the fastest way: it writes pairs of outputs.
+fn may_stage(sizes: Sizes, operands: Operands<'_>) -> bool {
+    let Sizes { rows, outputs, stride, wide, kept, .. } = sizes;
+    let pair = if wide { 2 * size_of::<f32>() } else { size_of::<f32>() } as u64;
+    let pairs = outputs.is_multiple_of(2) && stride.is_multiple_of(2) && operands.y.is_multiple_of(pair);
+    kept.is_some() && pairs && STAGED_CODED.contains(&rows)
 }

@@ -1,12 +1,15 @@
 //! Weights that stay quantised on a GPU, beside the numbers that they stand for.
 
-use baton_kernels::cuda::{DeviceMatrix, Gpu};
+use baton_kernels::cuda::{DeviceMatrix, Gpu, ProductWay};
 use baton_kernels::{Backend, GpuConfig, Heads, Indices, Layout, SpanLayout};
 use candle_core::quantized::{GgmlDType, QTensor};
 use candle_core::{CpuStorage, DType, Device, Tensor};
 
 use crate::common::Random;
 use crate::has_device;
+
+/// What activations are, and how far apart results may be.
+pub(crate) const TYPES: [(DType, f32); 2] = [(DType::F16, 0.01), (DType::BF16, 0.06)];
 
 /// One part of a matrix: as a file stores it, and as numbers.
 pub(crate) struct Part {
@@ -33,8 +36,8 @@ pub(crate) fn packed(gpu: &Gpu, parts: &[Part], inputs: usize) -> DeviceMatrix {
 }
 
 /// A device that keeps quantised weights so.
-pub(crate) fn gpu() -> Gpu {
-    let config = GpuConfig { ordinal: 0, dtype: DType::F16, cascade: true, graphs: false, quantised: true, threads: 1 };
+pub(crate) fn gpu(dtype: DType) -> Gpu {
+    let config = GpuConfig { ordinal: 0, dtype, cascade: true, graphs: false, quantised: true, threads: 1 };
     Gpu::open(&config).unwrap()
 }
 
@@ -61,7 +64,6 @@ fn quantised_products_are_those_of_their_numbers() {
     if !has_device("quantised_products_are_those_of_their_numbers") {
         return;
     }
-    let gpu = gpu();
     let mut wrong = Vec::new();
     let each = [Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, Q2K, Q3K, Q4K, Q5K, Q6K].map(|form| (512, vec![(form, 80)]));
     let mixed = [
@@ -76,17 +78,24 @@ fn quantised_products_are_those_of_their_numbers() {
     for (inputs, forms) in each.into_iter().chain(mixed) {
         let parts: Vec<_> =
             (1..).zip(&forms).map(|(seed, &(form, rows))| Part::new(form, rows, inputs, seed)).collect();
-        let matrix = packed(&gpu, &parts, inputs);
-        for rows in [1, 7, 12, 30, 64, 100, 130] {
-            let x = Random(77).floats(rows * inputs);
-            let uploaded = gpu.upload_rows(&x, inputs, DType::F16).unwrap();
-            let expected = multiplied(&x, &parts, inputs);
-            let narrow = gpu.read(&gpu.linear(&uploaded, &matrix, None).unwrap()).unwrap();
-            let wide = gpu.read(&gpu.logits(&uploaded, &matrix, None).unwrap()).unwrap();
-            for (kind, found) in [("f16", narrow), ("f32", wide)] {
-                let apart = apart(&found, &expected);
-                if apart.is_nan() || apart > 0.01 {
-                    wrong.push(format!("{forms:?} of {inputs} inputs, {rows} rows, {kind}: {apart}"));
+        for (dtype, most) in TYPES {
+            let gpu = gpu(dtype);
+            let matrix = packed(&gpu, &parts, inputs);
+            let ways = [ProductWay::Own, ProductWay::Staged, ProductWay::Library];
+            for (rows, way) in ways.into_iter().flat_map(|way| [1, 7, 12, 30, 64, 100, 130].map(|rows| (rows, way))) {
+                gpu.prefer(way);
+                let x = Random(77).floats(rows * inputs);
+                let uploaded = gpu.upload_rows(&x, inputs, dtype).unwrap();
+                let expected = multiplied(&x, &parts, inputs);
+                let narrow = gpu.read(&gpu.linear(&uploaded, &matrix, None).unwrap()).unwrap();
+                let wide = gpu.read(&gpu.logits(&uploaded, &matrix, None).unwrap()).unwrap();
+                for (kind, found) in [("its own type", narrow), ("f32", wide)] {
+                    let apart = apart(&found, &expected);
+                    if apart.is_nan() || apart > most {
+                        wrong.push(format!(
+                            "{forms:?} of {inputs} inputs, {rows} rows of {dtype:?}, {way:?}, {kind}: {apart}"
+                        ));
+                    }
                 }
             }
         }
@@ -100,7 +109,7 @@ fn quantised_embeddings_are_their_rows() {
     if !has_device("quantised_embeddings_are_their_rows") {
         return;
     }
-    let gpu = gpu();
+    let gpu = gpu(DType::F16);
     let heads = Heads { query: 1, kv: 1, dim: 64 };
     for (inputs, form) in [(96, Q4_1), (576, Q8_0), (256, Q4K), (512, Q6K)] {
         let parts = [Part::new(form, 48, inputs, 5), Part::new(Q8_0, 30, inputs, 6)];

@@ -5,7 +5,7 @@ use baton_kernels::{Activation, Backend, Expert, Experts, GpuConfig, Kernels};
 use candle_core::quantized::GgmlDType;
 use candle_core::{DType, Device, Tensor};
 
-use crate::coded::{Part, apart, gpu, multiplied, packed};
+use crate::coded::{Part, TYPES, apart, gpu, multiplied, packed};
 use crate::common::Random;
 use crate::has_device;
 use crate::stages::{difference, random_experts};
@@ -95,7 +95,6 @@ fn quantised_experts_are_their_numbers() {
     if !has_device("quantised_experts_are_their_numbers") {
         return;
     }
-    let gpu = gpu();
     let mut wrong = Vec::new();
     // Forms of gate, up and down; one expert's gate may be of another.
     for (width, feed_forward, forms, odd) in [
@@ -117,29 +116,34 @@ fn quantised_experts_are_their_numbers() {
                 ]
             })
             .collect();
-        let on_device = |parts: &Parts| Expert {
-            gate_up: packed(&gpu, &parts[..2], width),
-            down: packed(&gpu, &parts[2..], feed_forward),
-        };
-        let all = Experts { all: experts.iter().map(on_device).collect(), used: USED, normalised: true };
-        let all = gpu.bundle(all).unwrap();
-        // Few pairs of each expert, and many.
-        for rows in [1, 9, 40, 150] {
-            let mut random = Random(rows as u64);
-            // Small enough for what an expert makes of it to be far from the largest number of 16 bits.
-            let x: Vec<f32> = random.floats(rows * width).iter().map(|x| x / 4.0).collect();
-            let scores = scores(&mut random, rows, COUNT);
-            let found = gpu
-                .experts(
-                    &gpu.upload_rows(&x, width, DType::F16).unwrap(),
-                    &gpu.upload_rows(&scores, COUNT, DType::F32).unwrap(),
-                    &all,
-                    Activation::Silu,
-                )
-                .unwrap();
-            let apart = apart(&gpu.read(&found).unwrap(), &mixed(&x, &scores, &experts, USED, width));
-            if apart.is_nan() || apart > 0.01 {
-                wrong.push(format!("{forms:?}, {odd:?}, {width} by {feed_forward}, {rows} rows: {apart}"));
+        for (dtype, most) in TYPES {
+            let gpu = gpu(dtype);
+            let on_device = |parts: &Parts| Expert {
+                gate_up: packed(&gpu, &parts[..2], width),
+                down: packed(&gpu, &parts[2..], feed_forward),
+            };
+            let all = Experts { all: experts.iter().map(on_device).collect(), used: USED, normalised: true };
+            let all = gpu.bundle(all).unwrap();
+            // Few pairs of each expert, and many.
+            for rows in [1, 9, 40, 150] {
+                let mut random = Random(rows as u64);
+                // Small enough for what an expert makes of it to be far from the largest number of 16 bits.
+                let x: Vec<f32> = random.floats(rows * width).iter().map(|x| x / 4.0).collect();
+                let scores = scores(&mut random, rows, COUNT);
+                let found = gpu
+                    .experts(
+                        &gpu.upload_rows(&x, width, dtype).unwrap(),
+                        &gpu.upload_rows(&scores, COUNT, DType::F32).unwrap(),
+                        &all,
+                        Activation::Silu,
+                    )
+                    .unwrap();
+                let apart = apart(&gpu.read(&found).unwrap(), &mixed(&x, &scores, &experts, USED, width));
+                if apart.is_nan() || apart > most {
+                    wrong.push(format!(
+                        "{forms:?}, {odd:?}, {width} by {feed_forward}, {rows} rows of {dtype:?}: {apart}"
+                    ));
+                }
             }
         }
     }

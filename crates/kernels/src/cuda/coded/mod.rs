@@ -1,7 +1,8 @@
 //! Weights that stay quantised on the device: those of 4 bits have a third of the bytes of 16-bit ones, to keep and to read.
 //!
-//! For few rows, a kernel of ours turns codes into f16 in registers. For many, where the arithmetic counts, the codes are
-//! widened into scratch memory, and the library multiplies.
+//! For few rows, a kernel of ours turns codes into numbers in registers. For more, another does so on the way into shared memory.
+//! For many, where the arithmetic counts, they are widened into scratch memory, and the library multiplies. Which of them computes
+//! a product is found out by trying.
 
 mod tiles;
 
@@ -19,6 +20,40 @@ use crate::cuda::memory::Buffer;
 use crate::cuda::rows::{threads, word};
 use crate::cuda::{DeviceRows, Gpu, Placed};
 use tiles::{TILE_INPUTS, TILE_OUTPUTS, Tiles};
+
+/// The names of a kernel for each way of keeping codes.
+macro_rules! for_codes {
+    ($name:literal, $kind:literal) => {
+        [
+            concat!($name, "_4_32_", $kind),
+            concat!($name, "_4_16_", $kind),
+            concat!($name, "_8_32_", $kind),
+            concat!($name, "_8_16_", $kind),
+        ]
+    };
+}
+pub(crate) use for_codes;
+
+/// The same for each type: F16, F16 with results in f32, BF16, and BF16 with results in f32.
+macro_rules! for_types {
+    ($name:literal) => {
+        [
+            for_codes!($name, "f16"),
+            for_codes!($name, "f16_f32"),
+            for_codes!($name, "bf16"),
+            for_codes!($name, "bf16_f32"),
+        ]
+    };
+}
+
+/// Rows, outputs and threads of a block that keeps what it multiplies in shared memory, three steps of 64 inputs; the same as in
+/// `staged.cuh`.
+pub(crate) const STAGED_ROWS: usize = 64;
+pub(crate) const STAGED_OUTPUTS: usize = 128;
+pub(crate) const STAGED_THREADS: usize = 128;
+pub(crate) const STAGED_SHARED: usize = 3 * (STAGED_ROWS + STAGED_OUTPUTS) * 64 * 2;
+/// Its kernels for quantised weights.
+const STAGED: [[&str; 4]; 4] = for_types!("staged");
 
 /// Outputs that are widened at once: a bound on the scratch memory.
 const SLICE: usize = 16_384;
@@ -45,7 +80,7 @@ pub(crate) struct CodedSlice {
     scales: u64,
 }
 
-/// One name of each kernel for each way of keeping codes.
+/// Of the names of a kernel for each way of keeping codes, that for one of them.
 pub(crate) fn named(kept: Codes, names: [&'static str; 4]) -> &'static str {
     let [nibbles, fine_nibbles, bytes, fine_bytes] = names;
     match (kept.bits, kept.group) {
@@ -154,22 +189,50 @@ impl Gpu {
         y: u64,
         (stride, wide): (usize, bool),
     ) -> Result<()> {
-        let kept = weights.kept;
         // Tiles of 8 rows in each block.
-        let (most, names) = match (x.rows, wide) {
-            (0..=8, false) => (8, ["coded_1_4_32", "coded_1_4_16", "coded_1_8_32", "coded_1_8_16"]),
-            (9..=16, false) => (16, ["coded_2_4_32", "coded_2_4_16", "coded_2_8_32", "coded_2_8_16"]),
-            (17..=32, false) => (32, ["coded_4_4_32", "coded_4_4_16", "coded_4_8_32", "coded_4_8_16"]),
-            (_, false) => (64, ["coded_8_4_32", "coded_8_4_16", "coded_8_8_32", "coded_8_8_16"]),
-            (0..=8, true) => (8, ["coded_1_4_32_f32", "coded_1_4_16_f32", "coded_1_8_32_f32", "coded_1_8_16_f32"]),
-            (9..=16, true) => (16, ["coded_2_4_32_f32", "coded_2_4_16_f32", "coded_2_8_32_f32", "coded_2_8_16_f32"]),
-            (17..=32, true) => (32, ["coded_4_4_32_f32", "coded_4_4_16_f32", "coded_4_8_32_f32", "coded_4_8_16_f32"]),
-            (_, true) => (64, ["coded_8_4_32_f32", "coded_8_4_16_f32", "coded_8_8_32_f32", "coded_8_8_16_f32"]),
+        let (most, names) = match x.rows {
+            0..=8 => (8, for_types!("coded_1")),
+            9..=16 => (16, for_types!("coded_2")),
+            17..=32 => (32, for_types!("coded_4")),
+            _ => (64, for_types!("coded_8")),
         };
         // As many outputs as a block of the kernel has.
         let outputs = TILE_OUTPUTS * (most / 16).max(1);
         let grid = (weights.outputs.div_ceil(outputs), x.rows.div_ceil(most));
-        let shape = Shape { grid, block: 256, shared: 0 };
+        self.launch_coded(names, Shape { grid, block: 256, shared: 0 }, (x, weights, y), (stride, wide))
+    }
+
+    /// The same by our kernel for many rows; outputs and `stride` are even in number, and `y` lies where two outputs may.
+    pub(crate) fn product_of_staged_codes(
+        &self,
+        x: &DeviceRows,
+        weights: &CodedSlice,
+        y: u64,
+        (stride, wide): (usize, bool),
+    ) -> Result<()> {
+        let grid = (weights.outputs.div_ceil(STAGED_OUTPUTS), x.rows.div_ceil(STAGED_ROWS));
+        let shape = Shape { grid, block: STAGED_THREADS, shared: STAGED_SHARED };
+        self.launch_coded(STAGED, shape, (x, weights, y), (stride, wide))
+    }
+
+    /// Lets kernels have the shared memory that they need.
+    pub(crate) fn allow_staged(&self) -> Result<()> {
+        STAGED.into_iter().flatten().try_for_each(|name| self.device.allow_shared(name, STAGED_SHARED))
+    }
+
+    fn launch_coded(
+        &self,
+        [f16, f16_wide, bf16, bf16_wide]: [[&'static str; 4]; 4],
+        shape: Shape,
+        (x, weights, y): (&DeviceRows, &CodedSlice, u64),
+        (stride, wide): (usize, bool),
+    ) -> Result<()> {
+        let names = match (self.dtype, wide) {
+            (DType::F16, false) => f16,
+            (DType::F16, true) => f16_wide,
+            (_, false) => bf16,
+            (_, true) => bf16_wide,
+        };
         let arguments: [&dyn Argument; 8] = [
             &x.pointer(),
             &weights.codes,
@@ -181,12 +244,12 @@ impl Gpu {
             &word(stride),
         ];
         // SAFETY: `x` is as wide as the weights have inputs, and the caller's rows have these columns.
-        unsafe { self.device.launch(named(kept, names), shape, &arguments) }
+        unsafe { self.device.launch(named(weights.kept, names), shape, &arguments) }
     }
 
-    /// These weights as f16, [outputs, inputs], into memory that has room for them.
+    /// These weights in the device's own type, [outputs, inputs], into memory that has room for them.
     pub(crate) fn widen_codes(&self, weights: &CodedSlice, to: u64) -> Result<()> {
-        let names = ["widen_4_32", "widen_4_16", "widen_8_32", "widen_8_16"];
+        let names = if self.dtype == DType::F16 { for_codes!("widen", "f16") } else { for_codes!("widen", "bf16") };
         let tiles = weights.inputs.div_ceil(TILE_INPUTS);
         let shape = Shape { grid: (tiles.div_ceil(8), weights.outputs.div_ceil(TILE_OUTPUTS)), block: 256, shared: 0 };
         let arguments: [&dyn Argument; 5] =
@@ -199,7 +262,7 @@ impl Gpu {
     /// token of the first of them.
     pub(crate) fn embed_codes(&self, table: &Coded, first: usize, out: &DeviceRows, placed: &Placed) -> Result<()> {
         out.expect(DType::F32, table.inputs, "embedded rows")?;
-        let names = ["embed_4_32", "embed_4_16", "embed_8_32", "embed_8_16"];
+        let names = for_codes!("embed", "f32");
         let shape = Shape { grid: (placed.rows, 1), block: threads(table.inputs / 8), shared: 0 };
         let arguments: [&dyn Argument; 7] = [
             &table.codes.pointer(),
