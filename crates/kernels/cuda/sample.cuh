@@ -18,8 +18,6 @@ constexpr uint32_t DRAWN = 0, NOT_A_NUMBER = 1, NOTHING_LEFT = 2, NOT_HERE = 3;
 
 /// Tokens that one block of the scan reads; the same for every batch, so that no sum depends on the batch.
 constexpr uint32_t SEGMENT = 4096;
-/// Most segments: a vocabulary of 262,144.
-constexpr uint32_t SEGMENTS = 64;
 
 struct Header {
     uint32_t rows, edits_at, masks_at, mask_words, unused[4];
@@ -124,7 +122,7 @@ __device__ inline float same_exp(float x) {
     return x < LOWEST ? 0.0f : __fmul_rn(y, power);
 }
 
-/// A weight of at most 1 as a whole number of 2^-45: 262,144 of them add up to at most 2^63.
+/// A weight of at most 1 as a whole number of 2^-45: 393,216 of them add up to at most 1.5 times 2^63.
 __device__ inline uint64_t fixed(float weight) {
     return weight > 0.0f ? __float2ull_rz(__fmul_rn(weight, 35184372088832.0f)) : 0;
 }

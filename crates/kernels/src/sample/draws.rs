@@ -52,8 +52,8 @@ pub(super) struct RowView<'a> {
 }
 
 impl Draws {
-    /// Longest vocabulary that the device's sums are wide enough for.
-    pub const LONGEST_VOCABULARY: usize = 1 << 18;
+    /// Longest vocabulary that the device's sums are wide enough for: of so many weights of 2^45 units, at most, in 64 bits.
+    pub const LONGEST_VOCABULARY: usize = 3 << 17;
     /// Bytes that the device writes for each row.
     pub const DRAWN_BYTES: usize = 12;
 

@@ -95,7 +95,9 @@ fn tokens_are_those_of_the_definition() {
     }
     let (gpu, mut random) = (gpu(), Random(1));
     let mut wrong = Vec::new();
-    for vocabulary in [1, 2, 7, 33, 100, 1000, 4095, 4096, 4097, 9001, 49_152, 128_256, 151_936, 262_144] {
+    for vocabulary in
+        [1, 2, 7, 33, 100, 1000, 4095, 4096, 4097, 9001, 49_152, 128_256, 151_936, 262_208, Draws::LONGEST_VOCABULARY]
+    {
         let rows = if vocabulary < 10_000 { 40 } else { 12 };
         let mut draws = Draws::new(vocabulary).unwrap();
         let mut logits = Vec::new();
