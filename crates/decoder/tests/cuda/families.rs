@@ -50,7 +50,7 @@ fn families_have_the_cpus_logits() {
     }
     // Where two experts are nearly as good, rounding chooses.
     for (architecture, [f16, bf16]) in [(gemma(), [0.004, 0.03]), (experts(), [0.02, 0.1])] {
-        let story = Story { model: Model::Random(architecture.clone()), decoded: 6, adapters: NONE };
+        let story = Story { model: Model::Random(Box::new(architecture.clone())), decoded: 6, adapters: NONE };
         let expected = story.clone().with(Kernels::new(4));
         for (dtype, most) in [(DType::F16, f16), (DType::BF16, bf16)] {
             let found = with_gpu(&gpu(dtype, true, true), story.clone()).unwrap();

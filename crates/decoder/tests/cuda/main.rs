@@ -52,7 +52,7 @@ fn architectures() -> [Architecture; 2] {
 /// Where a decoder comes from, of a vocabulary of 1003 tokens.
 #[derive(Clone)]
 enum Model {
-    Random(Architecture),
+    Random(Box<Architecture>),
     Folder(PathBuf),
 }
 
@@ -94,7 +94,7 @@ impl UseBackend for Story {
 
     fn with<B: Backend>(self, backend: B) -> Self::Output {
         let decoder = match self.model {
-            Model::Random(architecture) => Decoder::random(architecture, 5, backend).unwrap(),
+            Model::Random(architecture) => Decoder::random(*architecture, 5, backend).unwrap(),
             Model::Folder(path) => Decoder::load(&ModelFile::open(&path).unwrap(), backend, &mut |_, _| ()).unwrap(),
         };
         let dtype = decoder.kernels().pages_dtype(DType::F16);
@@ -158,7 +158,7 @@ fn logits_are_the_cpus() {
     }
     for architecture in architectures() {
         for adapters in [NONE, MIXED] {
-            let story = Story { model: Model::Random(architecture.clone()), decoded: 24, adapters };
+            let story = Story { model: Model::Random(Box::new(architecture.clone())), decoded: 24, adapters };
             let expected = story.clone().with(Kernels::new(4));
             for (dtype, most) in [(DType::F16, 0.004), (DType::BF16, 0.03)] {
                 for cascade in [true, false] {
@@ -180,7 +180,7 @@ fn recorded_steps_give_what_they_recorded() {
     }
     for architecture in architectures() {
         for adapters in [NONE, MIXED] {
-            let story = Story { model: Model::Random(architecture.clone()), decoded: 40, adapters };
+            let story = Story { model: Model::Random(Box::new(architecture.clone())), decoded: 40, adapters };
             let recorded = with_gpu(&gpu(DType::F16, true, true), story.clone()).unwrap();
             let started = with_gpu(&gpu(DType::F16, true, false), story).unwrap();
             let (difference, same) = compare(&recorded, &started, architecture.vocabulary);
