@@ -48,7 +48,12 @@ pub(crate) enum Outcome {
     FoundErrors,
     /// What was asked for cannot be done, and why has been shown.
     NotDone,
+    /// The device that computes the model has failed for good, and only a new process can use it again.
+    DeviceLost,
 }
+
+/// How a server ends whose device is lost; the same as `EX_TEMPFAIL` of sysexits.h: starting it anew may help.
+const DEVICE_LOST: u8 = 75;
 
 fn main() -> ExitCode {
     let matches = Cli::command().get_matches();
@@ -68,6 +73,7 @@ fn main() -> ExitCode {
         Ok(Outcome::Good) => ExitCode::SUCCESS,
         Ok(Outcome::FoundErrors) => ExitCode::FAILURE,
         Ok(Outcome::NotDone) => ExitCode::from(2),
+        Ok(Outcome::DeviceLost) => ExitCode::from(DEVICE_LOST),
         Err(error) if output::is_closed_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
             output::error(&error);

@@ -13,7 +13,7 @@ use baton_engine::{
     Clock, DecoderExecutor, Engine, EngineConfig, EngineHandle, Executor, ExecutorError, PrefixStore, SchedulerConfig,
     StoreConfig,
 };
-use baton_kernels::{Kernels, REVISION};
+use baton_kernels::{KernelError, Kernels, REVISION};
 use baton_pack::Pack;
 use baton_server::{Library, LookedUp, ModelCard};
 use baton_text::{ChatTemplate, Tokenizer, pack_prefix};
@@ -147,7 +147,7 @@ impl Runtime {
             (engine.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)), text)
         });
         let (tokenizer, template, digest, other) = text?;
-        let engine = engine.with_context(|| format!("cannot load the model {}", found.path.display()))?;
+        let engine = engine.map_err(|error| cannot_load(&found.path, error))?;
         let form = form.get().copied().context("the model was loaded without a cache")?;
         let device = if matches!(place, Place::Cpu) { "cpu" } else { "cuda" };
         let computed_by = format!("baton {}, kernels {REVISION}, {device}", env!("CARGO_PKG_VERSION"));
@@ -237,6 +237,18 @@ impl Ground {
     }
 }
 
+/// Says what could not be loaded, and what to do about it where that is known.
+fn cannot_load(path: &Path, error: ExecutorError) -> anyhow::Error {
+    let (path, error) = (path.display(), anyhow::Error::new(error));
+    let of_kernels = error.chain().find_map(|cause| cause.downcast_ref::<KernelError>());
+    if of_kernels.is_some_and(KernelError::is_want_of_memory) {
+        let hint =
+            "end what else uses the GPU (nvidia-smi lists it), lower --gpu-memory-utilization, or take a smaller model";
+        return error.context(format!("cannot load the model {path}\nhint: {hint}"));
+    }
+    error.context(format!("cannot load the model {path}"))
+}
+
 /// Opens a model file whose weights will be rounded if that is asked for.
 pub(crate) fn open_file(path: &Path, config: &Config) -> Result<ModelFile> {
     let file = ModelFile::open(path)?;
@@ -298,12 +310,16 @@ fn engine_config(config: &Config, architecture: &Architecture, file: &ModelFile,
     let blocks = memory / block;
     let smallest = architecture.max_context.div_ceil(baton_contract::BLOCK_SIZE);
     if blocks == 0 {
-        bail!(
-            "{} for keys and values is less than one block of this model\nhint: {} {} holds one whole context",
-            ByteSize(memory as u64),
-            if matches!(place, Place::Cpu) { "--kv-cache-memory" } else { "a GPU with room for" },
-            ByteSize((block * smallest) as u64)
-        );
+        let (memory, whole) = (ByteSize(memory as u64), ByteSize((block * smallest) as u64));
+        let hint = match place {
+            Place::Cpu => format!("--kv-cache-memory {whole} holds one whole context"),
+            Place::Gpu { .. } => format!(
+                "one whole context takes {whole}, beside weights, adapters and {} for what is computed; raise \
+                 --gpu-memory-utilization, lower --adapter-memory, or take a smaller model",
+                ByteSize(GPU_SCRATCH as u64)
+            ),
+        };
+        bail!("{memory} for keys and values is less than one block of this model\nhint: {hint}");
     }
     if blocks < smallest {
         tracing::warn!(

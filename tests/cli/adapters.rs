@@ -10,7 +10,7 @@ use safetensors::Dtype;
 use safetensors::tensor::TensorView;
 use serde_json::{Value, json};
 
-use super::serve::Served;
+use super::served::Served;
 use super::support::{Home, Run, copy};
 use super::trial::{LITTLE, home};
 

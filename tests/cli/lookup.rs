@@ -4,7 +4,7 @@ use std::fs;
 
 use serde_json::{Value, json};
 
-use super::serve::Served;
+use super::served::Served;
 use super::support::{Home, Run};
 use super::trial::LITTLE;
 

@@ -25,6 +25,8 @@ mod pull_repository;
 mod report;
 mod rules;
 mod serve;
+mod served;
 mod support;
+mod tiny;
 mod trial;
 mod twin;

@@ -1,8 +1,7 @@
 //! `baton serve` on the real model, from the first start to the drain.
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, Read};
 use std::net::TcpStream;
-use std::process::{Child, ChildStdout, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -10,76 +9,8 @@ use baton_ledger::{Ledger, NewEntry, Options, Secret, Signer};
 use expect_test::expect;
 use serde_json::{Value, json};
 
+use super::served::Served;
 use super::support::{Home, copy, example_packs, first_way, without};
-
-/// A server that was started, and what it said until it was up.
-pub(super) struct Served {
-    child: Child,
-    _stdout: BufReader<ChildStdout>,
-    pub(super) said: String,
-    address: String,
-    pub(super) key: Option<String>,
-}
-
-impl Served {
-    /// Starts a server on a free port and waits until it says that it serves.
-    pub(super) fn start(home: &Home, packs: &str) -> Self {
-        let args = ["serve", "--listen", "127.0.0.1:0", "--packs", packs, "--kv-cache-memory", "256MiB"];
-        let mut command = home.command(&args);
-        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-        // Log lines must not fill their pipe.
-        let mut stderr = child.stderr.take().unwrap();
-        let log = thread::spawn(move || {
-            let mut text = String::new();
-            _ = stderr.read_to_string(&mut text);
-            text
-        });
-        let mut stdout = BufReader::new(child.stdout.take().unwrap());
-        let mut said = String::new();
-        while !said.contains("Ctrl-C") {
-            let read = stdout.read_line(&mut said).unwrap();
-            assert!(read > 0, "the server ended before it was up: {said}{}", log.join().unwrap());
-        }
-        let word = |start: &str| said.split_whitespace().find(|word| word.starts_with(start)).map(str::to_owned);
-        let address = word("http://").unwrap().trim_start_matches("http://").trim_end_matches("/v1").to_owned();
-        let key = said.lines().find_map(|line| line.strip_prefix("  baton_")).map(|rest| format!("baton_{rest}"));
-        Self { child, _stdout: stdout, said, address, key }
-    }
-
-    /// Sends a request and gives what can be read from.
-    fn send(&self, method: &str, path: &str, key: &str, body: &Value) -> BufReader<TcpStream> {
-        let mut stream = TcpStream::connect(&self.address).unwrap();
-        let body = if body.is_null() { String::new() } else { body.to_string() };
-        write!(
-            stream,
-            "{method} {path} HTTP/1.1\r\nHost: baton\r\nConnection: close\r\nAuthorization: Bearer {key}\r\n\
-             Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
-            body.len()
-        )
-        .unwrap();
-        BufReader::new(stream)
-    }
-
-    /// Status and whole answer, headers too.
-    pub(super) fn ask(&self, method: &str, path: &str, key: &str, body: &Value) -> (u16, String) {
-        let mut answer = String::new();
-        self.send(method, path, key, body).read_to_string(&mut answer).unwrap();
-        (answer.split(' ').nth(1).unwrap().parse().unwrap(), answer)
-    }
-
-    fn signal(&self, name: &str) {
-        let status = Command::new("kill").args([name, &self.child.id().to_string()]).status().unwrap();
-        assert!(status.success());
-    }
-}
-
-impl Drop for Served {
-    fn drop(&mut self) {
-        // It may have ended already.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
 
 fn cue(stream: bool, max_tokens: u32) -> Value {
     json!({
@@ -93,7 +24,7 @@ fn cue(stream: bool, max_tokens: u32) -> Value {
 fn a_first_start_serves_a_twin_drains_and_starts_again() {
     let home = Home::with_model();
     copy(&example_packs().join("ux"), &home.path("packs/ux"));
-    let mut served = Served::start(&home, "packs");
+    let served = Served::start(&home, "packs");
     let key = served.key.clone().expect("the first start shows a key");
     assert!(served.said.contains("twins  ux\n"), "{}", served.said);
 
@@ -113,7 +44,8 @@ fn a_first_start_serves_a_twin_drains_and_starts_again() {
     served.signal("-TERM");
     stream.read_to_string(&mut text).unwrap();
     assert!(text.contains("data: [DONE]"), "{text}");
-    assert_eq!(served.child.wait().unwrap().code(), Some(0));
+    let (code, log) = served.ended();
+    assert_eq!(code, Some(0), "{log}");
 
     // Both answers are in the ledger, and what they depended on.
     let told = |kinds: &str| home.baton(&["ledger", "show", "--oldest-first", "--kind", kinds]).stdout;
@@ -187,7 +119,7 @@ fn keys_take_effect_while_the_server_runs() {
 fn a_second_signal_ends_at_once() {
     let home = Home::with_model();
     copy(&example_packs().join("ux"), &home.path("packs/ux"));
-    let mut served = Served::start(&home, "packs");
+    let served = Served::start(&home, "packs");
     let key = served.key.clone().unwrap();
     let mut stream = served.send("POST", "/v1/chat/completions", &key, &cue(true, 400));
     let mut text = String::new();
@@ -200,7 +132,7 @@ fn a_second_signal_ends_at_once() {
         thread::yield_now();
     }
     served.signal("-TERM");
-    assert_eq!(served.child.wait().unwrap().code(), Some(1));
+    assert_eq!(served.ended().0, Some(1));
 }
 
 #[test]
@@ -350,7 +282,7 @@ fn an_answer_is_asked_for_again_and_is_the_same_or_not() {
     let packs = ["--packs", "packs", "--kv-cache-memory", "256MiB"];
     let publish = home.baton(&[&["twin", "publish", "physics"][..], &packs].concat());
     assert_eq!(publish.code, Some(0), "{}", publish.report());
-    let mut served = Served::start(&home, "packs");
+    let served = Served::start(&home, "packs");
     let key = served.key.clone().unwrap();
     let ask = |path: &str, body: &Value| {
         let (status, answer) = served.ask("POST", path, &key, body);
@@ -366,7 +298,7 @@ fn an_answer_is_asked_for_again_and_is_the_same_or_not() {
         "choices": [{"value": "gold"}, {"value": "water"}]});
     ask("/v1/decisions", &json!({"model": "physics", "input": "Gold and water.", "questions": [question]}));
     served.signal("-TERM");
-    assert_eq!(served.child.wait().unwrap().code(), Some(0));
+    assert_eq!(served.ended().0, Some(0));
 
     // The draft has changed since; what answered is among the versions that were live.
     home.write("packs/physics/instructions.md", "Say nothing of gravity.\n");

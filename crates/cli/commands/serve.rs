@@ -9,6 +9,7 @@ use anyhow::{Context, Result, bail};
 use baton_authority::{KeyRing, Mandate, NewKey};
 use baton_contract::TwinId;
 use baton_encoder::EncoderHandle;
+use baton_engine::EngineState;
 use baton_pack::{Pack, Versions};
 use baton_server::{Keys, Server, ServerConfig, Services};
 use baton_text::Tokenizer;
@@ -91,14 +92,24 @@ pub(crate) fn run(args: &ServeArgs, config: &Config) -> Result<Outcome> {
     let server = Server::new(server_config, services)?;
     let exchange = server.exchange();
     tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(async move {
-        let stop = stop_signal()?;
+        let (stop, lost) = (stop_signal()?, engine.clone());
+        let ending = async move {
+            tokio::select! {
+                () = stop => {}
+                reason = lost.lost() => tracing::error!(reason, "ending: what is in flight is told, and the ledger written"),
+            }
+        };
         let listener = tokio::net::TcpListener::from_std(listener)?;
         let watching = tokio::spawn(async move { watch.run(&exchange).await });
         output::part(&banner)?;
-        server.serve(listener, stop).await;
+        server.serve(listener, ending).await;
         watching.abort();
         // Whatever outlived the server's own limit has lost its client.
         engine.drain(Duration::ZERO).await;
+        if engine.status().state == EngineState::Lost {
+            tracing::error!("stopped: the device is lost to this process; start the server anew");
+            return Ok(Outcome::DeviceLost);
+        }
         tracing::info!("stopped");
         Ok(Outcome::Good)
     })

@@ -85,6 +85,11 @@ pub enum Refusal {
     /// The engine is shutting down or has died.
     #[error("the engine is not running")]
     Stopped,
+    /// The device that computes the model has failed for good, and the process that uses it has to end.
+    #[error(
+        "the device that computes the model has failed, and the server ends; send the request again once it is started anew"
+    )]
+    Lost,
 }
 
 impl Refusal {

@@ -69,6 +69,25 @@ pub enum Error {
     Tensor(#[from] candle_core::Error),
 }
 
+impl Error {
+    /// Whether only another process can use the device again.
+    pub fn is_lost(&self) -> bool {
+        self.of_kernels().is_some_and(KernelError::is_lost)
+    }
+
+    /// Whether the same would work if there were more of the device's memory.
+    pub fn is_want_of_memory(&self) -> bool {
+        self.of_kernels().is_some_and(KernelError::is_want_of_memory)
+    }
+
+    fn of_kernels(&self) -> Option<&KernelError> {
+        match self {
+            Self::Kernel(error) | Self::Weights { source: error, .. } => Some(error),
+            _ => None,
+        }
+    }
+}
+
 /// Why a batch was refused before anything was computed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum BatchError {

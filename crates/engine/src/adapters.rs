@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use baton_contract::{Adapter, Digest};
-use baton_decoder::{AdapterWeights, Backend, Decoder, Kernels};
+use baton_decoder::{AdapterWeights, Backend, Decoder, Error, Kernels};
 
 use crate::ExecutorError;
 
@@ -36,7 +36,7 @@ impl<B: Backend> Resident<B> {
     /// The adapters of a step's spans; brings those that are missing.
     ///
     /// # Errors
-    /// There is no room even for those of this step, or the weights are not such as this executor reads.
+    /// There is no room even for those of this step, the weights are not such as this executor reads, or the device is lost.
     pub(crate) fn of<'a>(
         &mut self,
         decoder: &Decoder<B>,
@@ -61,14 +61,18 @@ impl<B: Backend> Resident<B> {
         if let Some(held) = self.held.get(&digest) {
             return Ok(Arc::clone(&held.adapter));
         }
-        let weights: &AdapterWeights = adapter.weights().ok_or_else(|| {
-            ExecutorError::Step(format!("the adapter {} has no weights that can be read here", digest.short()).into())
+        let weights: &AdapterWeights = adapter.weights().ok_or_else(|| ExecutorError::Adapter {
+            adapter: digest,
+            source: "it has no weights that can be read here".into(),
         })?;
         let mut placed = decoder.adapter(weights);
-        while placed.is_err() && self.give_way() {
+        while placed.as_ref().is_err_and(Error::is_want_of_memory) && self.give_way() {
             placed = decoder.adapter(weights);
         }
-        let placed = Arc::new(placed.map_err(|error| ExecutorError::Step(Box::new(error)))?);
+        let placed = Arc::new(placed.map_err(|error| match Box::new(error) {
+            error if error.is_lost() => ExecutorError::Lost(error),
+            source => ExecutorError::Adapter { adapter: digest, source },
+        })?);
         tracing::info!(adapter = digest.short(), bytes = placed.bytes(), "an adapter is loaded");
         self.held.insert(digest, Held { adapter: Arc::clone(&placed), used: self.clock });
         while self.bytes() > self.budget && self.give_way() {}

@@ -2,7 +2,7 @@
 
 use baton_contract::{BLOCK_SIZE, SequenceId};
 use baton_decoder::sample::{DrawSpec, Draws};
-use baton_decoder::{Backend, Batch, Decoder, Kernels, PagedCache, SpanLayout};
+use baton_decoder::{Backend, Batch, Decoder, Error, Kernels, PagedCache, SpanLayout};
 use baton_scheduler::{KeptPrefix, Owner, Span, StepPlan};
 
 use crate::adapters::Resident;
@@ -154,8 +154,9 @@ fn narrow(number: usize) -> u32 {
     number as u32
 }
 
-fn step_error(error: impl std::error::Error + Send + Sync + 'static) -> ExecutorError {
-    ExecutorError::Step(Box::new(error))
+fn step_error(error: impl Into<Error>) -> ExecutorError {
+    let error = error.into();
+    if error.is_lost() { ExecutorError::Lost(Box::new(error)) } else { ExecutorError::Step(Box::new(error)) }
 }
 
 #[cfg(test)]

@@ -1,5 +1,7 @@
 //! The engine's thread: command in, plan, step, commit, emission out.
 
+mod failing;
+
 use std::any::Any;
 use std::collections::HashMap;
 use std::ops::Deref;
@@ -14,13 +16,10 @@ use baton_scheduler::{Drawn, KeptPrefix, Owner, Scheduler, SchedulerConfig, Step
 use tokio::sync::oneshot;
 
 use crate::command::{Command, Job};
-use crate::error::chain;
 use crate::handle::{Board, Shared};
 use crate::walkers::Walkers;
 use crate::{Draw, EngineConfig, EngineHandle, Executor, ExecutorError, Moved, Sample};
 
-/// Failed steps in a row that make an engine unhealthy.
-const UNHEALTHY_AFTER: u32 = 3;
 /// Steps between two checks of the scheduler's invariants while there is no pause.
 const CHECK_EVERY: u64 = 1024;
 
@@ -43,6 +42,8 @@ struct Device {
     moving: HashMap<Digest, String>,
     /// Failed steps since the last one that succeeded.
     failures: u32,
+    /// What computes has failed for good.
+    lost: bool,
     /// Set by the first drain; a later one can only bring it forward.
     deadline: Option<Instant>,
     drains: Vec<oneshot::Sender<()>>,
@@ -121,6 +122,7 @@ impl Device {
             board,
             moving: HashMap::new(),
             failures: 0,
+            lost: false,
             deadline: None,
             drains: Vec::new(),
             commands,
@@ -128,7 +130,7 @@ impl Device {
     }
 
     fn run(mut self) {
-        while self.receive() {
+        while !self.lost && self.receive() {
             self.moved(false);
             match self.scheduler.plan() {
                 Some(plan) => {
@@ -141,6 +143,9 @@ impl Device {
             }
         }
         self.shared.stop();
+        if self.lost {
+            return self.tell_of_loss();
+        }
         self.fail_all("the server is shutting down; send the request again later");
         // What was computed to be kept is kept.
         while self.scheduler.moving() > 0 {
@@ -216,6 +221,7 @@ impl Device {
                 self.store(&plan);
                 self.commit(plan, samples, took);
             }
+            Err(ExecutorError::Adapter { adapter, source }) => self.refuse(plan, adapter, source.as_ref()),
             Err(error) => self.abort(plan, &error),
         }
         if self.board.counters.steps.is_multiple_of(CHECK_EVERY) {
@@ -366,43 +372,6 @@ impl Device {
             StepEvent::Finished { sequence, reason, usage } => {
                 self.end(sequence, Emission::Finished { reason, usage });
             }
-        }
-    }
-
-    /// The step failed: so do its requests, and only they.
-    fn abort(&mut self, plan: StepPlan, error: &ExecutorError) {
-        self.failures += 1;
-        self.board.counters.failed_steps += 1;
-        let step = plan.step;
-        let dropped = self.scheduler.abort(plan);
-        let error = chain(error);
-        tracing::error!(step, error, failures = self.failures, requests = dropped.len(), "step failed");
-        if self.failures >= UNHEALTHY_AFTER {
-            self.board.unhealthy = Some(error);
-        }
-        self.board.counters.failed += dropped.len() as u64;
-        self.publish();
-        for sequence in dropped {
-            self.end(sequence, Emission::Failed("the engine failed at this request; send it again".to_owned()));
-        }
-    }
-
-    /// The scheduler has work but no plan, which it promises never to say. Failing loudly beats hanging.
-    fn stalled(&mut self) {
-        tracing::error!(requests = self.jobs.len(), "the scheduler has work, but no plan");
-        self.board.counters.broken_invariants += 1;
-        self.fail_all("the engine could not schedule this request; send it again");
-    }
-
-    fn fail_all(&mut self, text: &str) {
-        let jobs = std::mem::take(&mut self.jobs);
-        self.board.counters.failed += jobs.len() as u64;
-        for sequence in jobs.keys() {
-            self.scheduler.cancel(*sequence);
-        }
-        self.publish();
-        for job in jobs.into_values() {
-            job.end(Emission::Failed(text.to_owned()));
         }
     }
 

@@ -3,7 +3,7 @@
 use std::error::Error;
 use std::io;
 
-use baton_contract::ConstraintError;
+use baton_contract::{ConstraintError, Digest};
 
 /// Why an executor could not be built, a step failed, or one token could not be drawn.
 #[derive(Debug, thiserror::Error)]
@@ -14,6 +14,18 @@ pub enum ExecutorError {
     /// The step could not be computed; none of its sequences got a token.
     #[error("the step could not be computed")]
     Step(#[source] Box<dyn Error + Send + Sync>),
+    /// What computes has failed, and every later step would: only another process can use it again.
+    #[error("the device is lost")]
+    Lost(#[source] Box<dyn Error + Send + Sync>),
+    /// An adapter could not be brought to where the model is computed. Nothing of the step was computed but its copies of
+    /// blocks were made.
+    #[error("the adapter {} could not be loaded", adapter.short())]
+    Adapter {
+        /// Which.
+        adapter: Digest,
+        /// Why not.
+        source: Box<dyn Error + Send + Sync>,
+    },
     /// The executor panicked, in a step or while it was built.
     #[error("the executor panicked: {0}")]
     Panicked(String),

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use baton_contract::{Generate, Refusal, SequenceId, TokenId};
 use baton_scheduler::{AdmitError, Scheduler, Snapshot};
-use tokio::sync::{mpsc::unbounded_channel, oneshot};
+use tokio::sync::{mpsc::unbounded_channel, oneshot, watch};
 
 use crate::command::{Command, Job};
 use crate::permit::Permits;
@@ -28,6 +28,8 @@ pub(crate) struct Shared {
     pub(crate) config: EngineConfig,
     pub(crate) permits: Arc<Permits>,
     state: AtomicU8,
+    /// Why what computes is lost, once it is.
+    lost: watch::Sender<Option<String>>,
     next_sequence: AtomicU64,
     refused_busy: AtomicU64,
     board: Mutex<Board>,
@@ -62,7 +64,7 @@ impl EngineHandle {
     /// As [`Self::submit`], for the first request that is refused; also if there are more than can ever be in flight.
     pub fn submit_all(&self, requests: Vec<Generate>) -> Result<Vec<Emissions>, Refusal> {
         if self.shared.state() != EngineState::Running {
-            return Err(Refusal::Stopped);
+            return Err(self.shared.ended());
         }
         requests.iter().try_for_each(|request| self.shared.check(request))?;
         let permits = self.shared.permits.capacity();
@@ -81,7 +83,7 @@ impl EngineHandle {
                 (Job { sequence, request, output: Vec::new(), allowed: None, emissions, permit }, stream)
             })
             .unzip();
-        self.commands.send(Command::Generate(jobs)).map_err(|_| Refusal::Stopped)?;
+        self.commands.send(Command::Generate(jobs)).map_err(|_| self.shared.ended())?;
         Ok(streams)
     }
 
@@ -104,6 +106,17 @@ impl EngineHandle {
         self.shared.config.limits()
     }
 
+    /// Waits until what computes has failed for good, and says how. Whoever owns the process then has to end it. All
+    /// requests in flight are told before this returns, or soon after.
+    pub async fn lost(&self) -> String {
+        let mut lost = self.shared.lost.subscribe();
+        match lost.wait_for(Option::is_some).await.map(|reason| reason.clone()) {
+            Ok(Some(reason)) => reason,
+            // The other end is here, so it is not dropped.
+            Ok(None) | Err(_) => std::future::pending().await,
+        }
+    }
+
     /// Stops taking requests, finishes those in flight for at most `grace`, fails the rest, and returns when the
     /// engine's thread is over. The deadline is looked at between steps: a step that hangs delays it.
     pub async fn drain(&self, grace: Duration) {
@@ -123,6 +136,7 @@ impl Shared {
             permits: Permits::new(config.capacity()),
             config,
             state: AtomicU8::new(EngineState::Running as u8),
+            lost: watch::Sender::new(None),
             next_sequence: AtomicU64::new(1),
             refused_busy: AtomicU64::new(0),
             board: Mutex::default(),
@@ -135,6 +149,8 @@ impl Shared {
             EngineState::Running
         } else if state == EngineState::Draining as u8 {
             EngineState::Draining
+        } else if state == EngineState::Lost as u8 {
+            EngineState::Lost
         } else {
             EngineState::Stopped
         }
@@ -142,7 +158,20 @@ impl Shared {
 
     /// The thread is over.
     pub(crate) fn stop(&self) {
-        self.state.store(EngineState::Stopped as u8, Ordering::Release);
+        if self.state() != EngineState::Lost {
+            self.state.store(EngineState::Stopped as u8, Ordering::Release);
+        }
+    }
+
+    /// What computes is lost, and the thread is about to end.
+    pub(crate) fn lose(&self, reason: String) {
+        self.state.store(EngineState::Lost as u8, Ordering::Release);
+        _ = self.lost.send_replace(Some(reason));
+    }
+
+    /// Why nothing is taken any more.
+    fn ended(&self) -> Refusal {
+        if self.state() == EngineState::Lost { Refusal::Lost } else { Refusal::Stopped }
     }
 
     pub(crate) fn publish(&self, board: &Board) {

@@ -9,6 +9,7 @@
 //! * A stream is any number of tokens and then exactly one `Finished` or `Failed`, whatever happens to the engine.
 //! * A request that was taken holds a permit until its blocks are free; the number of permits is the queue's bound.
 //! * A step that fails takes down the requests of that step and no others, and the thread goes on.
+//! * A device that fails for good ends the thread; [`EngineHandle::lost`] tells whoever can end the process.
 //!
 //! This crate knows neither HTTP nor text nor what twins mean, and reads no clock but those it is given.
 

@@ -180,7 +180,10 @@ impl<B: Backend> Moves<B> {
                     Ok(Progress::Over) => Outcome::Over(Moved::Restored { prefix, from_memory }),
                     Ok(Progress::At(next, mark)) => Outcome::UnderWay(State::In { from, next, mark, from_memory }),
                     Err(error) => {
-                        tracing::error!(twin, %error, "a prefix could not be copied into the cache");
+                        // What was begun must not write to the blocks once they are computed, or another's.
+                        _ = kernels.wait();
+                        let error = chain(&error);
+                        tracing::error!(twin, error, "a prefix could not be copied into the cache, and is computed");
                         Outcome::Over(Moved::Damaged(prefix))
                     }
                 }
@@ -204,7 +207,9 @@ impl<B: Backend> Moves<B> {
                     }
                     Ok(Progress::At(next, mark)) => Outcome::UnderWay(State::Out { to, next, mark }),
                     Err(error) => {
-                        tracing::error!(twin, %error, "a prefix could not be copied out of the cache");
+                        // What was begun is over once `to` is dropped.
+                        let error = chain(&error);
+                        tracing::error!(twin, error, "a prefix could not be copied out of the cache");
                         Outcome::Over(Moved::Stored(prefix))
                     }
                 }

@@ -33,6 +33,8 @@ pub enum EngineState {
     Draining,
     /// Its thread has ended.
     Stopped,
+    /// What computes has failed for good, and the thread ends. Only another process can use it again.
+    Lost,
 }
 
 /// Counted since the engine's start.

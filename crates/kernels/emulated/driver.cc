@@ -4,9 +4,11 @@
 // early, writes memory that a copy still has to read, or forgets to make a stream wait for another, gets wrong results
 // here, always. Memory begins as no numbers and ends at a page that nobody may touch.
 //
-// Types and numbers are those of NVIDIA's published headers. BATON_EMULATED_GPU is the compute capability, 9.0 by default.
+// Types and numbers are those of NVIDIA's published headers. BATON_EMULATED_GPU is the compute capability, 9.0 by default,
+// BATON_EMULATED_MEMORY its memory in MiB, 16 GiB by default; README.md says how a fault is ordered.
 #include <dlfcn.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -18,8 +20,12 @@
 #include <string>
 
 #include "emulated.h"
+#include "faults.h"
 
 namespace {
+
+using emulated::Fault;
+using emulated::Site;
 
 enum Result {
     SUCCESS = 0,
@@ -30,12 +36,17 @@ enum Result {
     NOT_READY = 600,
     ILLEGAL_STATE = 401,
 };
+// cuBLASLt's word for a product that failed.
+constexpr int EXECUTION_FAILED = 13;
 
 std::recursive_mutex one_at_a_time;
 using Guard = std::lock_guard<std::recursive_mutex>;
 
 constexpr size_t PAGE = 4096;
-constexpr size_t MEMORY = size_t(16) << 30;
+const size_t MEMORY = [] {
+    const char *mebibytes = std::getenv("BATON_EMULATED_MEMORY");
+    return (mebibytes ? std::strtoull(mebibytes, nullptr, 10) : 16 << 10) << 20;
+}();
 // The least that cuMemAlloc aligns to.
 constexpr size_t ALIGNMENT = 256;
 
@@ -69,6 +80,13 @@ struct Stream {
 };
 std::vector<Stream *> streams;
 Stream standard;
+emulated::Faults faults;
+
+// What a call that can fail begins with: it is not made if a fault is ordered for it, or if the device is lost.
+#define MADE(site) \
+    Guard guard(one_at_a_time); \
+    const Fault fault = faults.at(site); \
+    if (fault.refused) return fault.refused
 
 struct Module {
     void *library;
@@ -88,7 +106,8 @@ void drain(Stream &stream, const Mark *until = nullptr) {
         Task task = std::move(stream.tasks.front());
         stream.tasks.pop_front();
         if (task.wait) drain(*task.wait->stream, task.wait.get());
-        if (task.run) task.run();
+        // Nothing is done any more by a device that is lost.
+        if (task.run && !faults.lost()) task.run();
     }
 }
 
@@ -97,8 +116,9 @@ void drain_all() {
     for (Stream *stream : streams) drain(*stream);
 }
 
-void enqueue(void *stream, std::function<void()> run) {
+void enqueue(void *stream, const Fault &fault, std::function<void()> run) {
     Stream &to = of(stream);
+    if (fault.later) run = [error = fault.later] { faults.lose(error); };
     if (to.recording) to.recording->steps.push_back(std::move(run));
     else to.tasks.push_back({std::move(run), nullptr});
 }
@@ -170,7 +190,10 @@ int most_shared() {
 
 API cuInit(unsigned) { return SUCCESS; }
 API cuDriverGetVersion(int *version) { return *version = 13000, SUCCESS; }
-API cuDeviceGetCount(int *count) { return *count = 1, SUCCESS; }
+API cuDeviceGetCount(int *count) {
+    MADE(Site::OPEN);
+    return *count = 1, SUCCESS;
+}
 API cuDeviceGet(int *device, int ordinal) { return ordinal == 0 ? (*device = 0, SUCCESS) : 101; }
 API cuDeviceGetName(char *name, int length, int) { return std::snprintf(name, length, "emulated GPU"), SUCCESS; }
 API cuDeviceTotalMem_v2(size_t *bytes, int) { return *bytes = MEMORY, SUCCESS; }
@@ -184,18 +207,25 @@ API cuDeviceGetAttribute(int *value, int attribute, int) {
     }
     return SUCCESS;
 }
-API cuDevicePrimaryCtxRetain(void **context, int) { return *context = &standard, SUCCESS; }
+API cuDevicePrimaryCtxRetain(void **context, int) {
+    MADE(Site::OPEN);
+    return *context = &standard, SUCCESS;
+}
 API cuDevicePrimaryCtxRelease_v2(int) { return SUCCESS; }
 API cuCtxSetCurrent(void *) { return SUCCESS; }
 API cuCtxGetCurrent(void **context) { return *context = &standard, SUCCESS; }
 API cuCtxSynchronize() {
-    Guard guard(one_at_a_time);
-    return drain_all(), SUCCESS;
+    MADE(Site::WAIT);
+    return drain_all(), faults.lost();
 }
 API cuGetErrorName(int error, const char **name) {
     switch (error) {
     case INVALID_VALUE: *name = "CUDA_ERROR_INVALID_VALUE"; break;
     case OUT_OF_MEMORY: *name = "CUDA_ERROR_OUT_OF_MEMORY"; break;
+    case 100: *name = "CUDA_ERROR_NO_DEVICE"; break;
+    case 214: *name = "CUDA_ERROR_ECC_UNCORRECTABLE"; break;
+    case 700: *name = "CUDA_ERROR_ILLEGAL_ADDRESS"; break;
+    case 719: *name = "CUDA_ERROR_LAUNCH_FAILED"; break;
     default: *name = "CUDA_ERROR_UNKNOWN";
     }
     return SUCCESS;
@@ -203,11 +233,11 @@ API cuGetErrorName(int error, const char **name) {
 API cuGetErrorString(int, const char **text) { return *text = "the emulated GPU refused", SUCCESS; }
 
 API cuMemGetInfo_v2(size_t *free, size_t *total) {
-    Guard guard(one_at_a_time);
+    MADE(Site::OTHER);
     return *free = MEMORY - used, *total = MEMORY, SUCCESS;
 }
 API cuMemAlloc_v2(uintptr_t *to, size_t bytes) {
-    Guard guard(one_at_a_time);
+    MADE(Site::ALLOCATE);
     if (bytes == 0) return INVALID_VALUE;
     if (bytes > MEMORY - used) return OUT_OF_MEMORY;
     void *at = map(on_device, bytes);
@@ -221,76 +251,81 @@ API cuMemAlloc_v2(uintptr_t *to, size_t bytes) {
     return *to = reinterpret_cast<uintptr_t>(at), SUCCESS;
 }
 API cuMemFree_v2(uintptr_t at) {
-    Guard guard(one_at_a_time);
+    MADE(Site::OTHER);
     drain_all();
+    if (faults.lost()) return faults.lost();
     const auto found = on_device.find(at);
     if (found == on_device.end()) return INVALID_VALUE;
     used -= found->second.bytes;
     return unmap(on_device, at), SUCCESS;
 }
 API cuMemHostAlloc(void **to, size_t bytes, unsigned) {
-    Guard guard(one_at_a_time);
+    MADE(Site::PIN);
     *to = map(pinned, bytes);
     return *to ? SUCCESS : OUT_OF_MEMORY;
 }
 API cuMemFreeHost(void *at) {
-    Guard guard(one_at_a_time);
+    MADE(Site::OTHER);
     drain_all();
+    if (faults.lost()) return faults.lost();
     return unmap(pinned, reinterpret_cast<uintptr_t>(at)) ? SUCCESS : INVALID_VALUE;
 }
 
 // Copies that the host waits for do not wait for other streams: those were made not to.
 API cuMemcpyHtoD_v2(uintptr_t to, const void *from, size_t bytes) {
-    Guard guard(one_at_a_time);
+    MADE(Site::COPY);
     drain(standard);
-    return std::memcpy(reinterpret_cast<void *>(to), from, bytes), SUCCESS;
+    if (fault.later) return faults.lose(fault.later);
+    return std::memcpy(reinterpret_cast<void *>(to), from, bytes), faults.lost();
 }
 API cuMemcpyDtoH_v2(void *to, uintptr_t from, size_t bytes) {
-    Guard guard(one_at_a_time);
+    MADE(Site::COPY);
     drain(standard);
-    return std::memcpy(to, reinterpret_cast<void *>(from), bytes), SUCCESS;
+    if (fault.later) return faults.lose(fault.later);
+    return std::memcpy(to, reinterpret_cast<void *>(from), bytes), faults.lost();
 }
 API cuMemcpyHtoDAsync_v2(uintptr_t to, const void *from, size_t bytes, void *stream) {
-    Guard guard(one_at_a_time);
+    MADE(Site::COPY);
     void *at = reinterpret_cast<void *>(to);
     if (is_pinned(from, bytes)) {
-        enqueue(stream, [=] { std::memcpy(at, from, bytes); });
+        enqueue(stream, fault, [=] { std::memcpy(at, from, bytes); });
     } else {
         // The driver has read such memory when it returns.
         const auto staged = std::make_shared<std::vector<uint8_t>>(static_cast<const uint8_t *>(from),
                                                                    static_cast<const uint8_t *>(from) + bytes);
-        enqueue(stream, [=] { std::memcpy(at, staged->data(), bytes); });
+        enqueue(stream, fault, [=] { std::memcpy(at, staged->data(), bytes); });
     }
     return SUCCESS;
 }
 API cuMemcpyDtoHAsync_v2(void *to, uintptr_t from, size_t bytes, void *stream) {
-    Guard guard(one_at_a_time);
-    enqueue(stream, [=] { std::memcpy(to, reinterpret_cast<void *>(from), bytes); });
+    MADE(Site::COPY);
+    enqueue(stream, fault, [=] { std::memcpy(to, reinterpret_cast<void *>(from), bytes); });
     if (!is_pinned(to, bytes)) drain(of(stream));
-    return SUCCESS;
+    return faults.lost();
 }
 API cuMemcpyDtoDAsync_v2(uintptr_t to, uintptr_t from, size_t bytes, void *stream) {
-    Guard guard(one_at_a_time);
-    enqueue(stream, [=] { std::memmove(reinterpret_cast<void *>(to), reinterpret_cast<void *>(from), bytes); });
+    MADE(Site::COPY);
+    enqueue(stream, fault, [=] { std::memmove(reinterpret_cast<void *>(to), reinterpret_cast<void *>(from), bytes); });
     return SUCCESS;
 }
 API cuMemcpyDtoD_v2(uintptr_t to, uintptr_t from, size_t bytes) {
-    Guard guard(one_at_a_time);
-    enqueue(nullptr, [=] { std::memmove(reinterpret_cast<void *>(to), reinterpret_cast<void *>(from), bytes); });
+    MADE(Site::COPY);
+    enqueue(nullptr, fault, [=] { std::memmove(reinterpret_cast<void *>(to), reinterpret_cast<void *>(from), bytes); });
     return SUCCESS;
 }
 API cuMemsetD8_v2(uintptr_t to, unsigned char value, size_t bytes) {
-    Guard guard(one_at_a_time);
+    MADE(Site::COPY);
     drain(standard);
-    return set(to, value, bytes), SUCCESS;
+    if (fault.later) return faults.lose(fault.later);
+    return set(to, value, bytes), faults.lost();
 }
 API cuMemsetD8Async(uintptr_t to, unsigned char value, size_t bytes, void *stream) {
-    Guard guard(one_at_a_time);
-    return enqueue(stream, [=] { set(to, value, bytes); }), SUCCESS;
+    MADE(Site::COPY);
+    return enqueue(stream, fault, [=] { set(to, value, bytes); }), SUCCESS;
 }
 
 API cuStreamCreate(void **stream, unsigned) {
-    Guard guard(one_at_a_time);
+    MADE(Site::OTHER);
     streams.push_back(new Stream);
     return *stream = streams.back(), SUCCESS;
 }
@@ -301,42 +336,50 @@ API cuStreamDestroy_v2(void *stream) {
     return SUCCESS;
 }
 API cuStreamSynchronize(void *stream) {
-    Guard guard(one_at_a_time);
+    MADE(Site::WAIT);
     if (of(stream).recording) return ILLEGAL_STATE;
-    return drain(of(stream)), SUCCESS;
+    return drain(of(stream)), faults.lost();
 }
 API cuStreamWaitEvent(void *stream, void *event, unsigned) {
-    Guard guard(one_at_a_time);
+    MADE(Site::EVENT);
     const std::shared_ptr<Mark> mark = static_cast<Event *>(event)->mark;
     if (mark && !mark->done) of(stream).tasks.push_back({nullptr, mark});
     return SUCCESS;
 }
 API cuStreamBeginCapture_v2(void *stream, int) {
-    Guard guard(one_at_a_time);
+    MADE(Site::RECORD);
     if (of(stream).recording) return ILLEGAL_STATE;
     of(stream).recording = std::make_unique<Graph>();
     return SUCCESS;
 }
+// The recording is over even if this fails.
 API cuStreamEndCapture(void *stream, void **graph) {
     Guard guard(one_at_a_time);
     if (!of(stream).recording) return ILLEGAL_STATE;
-    return *graph = of(stream).recording.release(), SUCCESS;
+    std::unique_ptr<Graph> recorded = std::move(of(stream).recording);
+    const Fault fault = faults.at(Site::RECORD);
+    if (fault.refused) return fault.refused;
+    return *graph = recorded.release(), SUCCESS;
 }
 API cuStreamIsCapturing(void *stream, int *status) {
     Guard guard(one_at_a_time);
     return *status = of(stream).recording ? 1 : 0, SUCCESS;
 }
 API cuGraphInstantiateWithFlags(void **executable, void *graph, unsigned long long) {
+    MADE(Site::RECORD);
     return *executable = new Graph(*static_cast<Graph *>(graph)), SUCCESS;
 }
-API cuGraphUpload(void *, void *) { return SUCCESS; }
+API cuGraphUpload(void *, void *) {
+    MADE(Site::RECORD);
+    return SUCCESS;
+}
 API cuGraphLaunch(void *executable, void *stream) {
-    Guard guard(one_at_a_time);
-    for (const std::function<void()> &step : static_cast<Graph *>(executable)->steps) enqueue(stream, step);
+    MADE(Site::REPLAY);
+    for (const std::function<void()> &step : static_cast<Graph *>(executable)->steps) enqueue(stream, fault, step);
     return SUCCESS;
 }
 API cuGraphExecDestroy(void *executable) {
-    Guard guard(one_at_a_time);
+    MADE(Site::OTHER);
     return delete static_cast<Graph *>(executable), SUCCESS;
 }
 API cuGraphDestroy(void *graph) {
@@ -344,31 +387,34 @@ API cuGraphDestroy(void *graph) {
     return delete static_cast<Graph *>(graph), SUCCESS;
 }
 
-API cuEventCreate(void **event, unsigned) { return *event = new Event, SUCCESS; }
+API cuEventCreate(void **event, unsigned) {
+    MADE(Site::EVENT);
+    return *event = new Event, SUCCESS;
+}
 API cuEventDestroy_v2(void *event) {
-    Guard guard(one_at_a_time);
+    MADE(Site::DESTROY);
     return delete static_cast<Event *>(event), SUCCESS;
 }
 API cuEventRecord(void *event, void *stream) {
-    Guard guard(one_at_a_time);
+    MADE(Site::EVENT);
     const auto mark = std::make_shared<Mark>();
     mark->stream = &of(stream);
     static_cast<Event *>(event)->mark = mark;
-    enqueue(stream, [=] {
+    enqueue(stream, fault, [=] {
         mark->done = true;
         mark->at = std::chrono::steady_clock::now();
     });
     return SUCCESS;
 }
 API cuEventSynchronize(void *event) {
-    Guard guard(one_at_a_time);
+    MADE(Site::WAIT);
     const std::shared_ptr<Mark> mark = static_cast<Event *>(event)->mark;
     if (mark && !mark->done) drain(*mark->stream, mark.get());
-    return SUCCESS;
+    return faults.lost();
 }
 // Asking is what makes time go on: one more task is done for each question.
 API cuEventQuery(void *event) {
-    Guard guard(one_at_a_time);
+    MADE(Site::WAIT);
     const std::shared_ptr<Mark> mark = static_cast<Event *>(event)->mark;
     if (!mark || mark->done) return SUCCESS;
     Stream &stream = *mark->stream;
@@ -376,10 +422,10 @@ API cuEventQuery(void *event) {
     stream.tasks.pop_front();
     if (task.wait) drain(*task.wait->stream, task.wait.get());
     if (task.run) task.run();
-    return NOT_READY;
+    return faults.lost() ? faults.lost() : NOT_READY;
 }
 API cuEventElapsedTime_v2(float *milliseconds, void *start, void *end) {
-    Guard guard(one_at_a_time);
+    MADE(Site::OTHER);
     const std::shared_ptr<Mark> from = static_cast<Event *>(start)->mark, to = static_cast<Event *>(end)->mark;
     if (!from || !to) return INVALID_VALUE;
     if (!from->done || !to->done) return NOT_READY;
@@ -392,7 +438,7 @@ API cuEventElapsedTime(float *milliseconds, void *start, void *end) {
 
 // The image is a library, as nvcc beside this file makes it.
 API cuModuleLoadData(void **module, const void *image) {
-    Guard guard(one_at_a_time);
+    MADE(Site::OTHER);
     const uint8_t *bytes = static_cast<const uint8_t *>(image);
     if (std::memcmp(bytes, "\177ELF", 4) != 0) return INVALID_IMAGE;
     uint64_t sections;
@@ -423,7 +469,7 @@ API cuModuleLoadData(void **module, const void *image) {
 }
 API cuModuleUnload(void *) { return SUCCESS; }
 API cuModuleGetFunction(void **function, void *module, const char *name) {
-    Guard guard(one_at_a_time);
+    MADE(Site::OTHER);
     Module *from = static_cast<Module *>(module);
     for (const emulated::Kernel *kernel = from->kernels; kernel->name; kernel++) {
         if (std::string(kernel->name) == name) return *function = new Function{from, kernel}, SUCCESS;
@@ -431,20 +477,20 @@ API cuModuleGetFunction(void **function, void *module, const char *name) {
     return NOT_FOUND;
 }
 API cuFuncSetAttribute(void *function, int attribute, int value) {
-    Guard guard(one_at_a_time);
+    MADE(Site::OTHER);
     if (attribute != 8 || value < 0 || value > most_shared()) return INVALID_VALUE;
     return static_cast<Function *>(function)->shared = static_cast<size_t>(value), SUCCESS;
 }
 API cuLaunchKernel(void *function, unsigned gx, unsigned gy, unsigned gz, unsigned bx, unsigned by, unsigned bz,
                    unsigned shared, void *stream, void **arguments, void **) {
-    Guard guard(one_at_a_time);
+    MADE(Site::LAUNCH);
     const Function &called = *static_cast<Function *>(function);
     const bool block = bx > 0 && by > 0 && bz > 0 && bx * by * bz <= 1024;
     const bool grid = gx > 0 && gy > 0 && gz > 0 && gx < 1u << 31 && gy <= 65535 && gz <= 65535;
     if (!block || !grid || shared > called.shared) return INVALID_VALUE;
     const Module *module = called.module;
     const emulated::Kernel *kernel = called.kernel;
-    enqueue(stream, [=, body = kernel->bind(arguments)] {
+    enqueue(stream, fault, [=, body = kernel->bind(arguments)] {
         module->run(kernel->name, {gx, gy, gz}, {bx, by, bz}, shared, body);
     });
     return SUCCESS;
@@ -533,8 +579,10 @@ API cublasLtMatmul(void *, void *, const float *alpha, const void *weights, void
                    void *x_layout, const float *beta, const void *, void *, void *y, void *y_layout, const void *, void *,
                    size_t, void *stream) {
     Guard guard(one_at_a_time);
+    const Fault fault = faults.at(Site::PRODUCT);
+    if (fault.refused) return EXECUTION_FAILED;
     if (*alpha != 1.0f || *beta != 0.0f) return INVALID_VALUE;
     const Layout w = *static_cast<Layout *>(weights_layout), in = *static_cast<Layout *>(x_layout);
     const Layout out = *static_cast<Layout *>(y_layout);
-    return enqueue(stream, [=] { multiply_matrices(weights, w, x, in, y, out); }), SUCCESS;
+    return enqueue(stream, fault, [=] { multiply_matrices(weights, w, x, in, y, out); }), SUCCESS;
 }

@@ -150,7 +150,7 @@ pub trait Backend: Send + Sync + Sized + 'static {
     fn copy_speed(&self, bytes: usize) -> Result<Option<f64>>;
     /// What computes, for people.
     fn describe(&self) -> String;
-    /// Waits until everything that was started is done.
+    /// Waits until everything that was started is done, copies beside the steps too.
     ///
     /// # Errors
     /// Something that was started has failed.

@@ -3,6 +3,8 @@
 use candle_core::DType;
 use candle_core::quantized::GgmlDType;
 
+const MEBIBYTE: usize = 1 << 20;
+
 /// A call that was refused; nothing was computed or written.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -92,16 +94,24 @@ pub enum KernelError {
     #[error("{0}")]
     Parameter(String),
     /// The device has not enough memory.
-    #[error("the device has no {wanted} bytes left, only {free}")]
+    #[error("the GPU has no room for {} MiB more; {} MiB are free", wanted.div_ceil(MEBIBYTE), free / MEBIBYTE)]
     Memory {
         /// Bytes that were asked for.
         wanted: usize,
         /// Bytes that are free.
         free: usize,
     },
-    /// The device or its libraries failed, or are not there.
+    /// The device or its libraries failed, or are not there. The same may work the next time.
     #[error("{what} failed on the GPU: {reason}")]
     Cuda {
+        /// What was tried.
+        what: &'static str,
+        /// What came of it.
+        reason: String,
+    },
+    /// The device failed, and everything that this process asks of it will fail from now on.
+    #[error("{what} failed on the GPU, which is lost to this process: {reason}")]
+    Lost {
         /// What was tried.
         what: &'static str,
         /// What came of it.
@@ -110,4 +120,16 @@ pub enum KernelError {
     /// candle failed.
     #[error(transparent)]
     Candle(#[from] candle_core::Error),
+}
+
+impl KernelError {
+    /// Whether only another process can use the device again.
+    pub fn is_lost(&self) -> bool {
+        matches!(self, Self::Lost { .. })
+    }
+
+    /// Whether the same would work if there were more of the device's memory.
+    pub fn is_want_of_memory(&self) -> bool {
+        matches!(self, Self::Memory { .. })
+    }
 }

@@ -157,11 +157,19 @@ impl Scheduler {
     ///
     /// Returns them, without those that were cancelled meanwhile.
     pub fn abort(&mut self, plan: StepPlan) -> Vec<SequenceId> {
+        self.withdraw(plan, |_| true)
+    }
+
+    /// As [`abort`](Self::abort), but only for the spans that `fails` names. Of the others nothing was computed, but their
+    /// copies were made: they are planned again.
+    pub fn withdraw(&mut self, plan: StepPlan, fails: impl Fn(&Span) -> bool) -> Vec<SequenceId> {
         self.executing = false;
         plan.restores.iter().for_each(|kept| self.prefixes.stop_restoring(&kept.prefix.digest));
         let mut failed = BTreeSet::new();
         for span in plan.spans {
             match span.owner {
+                Owner::Sequence(id) if !fails(&span) => self.put_back(id),
+                Owner::Prefix(_) if !fails(&span) => {}
                 Owner::Sequence(id) => _ = failed.insert(id),
                 Owner::Prefix(digest) => {
                     let waiters = self.running.iter().map(|(_, id)| *id);
@@ -235,6 +243,20 @@ impl Scheduler {
         self.publish(id, span.start / BLOCK_SIZE, end / BLOCK_SIZE);
         if let Some(token) = token {
             self.draw(id, token, events);
+        }
+    }
+
+    /// Its span was not computed, but what the span's first block begins with was copied.
+    fn put_back(&mut self, id: SequenceId) {
+        let Some(sequence) = self.sequences.get_mut(&id) else { return };
+        if sequence.cancelled {
+            self.end(id);
+            return;
+        }
+        let Some(held) = &mut sequence.held else { return };
+        held.in_step = false;
+        if let Some(Source::Block(block)) = held.source.take() {
+            self.pool.release(block);
         }
     }
 

@@ -108,13 +108,7 @@ impl Model {
 
     /// Executes a step and checks that every span sees exactly its own history.
     pub(crate) fn step(&mut self, plan: &StepPlan) -> Vec<Drawn> {
-        self.check_shape(plan);
-        for copy in &plan.copies {
-            for offset in 0..BLOCK_SIZE {
-                let [from, to] = [copy.from, copy.to].map(|block| block as usize * BLOCK_SIZE + offset);
-                self.slots[to] = self.slots[from].clone();
-            }
-        }
+        self.copy(plan);
         plan.spans.iter().for_each(|span| self.write(span));
         plan.spans.iter().for_each(|span| self.check_reads(span));
         for KeptPrefix { prefix, .. } in &plan.stores {
@@ -128,6 +122,17 @@ impl Model {
                 Owner::Prefix(_) => panic!("a prefix draws nothing"),
             })
             .collect()
+    }
+
+    /// Makes a step's copies, and computes nothing.
+    pub(crate) fn copy(&mut self, plan: &StepPlan) {
+        self.check_shape(plan);
+        for copy in &plan.copies {
+            for offset in 0..BLOCK_SIZE {
+                let [from, to] = [copy.from, copy.to].map(|block| block as usize * BLOCK_SIZE + offset);
+                self.slots[to] = self.slots[from].clone();
+            }
+        }
     }
 
     /// Fails in the middle of a step: whatever it was to write is garbage.

@@ -217,9 +217,20 @@ impl World {
         }
         self.check();
         if self.random.percent(self.climate.aborts) {
-            self.model.fail(&plan);
-            self.perhaps_cancel(&mut cancelled);
-            self.scheduler.abort(plan).into_iter().for_each(|id| self.note(id, Outcome::Failed));
+            let failed = if plan.spans.is_empty() || self.random.percent(50) {
+                self.model.fail(&plan);
+                self.perhaps_cancel(&mut cancelled);
+                self.scheduler.abort(plan)
+            } else {
+                // One span lacks something, and nothing is computed.
+                self.model.copy(&plan);
+                self.perhaps_cancel(&mut cancelled);
+                let unlucky = plan.spans[self.random.within(0, plan.spans.len())].owner;
+                self.scheduler.withdraw(plan, |span| span.owner == unlucky)
+            };
+            for id in failed {
+                self.note(id, Outcome::Failed);
+            }
         } else {
             let drawn = self.model.step(&plan);
             let late = self.begin_moves(&plan.stores, false);

@@ -337,6 +337,7 @@ impl From<Refusal> for ApiError {
             Refusal::TooLong { .. } => Self::new(Kind::Invalid, message).code("context_length_exceeded"),
             Refusal::Invalid(_) => Self::new(Kind::Invalid, message).code("invalid_value"),
             Refusal::Stopped => Self::new(Kind::Unavailable, message).code("engine_stopped"),
+            Refusal::Lost => Self::new(Kind::Unavailable, message).code("device_lost"),
         }
     }
 }

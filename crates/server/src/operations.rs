@@ -26,6 +26,7 @@ pub(crate) async fn ready(State(state): State<Arc<AppState>>) -> Result<Response
     let reason = match (status.state, status.unhealthy) {
         (EngineState::Draining, _) => "the server is shutting down".to_owned(),
         (EngineState::Stopped, _) => "the engine has stopped".to_owned(),
+        (EngineState::Lost, fault) => fault.unwrap_or_else(|| "the device is lost".to_owned()),
         (EngineState::Running, Some(fault)) => format!("the engine fails: {fault}"),
         (EngineState::Running, None) if !state.probe.passed() => "no token has been generated yet".to_owned(),
         (EngineState::Running, None) if !state.filing.is_going() => "the ledger cannot be written".to_owned(),

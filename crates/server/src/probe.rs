@@ -33,7 +33,7 @@ impl Probe {
                     Some(Emission::Failed(reason)) => tracing::warn!(reason, "no token could be generated"),
                     None => tracing::warn!("the engine ended without a word"),
                 },
-                Err(Refusal::Stopped) => return,
+                Err(Refusal::Stopped | Refusal::Lost) => return,
                 Err(refusal) => tracing::warn!(%refusal, "no token could be generated"),
             }
             tokio::time::sleep(PAUSE).await;

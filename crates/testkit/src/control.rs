@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use baton_contract::{Adapter, SequenceId};
+use baton_contract::{Adapter, Digest, SequenceId};
 use baton_scheduler::{Span, StepPlan};
 
 use crate::SimulatedClock;
@@ -20,6 +20,10 @@ pub enum Fault {
     Panic,
     /// It returns an error, after it has written to the cache.
     Error,
+    /// What computes fails for good.
+    Lost,
+    /// The adapter of this digest cannot be loaded; blocks were copied, and nothing was computed.
+    Adapter(Digest),
     /// No token can be drawn for this sequence; the others are fine.
     Draw(SequenceId),
     /// It takes this much longer.

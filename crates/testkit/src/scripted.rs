@@ -26,11 +26,14 @@ impl ScriptedExecutor {
         Self { script, control, blocks: HashMap::new() }
     }
 
-    fn write(&mut self, plan: &StepPlan) -> Result<(), ExecutorError> {
+    fn copy(&mut self, plan: &StepPlan) {
         for copy in &plan.copies {
             let content = self.blocks.get(&copy.from).copied().unwrap_or_default();
             self.blocks.insert(copy.to, content);
         }
+    }
+
+    fn write(&mut self, plan: &StepPlan) -> Result<(), ExecutorError> {
         let mut written = HashSet::new();
         for span in &plan.spans {
             for (position, token) in (span.start..).zip(&span.tokens) {
@@ -83,11 +86,16 @@ impl Executor for ScriptedExecutor {
         draws: &[Draw<'_>],
     ) -> Result<Vec<Result<Sample, ExecutorError>>, ExecutorError> {
         let disturbance = self.control.enter(plan);
+        self.copy(plan);
+        if let Some(Fault::Adapter(adapter)) = disturbance {
+            return Err(ExecutorError::Adapter { adapter, source: "scripted want of memory".into() });
+        }
         self.write(plan)?;
         match disturbance {
             Some(Fault::Panic) => panic!("scripted panic in step {}", plan.step),
             Some(Fault::Error) => return Err(fault("scripted error".to_owned())),
-            Some(Fault::Draw(_) | Fault::Slow(_)) | None => {}
+            Some(Fault::Lost) => return Err(ExecutorError::Lost("scripted loss".into())),
+            Some(Fault::Draw(_) | Fault::Slow(_) | Fault::Adapter(_)) | None => {}
         }
         let drawing = plan.spans.iter().filter(|span| span.draws);
         drawing

@@ -3,6 +3,7 @@
 
 #[path = "../../../kernels/tests/common/device.rs"]
 mod device;
+mod faults;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -14,7 +15,8 @@ use baton_decoder::{
     UseBackend, Variations, with_gpu,
 };
 use baton_engine::{
-    Clock, DecoderExecutor, Engine, EngineConfig, EngineHandle, Executor, PrefixStore, SchedulerConfig, StoreConfig,
+    Clock, DecoderExecutor, Engine, EngineConfig, EngineHandle, Executor, ExecutorError, PrefixStore, SchedulerConfig,
+    StoreConfig,
 };
 use baton_testkit::{block_on, collect, conductor, limits, request};
 use candle_core::DType;
@@ -49,15 +51,21 @@ struct Start {
 }
 
 impl UseBackend for Start {
-    type Output = Box<dyn Executor>;
+    type Output = Result<Box<dyn Executor>, ExecutorError>;
 
     fn with<B: Backend>(self, backend: B) -> Self::Output {
-        let decoder = Decoder::random(architecture(), 3, backend).unwrap();
+        let failed = |error: baton_decoder::Error| ExecutorError::Load(Box::new(error));
+        let decoder = Decoder::random(architecture(), 3, backend).map_err(failed)?;
         let dtype = decoder.kernels().pages_dtype(DType::F16);
-        let cache = PagedCache::new(decoder.kernels(), decoder.architecture(), self.scheduler.blocks, dtype).unwrap();
-        let executor = DecoderExecutor::new(decoder, cache).warm(self.scheduler.max_sequences, 64).unwrap();
-        Box::new(executor.with_store(self.store))
+        let cache = PagedCache::new(decoder.kernels(), decoder.architecture(), self.scheduler.blocks, dtype);
+        let executor = DecoderExecutor::new(decoder, cache.map_err(failed)?).warm(self.scheduler.max_sequences, 64)?;
+        Ok(Box::new(executor.with_store(self.store)))
     }
+}
+
+/// The first GPU.
+fn gpu() -> GpuConfig {
+    GpuConfig { ordinal: 0, dtype: DType::F16, cascade: true, graphs: true, quantised: false, threads: 1 }
 }
 
 /// Where prefixes are kept: a folder, and so many bytes of memory.
@@ -72,12 +80,7 @@ fn engine(on_device: bool, scheduler: SchedulerConfig, kept: Kept<'_>) -> Engine
     let config = EngineConfig { scheduler, vocabulary: VOCABULARY as usize, clock: Clock::system() };
     let start = Start { scheduler, store };
     let build = move || {
-        if !on_device {
-            return Ok(start.with(Kernels::new(2)));
-        }
-        let gpu =
-            GpuConfig { ordinal: 0, dtype: DType::F16, cascade: true, graphs: true, quantised: false, threads: 1 };
-        Ok(with_gpu(&gpu, start).unwrap())
+        if on_device { with_gpu(&gpu(), start).unwrap() } else { start.with(Kernels::new(2)) }
     };
     Engine::start(config, build).unwrap()
 }

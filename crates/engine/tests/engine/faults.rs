@@ -5,12 +5,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use baton_contract::{Digest, Generate, Refusal};
+use baton_contract::{Adapter, Digest, Generate, Prefix, Refusal};
 use baton_engine::{
     Clock, Draw, Engine, EngineConfig, EngineState, Executor, ExecutorError, Moved, Sample, SchedulerConfig,
 };
 use baton_scheduler::{KeptPrefix, StepPlan};
-use baton_testkit::{Control, Fault, Script, ScriptedExecutor, block_on, collect, engine, limits, prefix, request};
+use baton_testkit::{
+    Control, Fault, Script, ScriptedExecutor, block_on, collect, engine, engine_with, limits, prefix, request,
+};
 use expect_test::expect;
 
 use crate::{VOCABULARY, assert_all_returned, expected};
@@ -138,6 +140,64 @@ fn repeated_failures_make_the_engine_unhealthy_until_a_step_succeeds() {
     expect!["the step could not be computed: scripted error"].assert_eq(&status.unhealthy.unwrap());
     assert!(collect(engine.submit(request(&[1])).unwrap()).end.is_ok());
     assert!(engine.status().is_ready());
+}
+
+#[test]
+fn a_lost_device_fails_everybody_at_once_and_ends_the_thread() {
+    let (engine, control) = engine_with(SchedulerConfig { max_sequences: 1, ..limits() }, Script::hashed(VOCABULARY));
+    control.hold();
+    let in_step = engine.submit(request(&[1, 2])).unwrap();
+    let step = control.wait_held();
+    let waiting = engine.submit(request(&[3, 4])).unwrap();
+    control.fault(step, Fault::Lost);
+    control.release();
+    expect!["the engine failed at this request; send it again"].assert_eq(&collect(in_step).end.unwrap_err());
+    expect!["the device that computes the model has failed; send the request again later"]
+        .assert_eq(&collect(waiting).end.unwrap_err());
+    expect!["the device is lost: scripted loss"].assert_eq(&block_on(engine.lost()));
+    assert_eq!(engine.submit(request(&[1])).unwrap_err(), Refusal::Lost);
+    block_on(engine.drain(Duration::from_hours(1)));
+    let status = engine.status();
+    assert_eq!((status.state, status.in_flight, status.is_ready()), (EngineState::Lost, 0, false));
+    assert_eq!((status.counters.failed, status.counters.failed_steps), (2, 1));
+}
+
+#[test]
+fn an_adapter_that_cannot_be_loaded_fails_its_own_requests_and_no_others() {
+    let script = Script::hashed(VOCABULARY);
+    let (engine, control) = engine(script.clone());
+    let adapter = |name: &str| Adapter::new(Digest::of(name.as_bytes()), Arc::new(()));
+    let bound = |name: &str, token: u32| {
+        let plain = prefix(name, &[token; 70]);
+        let (label, tokens) = (plain.label.clone(), plain.tokens.clone());
+        let prefix = Prefix { digest: plain.digest, label, tokens, adapter: Some(adapter(name)) };
+        Generate { prefix: Some(Arc::new(prefix)), adapter: Some(adapter(name)), ..request(&[token]) }
+    };
+    // A conversation of its own, whose next request begins with a copy of its last block.
+    let history: Vec<u32> = (100..150).collect();
+    assert!(collect(engine.submit(request(&history)).unwrap()).end.is_ok());
+    let first = engine.status().counters.steps + 1;
+    control.hold();
+    let asked = [bound("a", 5), bound("b", 6), request(&history), request(&[9]), bound("a", 5)];
+    let streams = engine.submit_all(asked.to_vec()).unwrap();
+    let step = control.wait_held();
+    assert!(step >= first, "whether they came one by one or all at once");
+    control.fault(step, Fault::Adapter(Digest::of(b"a")));
+    control.release();
+    let outcomes: Vec<_> = streams.into_iter().map(collect).collect();
+    for (outcome, asked) in outcomes.iter().zip(&asked) {
+        if asked.adapter.as_ref().is_some_and(|adapter| adapter.digest() == Digest::of(b"a")) {
+            let text = outcome.end.as_ref().unwrap_err();
+            assert_eq!(text, "this twin's adapter could not be loaded; send the request again later");
+        } else {
+            assert_eq!(outcome.tokens, expected(&script, asked));
+        }
+    }
+    assert!(collect(engine.submit(bound("a", 5)).unwrap()).end.is_ok(), "the next time it can");
+    let status = engine.status();
+    assert_eq!((status.counters.failed, status.counters.failed_steps, status.counters.broken_invariants), (2, 0, 0));
+    assert!(status.is_ready());
+    assert_all_returned(&engine);
 }
 
 #[test]

@@ -1,47 +1,24 @@
 //! A GPU as the backend of a forward pass.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use candle_core::DType;
 use candle_core::quantized::GgmlDType;
-use cudarc::driver::{CudaEvent, CudaGraph, sys};
+use cudarc::driver::CudaEvent;
 
 use crate::backend::{Backend, Indices, LayerHeads, Norm};
 use crate::cuda::attend::{DevicePages, DeviceRope};
-use crate::cuda::device::failed;
 use crate::cuda::experts::DeviceExperts;
-use crate::cuda::lora::{Class, DeviceAdapter};
+use crate::cuda::fault::failed;
+use crate::cuda::lora::DeviceAdapter;
 use crate::cuda::memory::Buffer;
 use crate::cuda::place::bucket_sizes;
+use crate::cuda::record::Recorded;
 use crate::cuda::rows::{DeviceRows, DeviceVector};
 use crate::cuda::{DeviceInfo, DeviceMatrix, Gpu, Placed, Staged};
 use crate::lora::Site;
 use crate::sample::{DrawFault, Drawn, Draws};
 use crate::{Activation, AttentionParams, Experts, Heads, KernelError, Result, Rope};
-
-/// Recorded steps, by whose they are, by their number of rows, and by what their adapters need.
-#[derive(Default)]
-pub struct Recorded {
-    steps: HashMap<Kind, Step>,
-}
-
-type Kind = (u64, usize, Option<Class>);
-
-impl std::fmt::Debug for Recorded {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_set().entries(self.steps.keys()).finish()
-    }
-}
-
-struct Step {
-    graph: CudaGraph,
-    /// What it writes; kept, so that its memory stays its own.
-    out: DeviceRows,
-}
-
-// SAFETY: a graph is launched by whoever has the only reference to it; nothing of it is bound to a thread.
-unsafe impl Send for Step {}
 
 impl Backend for Gpu {
     type Rows = DeviceRows;
@@ -291,36 +268,14 @@ impl Backend for Gpu {
         self.drawn_rows(rows, placed)
     }
 
-    /// The first batch of its kind is computed as it comes, which loads kernels and finds memory; then the same work is
-    /// recorded as a graph, and later batches of that kind start the graph alone.
     fn replay<E: From<KernelError>>(
         &self,
         recorded: &mut Recorded,
         whose: u64,
         placed: &Placed,
-        mut work: impl FnMut() -> Result<DeviceRows, E>,
+        work: impl FnMut() -> Result<DeviceRows, E>,
     ) -> Result<DeviceRows, E> {
-        if !placed.replayable {
-            return work();
-        }
-        let kind = (whose, placed.rows, placed.adapted.as_ref().map(|adapted| adapted.class.clone()));
-        if let Some(step) = recorded.steps.get(&kind) {
-            step.graph.launch().map_err(failed("starting a recorded step"))?;
-            return Ok(step.out.clone());
-        }
-        let computed = work()?;
-        let stream = &self.device.stream;
-        let mode = sys::CUstreamCaptureMode::CU_STREAM_CAPTURE_MODE_RELAXED;
-        stream.begin_capture(mode).map_err(failed("recording a step"))?;
-        let out = work();
-        // Recording has to end, whatever came of the work.
-        let graph = stream.end_capture(sys::CUgraphInstantiate_flags(0)).map_err(failed("ending a record"));
-        let (out, graph) = (out?, graph?);
-        if let Some(graph) = graph {
-            graph.upload().map_err(failed("preparing a recorded step"))?;
-            recorded.steps.insert(kind, Step { graph, out });
-        }
-        Ok(computed)
+        self.replay_rows(recorded, whose, placed, work)
     }
 
     fn read(&self, rows: &DeviceRows) -> Result<Vec<f32>> {

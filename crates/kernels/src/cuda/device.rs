@@ -9,9 +9,10 @@ use cudarc::driver::sys::CUdevice_attribute::{
     CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT as PROCESSORS,
 };
 use cudarc::driver::sys::CUfunction_attribute_enum::CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES as SHARED;
-use cudarc::driver::{CudaContext, CudaFunction, CudaModule, CudaStream, DriverError, result};
+use cudarc::driver::{CudaContext, CudaFunction, CudaModule, CudaStream, result};
 use cudarc::nvrtc::Ptx;
 
+use crate::cuda::fault::failed;
 use crate::cuda::libraries::status;
 use crate::cuda::memory::{Arena, Scratch};
 use crate::{CudaStatus, KernelError, Result};
@@ -84,11 +85,6 @@ unsafe impl Argument for u64 {}
 unsafe impl Argument for u32 {}
 // SAFETY: a plain number.
 unsafe impl Argument for f32 {}
-
-/// Turns the driver's error into one that says what was tried.
-pub(crate) fn failed(what: &'static str) -> impl Fn(DriverError) -> KernelError {
-    move |error| KernelError::Cuda { what, reason: format!("{error:?}") }
-}
 
 impl Device {
     /// Opens the device of this number and loads all kernels.
@@ -179,6 +175,14 @@ impl Device {
         let most = self.context.attribute(MOST_SHARED).map_err(failed("asking for the shared memory"))?;
         // Kernels have up to a kibibyte of their own.
         Ok(usize::try_from(most).unwrap_or(0).saturating_sub(1 << 10))
+    }
+
+    /// A library's error, or that of the device if that is lost: libraries do not tell.
+    pub(crate) fn judged(&self, error: KernelError) -> KernelError {
+        match self.context.mem_get_info().map_err(failed("asking the device")) {
+            Err(lost @ KernelError::Lost { .. }) => lost,
+            _ => error,
+        }
     }
 
     /// Scratch memory for this step.

@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use cudarc::driver::sys::CUresult;
 use cudarc::driver::{CudaContext, result};
 
-use crate::cuda::device::failed;
+use crate::cuda::fault::{bound, failed};
 use crate::cuda::libraries::status;
 use crate::{CudaStatus, DeviceMemory, KernelError, Result};
 
@@ -30,8 +31,10 @@ impl Buffer {
     pub(crate) fn new(context: &Arc<CudaContext>, bytes: usize) -> Result<Self> {
         context.bind_to_thread().map_err(failed("using the device"))?;
         // SAFETY: the context is bound to this thread.
-        let pointer = unsafe { result::malloc_sync(bytes.max(1)) };
-        let pointer = pointer.map_err(|_| KernelError::Memory { wanted: bytes, free: free(context) })?;
+        let pointer = unsafe { result::malloc_sync(bytes.max(1)) }.map_err(|error| match error.0 {
+            CUresult::CUDA_ERROR_OUT_OF_MEMORY => KernelError::Memory { wanted: bytes, free: free(context) },
+            _ => failed("finding memory")(error),
+        })?;
         Ok(Self { pointer, bytes, context: Arc::clone(context) })
     }
 
@@ -79,7 +82,7 @@ impl Buffer {
 impl Drop for Buffer {
     fn drop(&mut self) {
         // A context that is gone has taken its memory with it.
-        if self.context.bind_to_thread().is_ok() {
+        if bound(&self.context) {
             // SAFETY: it was allocated in this context, and is freed once. The call waits for work that uses it.
             _ = unsafe { result::free_sync(self.pointer) };
         }
@@ -134,7 +137,7 @@ impl Pinned {
 
 impl Drop for Pinned {
     fn drop(&mut self) {
-        if self.context.bind_to_thread().is_ok() {
+        if bound(&self.context) {
             // SAFETY: it was allocated so, and is freed once.
             _ = unsafe { result::free_host(self.pointer.cast()) };
         }

@@ -12,12 +12,14 @@ mod backend;
 mod coded;
 mod device;
 mod experts;
+mod fault;
 mod libraries;
 mod lora;
 mod matrix;
 mod memory;
 mod place;
 mod product;
+mod record;
 mod rows;
 mod sample;
 mod transfer;
@@ -27,12 +29,12 @@ use candle_core::DType;
 
 use crate::{GpuConfig, KernelError, Result};
 use device::Device;
+use fault::failed;
 use place::Upload;
 use product::Blas;
 use sample::Drawing;
 
 pub use attend::{DevicePages, DeviceRope};
-pub use backend::Recorded;
 pub use device::DeviceInfo;
 pub use experts::DeviceExperts;
 pub(crate) use libraries::status;
@@ -41,6 +43,7 @@ pub use matrix::DeviceMatrix;
 pub(crate) use memory::memory_in_use;
 pub use place::Placed;
 pub use product::ProductWay;
+pub use record::Recorded;
 pub use rows::{DeviceRows, DeviceVector};
 pub use transfer::Staged;
 
@@ -93,11 +96,12 @@ impl Gpu {
         &self.device.info
     }
 
-    /// Waits until everything that was started is done.
+    /// Waits until everything that was started is done, copies beside the steps too.
     ///
     /// # Errors
     /// Something that was started has failed.
     pub fn synchronise(&self) -> Result<()> {
+        self.device.copies.synchronize().map_err(failed("waiting for copies"))?;
         self.device.synchronise()
     }
 }

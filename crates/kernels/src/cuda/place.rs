@@ -5,7 +5,8 @@ use std::sync::{Mutex, PoisonError};
 use cudarc::driver::{CudaEvent, result};
 
 use crate::cuda::Gpu;
-use crate::cuda::device::{Device, failed};
+use crate::cuda::device::Device;
+use crate::cuda::fault::failed;
 use crate::cuda::lora::{Adapted, DeviceAdapter};
 use crate::cuda::memory::{Buffer, Pinned};
 use crate::cuda::units::{Aim, Units};
@@ -107,7 +108,11 @@ impl Upload {
         // SAFETY: there is room on the device, and the host's memory is not written before the event has passed.
         unsafe { result::memcpy_htod_async(self.device.pointer(), from, device.stream.cu_stream()) }
             .map_err(failed("copying to the device"))?;
-        sent.record(&device.stream).map_err(failed("recording an event"))
+        sent.record(&device.stream).map_err(|error| {
+            // Without the event nobody would know when the host's memory has been read.
+            _ = device.synchronise();
+            failed("recording an event")(error)
+        })
     }
 }
 

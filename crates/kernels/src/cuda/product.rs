@@ -15,7 +15,8 @@ use cudarc::driver::sys::CUevent_flags;
 
 use crate::blocks::Codes;
 use crate::cuda::coded::CodedSlice;
-use crate::cuda::device::{Argument, Device, Shape, failed as driver};
+use crate::cuda::device::{Argument, Device, Shape};
+use crate::cuda::fault::failed as driver;
 use crate::cuda::matrix::Stored;
 use crate::cuda::memory::Buffer;
 use crate::cuda::rows::word;
@@ -290,7 +291,11 @@ impl Gpu {
             ways.known.insert(sizes, only);
             return Ok(only);
         }
-        let flush = Buffer::new(&self.device.context, FLUSHED)?;
+        // Where there is no room for it, the caches stay as they are.
+        let flush = match Buffer::new(&self.device.context, FLUSHED) {
+            Err(error) if !error.is_want_of_memory() => return Err(error),
+            found => found.ok(),
+        };
         let mut best: Option<(f32, Way)> = None;
         for way in all {
             let run = || match way {
@@ -299,7 +304,7 @@ impl Gpu {
                 // The library refuses some of what it has offered.
                 Way::Library(planned) => Ok(self.product_of_many(sizes, operands, &planned).is_ok()),
             };
-            let Some(took) = self.time(&flush, run)? else { continue };
+            let Some(took) = self.time(flush.as_ref(), run)? else { continue };
             if best.is_none_or(|(fastest, _)| took < fastest) {
                 best = Some((took, way));
             }
@@ -314,14 +319,16 @@ impl Gpu {
     }
 
     /// Milliseconds of the fastest try with cold caches; absent if `run` says that it was refused.
-    fn time(&self, flush: &Buffer, run: impl Fn() -> Result<bool>) -> Result<Option<f32>> {
+    fn time(&self, flush: Option<&Buffer>, run: impl Fn() -> Result<bool>) -> Result<Option<f32>> {
         let stream = &self.device.stream;
         let event = || stream.record_event(Some(CUevent_flags::CU_EVENT_DEFAULT)).map_err(driver("recording an event"));
         let mut fastest = f32::INFINITY;
         for _ in 0..TIMES {
-            // SAFETY: the buffer has so many bytes.
-            unsafe { memset_d8_async(flush.pointer(), 0, FLUSHED, stream.cu_stream()) }
-                .map_err(driver("clearing memory"))?;
+            if let Some(flush) = flush {
+                // SAFETY: the buffer has so many bytes.
+                unsafe { memset_d8_async(flush.pointer(), 0, FLUSHED, stream.cu_stream()) }
+                    .map_err(driver("clearing memory"))?;
+            }
             let start = event()?;
             if !run()? {
                 return Ok(None);
@@ -401,7 +408,7 @@ impl Gpu {
                 self.device.stream.cu_stream().cast(),
             )
         }
-        .map_err(failed("starting a product"))
+        .map_err(|error| self.device.judged(failed("starting a product")(error)))
     }
 }
 

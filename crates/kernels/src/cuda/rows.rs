@@ -7,7 +7,8 @@ use half::{bf16, f16};
 
 use crate::backend::Norm;
 use crate::cuda::Gpu;
-use crate::cuda::device::{Shape, failed};
+use crate::cuda::device::Shape;
+use crate::cuda::fault::failed;
 use crate::cuda::matrix::Stored;
 use crate::cuda::memory::{Buffer, Scratch};
 use crate::cuda::place::Placed;

@@ -5,7 +5,8 @@ use std::sync::{Mutex, PoisonError};
 use candle_core::DType;
 use cudarc::driver::result;
 
-use crate::cuda::device::{Argument, Device, Shape, failed};
+use crate::cuda::device::{Argument, Device, Shape};
+use crate::cuda::fault::failed;
 use crate::cuda::memory::{Buffer, Pinned};
 use crate::cuda::rows::word;
 use crate::cuda::{DeviceRows, Gpu};
@@ -61,6 +62,17 @@ impl Gpu {
             Some(room) if room.holds(bytes, token_bytes) => room,
             small => small.insert(Room::new(&self.device, bytes, token_bytes)?),
         };
+        let drawn = self.draw_in(room, logits, draws);
+        if drawn.is_err() {
+            // What was started before it failed may still read the room, which the next draws write.
+            _ = self.device.synchronise();
+        }
+        drawn
+    }
+
+    fn draw_in(&self, room: &mut Room, logits: &DeviceRows, draws: &Draws) -> Result<Vec<Result<Drawn, DrawFault>>> {
+        let (rows, vocabulary) = (draws.rows(), draws.vocabulary());
+        let (bytes, token_bytes) = (draws.bytes(), rows * Draws::DRAWN_BYTES);
         draws.write(&mut room.draws.bytes_mut()[..bytes])?;
         let tokens = self.device.scratch(token_bytes)?;
         let segments = vocabulary.div_ceil(SEGMENT);

@@ -8,7 +8,7 @@ use cudarc::driver::{CudaContext, CudaStream, result};
 
 use crate::cuda::Gpu;
 use crate::cuda::attend::DevicePages;
-use crate::cuda::device::failed;
+use crate::cuda::fault::{bound, failed};
 use crate::cuda::memory::{Buffer, Pinned};
 use crate::transfer::short;
 use crate::{BLOCK, KernelError, Result};
@@ -120,8 +120,8 @@ impl AsMut<[u8]> for Staged {
 
 impl Drop for Staged {
     fn drop(&mut self) {
-        // Copies may still read or write it. Should the device have failed, there are none.
-        _ = self.copies.synchronize();
+        // Copies may still read or write it. Should the device be lost, there are none.
+        _ = bound(self.copies.context()) && self.copies.synchronize().is_ok();
     }
 }
 

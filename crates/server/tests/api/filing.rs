@@ -234,3 +234,42 @@ async fn what_ends_with_the_server_is_filed_too() {
     assert!(told(&rows).contains(" disconnected "), "{}", told(&rows));
     server.control.release();
 }
+
+#[tokio::test]
+async fn a_device_that_is_lost_ends_all_answers_and_all_are_filed() {
+    let server = serve_with(alphabet(), ServerConfig::default(), |limits| limits.max_sequences = 1).await;
+    server.quiet().await;
+    assert_eq!(server.get("/ready").await.status, 200);
+    server.control.hold();
+    let ask = |stream: bool| {
+        let body = chat_body(json!({"stream": stream, "max_tokens": 9, "seed": 1})).to_string();
+        request("POST", CHAT, &server.ada, &body)
+    };
+    let (mut begun, mut waiting) = (server.client().await, server.client().await);
+    begun.send(&ask(true)).await;
+    let control = server.control.clone();
+    let step = tokio::task::spawn_blocking(move || control.wait_held()).await.unwrap();
+    waiting.send(&ask(false)).await;
+    while server.engine.status().in_flight < 2 {
+        tokio::task::yield_now().await;
+    }
+    server.control.fault(step + 2, Fault::Lost);
+    server.control.release();
+    let stream = begun.reply().await.body;
+    assert!(stream.contains(r#""content":"b""#) && !stream.contains(r#""content":"c""#), "{stream}");
+    assert!(stream.contains(r#""error":{"message":"the engine failed at this request; send it again""#), "{stream}");
+    let waited = waiting.reply().await;
+    assert_eq!((waited.status, waited.json()["error"]["code"].as_str()), (500, Some("internal_error")));
+    let refused = server.chat(json!({})).await;
+    assert_eq!(refused.status, 503);
+    expect![[r#"{"error":{"message":"the device that computes the model has failed, and the server ends; send the request again once it is started anew","type":"server_error","param":null,"code":"device_lost"}}"#]].assert_eq(&refused.body);
+    let ready = server.get("/ready").await;
+    assert_eq!(ready.status, 503);
+    expect![[r#"{"error":{"message":"not ready: the device is lost: scripted loss","type":"server_error","param":null,"code":"not_ready"}}"#]].assert_eq(&ready.body);
+    assert_eq!(server.get("/health").await.status, 200);
+    expect![[r#"
+        ada 010101010101 chatcmpl /v1/chat/completions byte-model 21+2 failed stopped=0 length=0 redrawn=0 "ab"
+        ada 010101010101 chatcmpl /v1/chat/completions byte-model 21+0 failed stopped=0 length=0 redrawn=0 ""
+    "#]]
+    .assert_eq(&told(&left(server).await));
+}

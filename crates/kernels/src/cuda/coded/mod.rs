@@ -15,7 +15,8 @@ use half::f16;
 
 use crate::Result;
 use crate::blocks::Codes;
-use crate::cuda::device::{Argument, Shape, failed};
+use crate::cuda::device::{Argument, Shape};
+use crate::cuda::fault::failed;
 use crate::cuda::memory::Buffer;
 use crate::cuda::rows::{threads, word};
 use crate::cuda::{DeviceRows, Gpu, Placed};
