@@ -62,12 +62,12 @@ impl Gpu {
             Some(room) if room.holds(bytes, token_bytes) => room,
             small => small.insert(Room::new(&self.device, bytes, token_bytes)?),
         };
-        let drawn = self.draw_in(room, logits, draws);
-        if drawn.is_err() {
+        let tokens = self.draw_in(room, logits, draws);
+        if tokens.is_err() {
             // What was started before it failed may still read the room, which the next draws write.
             _ = self.device.synchronise();
         }
-        drawn
+        tokens
     }
 
     fn draw_in(&self, room: &mut Room, logits: &DeviceRows, draws: &Draws) -> Result<Vec<Result<Drawn, DrawFault>>> {
