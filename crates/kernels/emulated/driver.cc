@@ -464,6 +464,8 @@ API cuModuleLoadData(void **module, const void *image) {
     auto *kernels = reinterpret_cast<const emulated::Kernel *(*)()>(dlsym(library, "emulated_kernels"));
     auto *run = reinterpret_cast<decltype(Module::run)>(dlsym(library, "emulated_run"));
     if (!kernels || !run) return INVALID_IMAGE;
+    // What this library and this file keep is destroyed when the process ends, by one thread. Others wait from then on.
+    std::atexit([] { one_at_a_time.lock(); });
     *module = new Module{library, kernels(), run};
     return SUCCESS;
 }
